@@ -1,0 +1,174 @@
+//! An offset of one clock, and the four of a namespace.
+
+use std::fmt;
+
+/// Nanoseconds in a second.
+pub(crate) const NSEC_PER_SEC: i64 = 1_000_000_000;
+
+/// A signed distance between a namespace's clock and the host's, to the nanosecond.
+///
+/// The nanoseconds always lie in `0..10⁹`: −0.25 s is `(-1, 750_000_000)`, as in a `timespec`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset {
+    sec: i64,
+    nsec: u32,
+}
+
+impl Offset {
+    /// No distance at all.
+    pub const ZERO: Offset = Offset { sec: 0, nsec: 0 };
+
+    /// The offset of `sec` seconds and `nsec` nanoseconds, or `None` if `nsec` ≥ 10⁹.
+    #[must_use]
+    pub const fn new(sec: i64, nsec: u32) -> Option<Self> {
+        if nsec < 1_000_000_000 {
+            Some(Self { sec, nsec })
+        } else {
+            None
+        }
+    }
+
+    /// The offset of a whole number of seconds.
+    #[must_use]
+    pub const fn from_secs(sec: i64) -> Self {
+        Self { sec, nsec: 0 }
+    }
+
+    /// The offset of `nanos` nanoseconds, or `None` if its seconds do not fit in 64 bits.
+    #[must_use]
+    pub fn from_nanos(nanos: i128) -> Option<Self> {
+        let sec = i64::try_from(nanos.div_euclid(NSEC_PER_SEC.into())).ok()?;
+        let nsec = u32::try_from(nanos.rem_euclid(NSEC_PER_SEC.into())).ok()?;
+        Some(Self { sec, nsec })
+    }
+
+    /// The offset in nanoseconds.
+    #[must_use]
+    pub fn as_nanos(self) -> i128 {
+        i128::from(self.sec) * i128::from(NSEC_PER_SEC) + i128::from(self.nsec)
+    }
+
+    /// Whole seconds, rounded down.
+    #[must_use]
+    pub const fn secs(self) -> i64 {
+        self.sec
+    }
+
+    /// Nanoseconds beyond [`secs`](Self::secs), in `0..10⁹`.
+    #[must_use]
+    pub const fn subsec_nanos(self) -> u32 {
+        self.nsec
+    }
+
+    /// Whether the two clocks agree.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.sec == 0 && self.nsec == 0
+    }
+
+    /// The sum of two offsets, or `None` if it does not fit.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Self::from_nanos(self.as_nanos().checked_add(other.as_nanos())?)
+    }
+
+    /// The word that an image holds: `sec << 30 | nsec`, one aligned load for a reader.
+    ///
+    /// `None` beyond ±2³³ seconds (272 years).
+    #[must_use]
+    pub fn packed(self) -> Option<u64> {
+        if self.sec >= -(1 << 33) && self.sec < 1 << 33 {
+            Some(((self.sec << 30) | i64::from(self.nsec)).cast_unsigned())
+        } else {
+            None
+        }
+    }
+
+    /// The offset that [`packed`](Self::packed) made `word` from.
+    ///
+    /// `None` if the nanoseconds are not below 10⁹.
+    #[must_use]
+    pub fn from_packed(word: u64) -> Option<Self> {
+        let nsec = u32::try_from(word & ((1 << 30) - 1)).ok()?;
+        Self::new(word.cast_signed() >> 30, nsec)
+    }
+}
+
+impl fmt::Display for Offset {
+    /// Seconds with a sign, and a fraction if there is one: `+864000`, `-0.25`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = self.as_nanos();
+        let sign = if nanos < 0 { '-' } else { '+' };
+        let nanos = nanos.unsigned_abs();
+        let per_sec = u128::from(NSEC_PER_SEC.unsigned_abs());
+        write!(f, "{sign}{}", nanos / per_sec)?;
+        match nanos % per_sec {
+            0 => Ok(()),
+            rest => {
+                let digits = format!("{rest:09}");
+                write!(f, ".{}", digits.trim_end_matches('0'))
+            }
+        }
+    }
+}
+
+/// The offsets of a time namespace: each clock is the host's plus its offset.
+///
+/// `COARSE`, `RAW` and `ALARM` clocks follow their base clock, as in the kernel's table
+/// (`kernel/time/namespace.c: timens_setup_vdso_clock_data`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClockOffsets {
+    /// Offset of `CLOCK_REALTIME` and its `COARSE` and `ALARM` variants.
+    pub realtime: Offset,
+    /// Offset of `CLOCK_TAI`.
+    pub tai: Offset,
+    /// Offset of `CLOCK_MONOTONIC`, `CLOCK_MONOTONIC_COARSE` and `CLOCK_MONOTONIC_RAW`.
+    pub monotonic: Offset,
+    /// Offset of `CLOCK_BOOTTIME` and `CLOCK_BOOTTIME_ALARM`.
+    pub boottime: Offset,
+}
+
+impl ClockOffsets {
+    /// The offset that a clock id takes, or `None` if the clock belongs to a process or a device.
+    #[must_use]
+    pub const fn of(&self, clock: i32) -> Option<Offset> {
+        match clock {
+            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_REALTIME_ALARM => {
+                Some(self.realtime)
+            }
+            libc::CLOCK_TAI => Some(self.tai),
+            libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_COARSE | libc::CLOCK_MONOTONIC_RAW => {
+                Some(self.monotonic)
+            }
+            libc::CLOCK_BOOTTIME | libc::CLOCK_BOOTTIME_ALARM => Some(self.boottime),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_prints_its_sign_and_fraction() {
+        assert_eq!(Offset::from_secs(864_000).to_string(), "+864000");
+        assert_eq!(Offset::from_nanos(-250_000_000).unwrap().to_string(), "-0.25");
+    }
+
+    #[test]
+    fn packing_keeps_the_offset_to_the_nanosecond() {
+        for nanos in [0, 1, -1, 999_999_999, -999_999_999, 86_400 * NSEC_PER_SEC, -(1 << 60)] {
+            let offset = Offset::from_nanos(nanos.into()).unwrap();
+            assert_eq!(Offset::from_packed(offset.packed().unwrap()), Some(offset));
+        }
+    }
+
+    #[test]
+    fn an_offset_beyond_272_years_does_not_pack() {
+        assert!(Offset::from_secs((1 << 33) - 1).packed().is_some());
+        assert!(Offset::from_secs(1 << 33).packed().is_none());
+        assert!(Offset::from_secs(-(1 << 33)).packed().is_some());
+        assert!(Offset::from_secs(-(1 << 33) - 1).packed().is_none());
+    }
+}

@@ -1,0 +1,2 @@
+//! The `elsewhen` command.
+fn main() {}
