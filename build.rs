@@ -1,0 +1,138 @@
+//! Compiles the image (`src/vdso`) and hands it to the crate as bytes and a few constants.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use object::{Endianness, Object, ObjectSection, ObjectSegment, ObjectSymbol};
+
+const SOURCES: &str = "src/vdso";
+const ENTRIES: [&str; 3] = ["clock_gettime", "gettimeofday", "time"];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={SOURCES}");
+    println!("cargo::rerun-if-changed=src/page.rs");
+    println!("cargo::rerun-if-env-changed=CC");
+    println!("cargo::rustc-check-cfg=cfg(elsewhen_image)");
+    let target = variable("TARGET");
+    assert!(
+        target.starts_with("x86_64-") && target.contains("linux"),
+        "elsewhen has an image for x86-64 Linux only, not for `{target}`"
+    );
+    let out = PathBuf::from(variable("OUT_DIR"));
+    let linked = link(&compile(&target, &out), &out);
+    let linked = fs::read(linked).expect("the linker has written its output");
+    let (bytes, constants) = extract(&linked).unwrap_or_else(|why| panic!("the image {why}"));
+    fs::write(out.join("image.bin"), bytes).expect("`OUT_DIR` is writable");
+    fs::write(out.join("image.rs"), constants).expect("`OUT_DIR` is writable");
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("cargo sets `{name}`"))
+}
+
+/// One object file, optimised whatever the profile: the panic paths must go.
+fn compile(target: &str, out: &Path) -> PathBuf {
+    let object = out.join("image.o");
+    let mut rustc = Command::new(variable("RUSTC"));
+    rustc.args(["--crate-name=elsewhen_image", "--crate-type=lib", "--edition=2024"]);
+    rustc.args(["--emit=obj", "--cfg=elsewhen_image", "--check-cfg=cfg(elsewhen_image)", "--target", target]);
+    for option in [
+        "panic=abort",
+        "opt-level=s",
+        "codegen-units=1",
+        "relocation-model=pie",
+        "force-unwind-tables=yes",
+        "debug-assertions=off",
+        "overflow-checks=off",
+    ] {
+        rustc.args(["-C", option]);
+    }
+    run(rustc.arg(format!("{SOURCES}/image.rs")).arg("-o").arg(&object));
+    object
+}
+
+/// Linked as a position-independent program, so that an absolute address shows as a relocation.
+fn link(object: &Path, out: &Path) -> PathBuf {
+    let linked = out.join("image.elf");
+    let cc = env::var("RUSTC_LINKER").or_else(|_| env::var("CC"));
+    let mut cc = Command::new(cc.unwrap_or_else(|_| "cc".into()));
+    cc.args(["-nostdlib", "-static-pie"]);
+    for option in [
+        "-T,src/vdso/image.ld",
+        "--no-undefined",
+        "--no-dynamic-linker",
+        "--eh-frame-hdr",
+        "--hash-style=sysv",
+        "--build-id=none",
+    ] {
+        cc.arg(format!("-Wl,{option}"));
+    }
+    run(cc.arg(object).arg("-o").arg(&linked));
+    linked
+}
+
+fn run(command: &mut Command) {
+    match command.status() {
+        Ok(status) if status.success() => (),
+        Ok(status) => panic!("the image does not build ({status}): {command:?}"),
+        Err(error) => panic!(
+            "cannot run {:?} to build the image: {error}; install a C compiler, or name it in `CC`",
+            command.get_program()
+        ),
+    }
+}
+
+/// The image's bytes, and where its parts lie in them.
+fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
+    let file = object::read::elf::ElfFile64::<Endianness>::parse(linked).map_err(|e| e.to_string())?;
+    if file.section_by_name(".writable").is_some_and(|section| section.size() != 0) {
+        return Err("has writable data".into());
+    }
+    if file.dynamic_relocations().is_some_and(|mut all| all.next().is_some()) {
+        return Err("has relocations".into());
+    }
+    if let Some(symbol) = file.symbols().skip(1).find(ObjectSymbol::is_undefined) {
+        return Err(format!("has an undefined symbol: `{}`", symbol.name().unwrap_or_default()));
+    }
+    let load = file.segments().next().ok_or("has no segment")?;
+    let bytes = load.data().map_err(|e| e.to_string())?;
+    if load.address() != 0 {
+        return Err("does not begin at 0".into());
+    }
+    let symbol = |name: &str| {
+        file.symbols().find(|s| s.name() == Ok(name)).ok_or_else(|| format!("has no `{name}`"))
+    };
+    let page = symbol("ELSEWHEN_PAGE")?;
+    let end = usize::try_from(page.address() + page.size()).map_err(|e| e.to_string())?;
+    let bytes = bytes.get(..end).ok_or("does not hold its parameter page")?;
+    let mut text = String::new();
+    let _ = writeln!(text, "pub(super) const PAGE_AT: usize = {};", page.address());
+    let _ = writeln!(text, "pub(super) const ENTRIES: [(&str, u32, u32); {}] = [", ENTRIES.len());
+    for name in ENTRIES {
+        let symbol = symbol(&format!("__vdso_{name}"))?;
+        let _ = writeln!(text, "    (\"{name}\", {}, {}),", symbol.address(), symbol.size());
+    }
+    let _ = writeln!(text, "];");
+    let frames = frames(&file)?;
+    let _ = writeln!(text, "pub(super) const FRAMES: [(u32, u32); {}] = {frames:?};", frames.len());
+    Ok((bytes, text))
+}
+
+/// Each function and its FDE, from the table that the linker has sorted.
+fn frames(file: &object::read::elf::ElfFile64<'_>) -> Result<Vec<(u32, u32)>, String> {
+    let header = file.section_by_name(".eh_frame_hdr").ok_or("has no unwind table")?;
+    let data = header.data().map_err(|e| e.to_string())?;
+    let [1, _, 0x03, 0x3b, ..] = data else {
+        return Err("has an unwind table of an unknown form".into());
+    };
+    let base = u32::try_from(header.address()).map_err(|e| e.to_string())?;
+    let mut words = data[8..]
+        .chunks_exact(4)
+        .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")));
+    let count = words.next().ok_or("has an empty unwind table")?;
+    let pairs = (0..count).map(|_| Some((words.next()?.wrapping_add(base), words.next()?.wrapping_add(base))));
+    pairs.collect::<Option<_>>().ok_or_else(|| "has a short unwind table".into())
+}

@@ -1,0 +1,61 @@
+//! The parameter page: the one structure that both the image and its composer are compiled with.
+//!
+//! It is the last part of the image. Everything but [`Page::offsets`] is constant once the image is
+//! in place; an offset is replaced from outside by one aligned 8-byte store while code reads it.
+
+/// What the image's code reads besides the kernel's `vvar`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// [`VERSION`]; another version means another structure.
+    pub version: u32,
+    /// Bit *n*: clock id *n* is read from `vvar`; all other clocks are read by a system call.
+    pub direct: u32,
+    /// Distance in bytes from this structure to the kernel's data of every clock but RAW.
+    pub clock_data: i32,
+    /// Distance in bytes from this structure to the kernel's data of `CLOCK_MONOTONIC_RAW`.
+    pub raw_data: i32,
+    /// Where the kernel's `seq` (u32) lies in its data.
+    pub seq: u32,
+    /// Where the kernel's `clock_mode` (i32) lies in its data.
+    pub mode: u32,
+    /// Where the kernel's `cycle_last` (u64) lies in its data.
+    pub cycle_last: u32,
+    /// Where the kernel's `mult` (u32) lies in its data.
+    pub mult: u32,
+    /// Where the kernel's `shift` (u32) lies in its data.
+    pub shift: u32,
+    /// Where the kernel's `basetime[]` (seconds and shifted nanoseconds, by clock id) lies.
+    pub basetime: u32,
+    /// Packed offsets (`sec << 30 | nsec`) of REALTIME, TAI, MONOTONIC and BOOTTIME.
+    pub offsets: [u64; 4],
+    /// The namespace's id.
+    pub namespace: u64,
+    /// [`MAGIC`] once all else is written: the commit record.
+    pub magic: u64,
+}
+
+const _: () = assert!(size_of::<Page>() == 88 && align_of::<Page>() == 8);
+const _: () = assert!(core::mem::offset_of!(Page, magic) == size_of::<Page>() - 8);
+
+
+/// The version of [`Page`].
+pub const VERSION: u32 = 1;
+
+/// The last word of a complete image: `elsewhen` in memory order.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"elsewhen");
+
+/// The sixth argument of the image's own system calls, which the filter lets through unshifted.
+pub const COOKIE: u64 = 0x656c_7365_7768_656e;
+
+/// Clocks read from the counter: REALTIME, MONOTONIC, `MONOTONIC_RAW`, BOOTTIME and TAI.
+pub const HIGH_RES: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 7 | 1 << 11;
+
+/// Clocks read from the last tick: `REALTIME_COARSE` and `MONOTONIC_COARSE`.
+pub const COARSE: u32 = 1 << 5 | 1 << 6;
+
+/// All clocks that take an offset: those above, `REALTIME_ALARM` and `BOOTTIME_ALARM`.
+pub const SHIFTED: u32 = HIGH_RES | COARSE | 1 << 8 | 1 << 9;
+
+/// Where in [`Page::offsets`] a clock's offset lies: two bits for each clock id.
+pub const OFFSET_INDEX: u32 = 2 << 2 | 2 << 8 | 2 << 12 | 3 << 14 | 3 << 18 | 1 << 22;
