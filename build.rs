@@ -37,8 +37,18 @@ fn variable(name: &str) -> String {
 fn compile(target: &str, out: &Path) -> PathBuf {
     let object = out.join("image.o");
     let mut rustc = Command::new(variable("RUSTC"));
-    rustc.args(["--crate-name=elsewhen_image", "--crate-type=lib", "--edition=2024"]);
-    rustc.args(["--emit=obj", "--cfg=elsewhen_image", "--check-cfg=cfg(elsewhen_image)", "--target", target]);
+    rustc.args([
+        "--crate-name=elsewhen_image",
+        "--crate-type=lib",
+        "--edition=2024",
+    ]);
+    rustc.args([
+        "--emit=obj",
+        "--cfg=elsewhen_image",
+        "--check-cfg=cfg(elsewhen_image)",
+        "--target",
+        target,
+    ]);
     for option in [
         "panic=abort",
         "opt-level=s",
@@ -50,7 +60,10 @@ fn compile(target: &str, out: &Path) -> PathBuf {
     ] {
         rustc.args(["-C", option]);
     }
-    run(rustc.arg(format!("{SOURCES}/image.rs")).arg("-o").arg(&object));
+    run(rustc
+        .arg(format!("{SOURCES}/image.rs"))
+        .arg("-o")
+        .arg(&object));
     object
 }
 
@@ -87,15 +100,25 @@ fn run(command: &mut Command) {
 
 /// The image's bytes, and where its parts lie in them.
 fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
-    let file = object::read::elf::ElfFile64::<Endianness>::parse(linked).map_err(|e| e.to_string())?;
-    if file.section_by_name(".writable").is_some_and(|section| section.size() != 0) {
+    let file =
+        object::read::elf::ElfFile64::<Endianness>::parse(linked).map_err(|e| e.to_string())?;
+    if file
+        .section_by_name(".writable")
+        .is_some_and(|section| section.size() != 0)
+    {
         return Err("has writable data".into());
     }
-    if file.dynamic_relocations().is_some_and(|mut all| all.next().is_some()) {
+    if file
+        .dynamic_relocations()
+        .is_some_and(|mut all| all.next().is_some())
+    {
         return Err("has relocations".into());
     }
     if let Some(symbol) = file.symbols().skip(1).find(ObjectSymbol::is_undefined) {
-        return Err(format!("has an undefined symbol: `{}`", symbol.name().unwrap_or_default()));
+        return Err(format!(
+            "has an undefined symbol: `{}`",
+            symbol.name().unwrap_or_default()
+        ));
     }
     let load = file.segments().next().ok_or("has no segment")?;
     let bytes = load.data().map_err(|e| e.to_string())?;
@@ -103,27 +126,48 @@ fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
         return Err("does not begin at 0".into());
     }
     let symbol = |name: &str| {
-        file.symbols().find(|s| s.name() == Ok(name)).ok_or_else(|| format!("has no `{name}`"))
+        file.symbols()
+            .find(|s| s.name() == Ok(name))
+            .ok_or_else(|| format!("has no `{name}`"))
     };
     let page = symbol("ELSEWHEN_PAGE")?;
     let end = usize::try_from(page.address() + page.size()).map_err(|e| e.to_string())?;
     let bytes = bytes.get(..end).ok_or("does not hold its parameter page")?;
     let mut text = String::new();
-    let _ = writeln!(text, "pub(super) const PAGE_AT: usize = {};", page.address());
-    let _ = writeln!(text, "pub(super) const ENTRIES: [(&str, u32, u32); {}] = [", ENTRIES.len());
+    let _ = writeln!(
+        text,
+        "pub(super) const PAGE_AT: usize = {};",
+        page.address()
+    );
+    let _ = writeln!(
+        text,
+        "pub(super) const ENTRIES: [(&str, u32, u32); {}] = [",
+        ENTRIES.len()
+    );
     for name in ENTRIES {
         let symbol = symbol(&format!("__vdso_{name}"))?;
-        let _ = writeln!(text, "    (\"{name}\", {}, {}),", symbol.address(), symbol.size());
+        let _ = writeln!(
+            text,
+            "    (\"{name}\", {}, {}),",
+            symbol.address(),
+            symbol.size()
+        );
     }
     let _ = writeln!(text, "];");
     let frames = frames(&file)?;
-    let _ = writeln!(text, "pub(super) const FRAMES: [(u32, u32); {}] = {frames:?};", frames.len());
+    let _ = writeln!(
+        text,
+        "pub(super) const FRAMES: [(u32, u32); {}] = {frames:?};",
+        frames.len()
+    );
     Ok((bytes, text))
 }
 
 /// Each function and its FDE, from the table that the linker has sorted.
 fn frames(file: &object::read::elf::ElfFile64<'_>) -> Result<Vec<(u32, u32)>, String> {
-    let header = file.section_by_name(".eh_frame_hdr").ok_or("has no unwind table")?;
+    let header = file
+        .section_by_name(".eh_frame_hdr")
+        .ok_or("has no unwind table")?;
     let data = header.data().map_err(|e| e.to_string())?;
     let [1, _, 0x03, 0x3b, ..] = data else {
         return Err("has an unwind table of an unknown form".into());
@@ -133,6 +177,13 @@ fn frames(file: &object::read::elf::ElfFile64<'_>) -> Result<Vec<(u32, u32)>, St
         .chunks_exact(4)
         .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")));
     let count = words.next().ok_or("has an empty unwind table")?;
-    let pairs = (0..count).map(|_| Some((words.next()?.wrapping_add(base), words.next()?.wrapping_add(base))));
-    pairs.collect::<Option<_>>().ok_or_else(|| "has a short unwind table".into())
+    let pairs = (0..count).map(|_| {
+        Some((
+            words.next()?.wrapping_add(base),
+            words.next()?.wrapping_add(base),
+        ))
+    });
+    pairs
+        .collect::<Option<_>>()
+        .ok_or_else(|| "has a short unwind table".into())
 }

@@ -2,6 +2,9 @@
 
 pub mod clock;
 mod error;
+#[doc(hidden)]
+pub mod image;
+mod page;
 
 pub use clock::{ClockOffsets, Offset};
 pub use error::{Error, Result};

@@ -5,57 +5,85 @@
 
 /// What the image's code reads besides the kernel's `vvar`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
+#[derive(Clone, Copy)]
+#[cfg_attr(not(elsewhen_image), derive(Debug))]
+pub(crate) struct Page {
     /// [`VERSION`]; another version means another structure.
-    pub version: u32,
+    pub(crate) version: u32,
     /// Bit *n*: clock id *n* is read from `vvar`; all other clocks are read by a system call.
-    pub direct: u32,
+    pub(crate) direct: u32,
     /// Distance in bytes from this structure to the kernel's data of every clock but RAW.
-    pub clock_data: i32,
+    pub(crate) clock_data: i32,
     /// Distance in bytes from this structure to the kernel's data of `CLOCK_MONOTONIC_RAW`.
-    pub raw_data: i32,
+    pub(crate) raw_data: i32,
     /// Where the kernel's `seq` (u32) lies in its data.
-    pub seq: u32,
+    pub(crate) seq: u32,
     /// Where the kernel's `clock_mode` (i32) lies in its data.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Where the kernel's `cycle_last` (u64) lies in its data.
-    pub cycle_last: u32,
+    pub(crate) cycle_last: u32,
     /// Where the kernel's `mult` (u32) lies in its data.
-    pub mult: u32,
+    pub(crate) mult: u32,
     /// Where the kernel's `shift` (u32) lies in its data.
-    pub shift: u32,
+    pub(crate) shift: u32,
     /// Where the kernel's `basetime[]` (seconds and shifted nanoseconds, by clock id) lies.
-    pub basetime: u32,
+    pub(crate) basetime: u32,
     /// Packed offsets (`sec << 30 | nsec`) of REALTIME, TAI, MONOTONIC and BOOTTIME.
-    pub offsets: [u64; 4],
+    pub(crate) offsets: [u64; 4],
     /// The namespace's id.
-    pub namespace: u64,
+    pub(crate) namespace: u64,
     /// [`MAGIC`] once all else is written: the commit record.
-    pub magic: u64,
+    pub(crate) magic: u64,
 }
 
 const _: () = assert!(size_of::<Page>() == 88 && align_of::<Page>() == 8);
 const _: () = assert!(core::mem::offset_of!(Page, magic) == size_of::<Page>() - 8);
 
+#[cfg(not(elsewhen_image))]
+impl Page {
+    /// The page as it lies in memory.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let words = [self.version, self.direct];
+        let distances = [self.clock_data, self.raw_data];
+        let fields = [
+            self.seq,
+            self.mode,
+            self.cycle_last,
+            self.mult,
+            self.shift,
+            self.basetime,
+        ];
+        let mut bytes = Vec::with_capacity(size_of::<Self>());
+        bytes.extend(words.into_iter().flat_map(u32::to_le_bytes));
+        bytes.extend(distances.into_iter().flat_map(i32::to_le_bytes));
+        bytes.extend(fields.into_iter().flat_map(u32::to_le_bytes));
+        bytes.extend(self.offsets.into_iter().flat_map(u64::to_le_bytes));
+        bytes.extend(self.namespace.to_le_bytes());
+        bytes.extend(self.magic.to_le_bytes());
+        bytes
+    }
+}
 
 /// The version of [`Page`].
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// The last word of a complete image: `elsewhen` in memory order.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"elsewhen");
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"elsewhen");
 
 /// The sixth argument of the image's own system calls, which the filter lets through unshifted.
-pub const COOKIE: u64 = 0x656c_7365_7768_656e;
+#[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
+pub(crate) const COOKIE: u64 = 0x656c_7365_7768_656e;
 
 /// Clocks read from the counter: REALTIME, MONOTONIC, `MONOTONIC_RAW`, BOOTTIME and TAI.
-pub const HIGH_RES: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 7 | 1 << 11;
+pub(crate) const HIGH_RES: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 7 | 1 << 11;
 
 /// Clocks read from the last tick: `REALTIME_COARSE` and `MONOTONIC_COARSE`.
-pub const COARSE: u32 = 1 << 5 | 1 << 6;
+pub(crate) const COARSE: u32 = 1 << 5 | 1 << 6;
 
 /// All clocks that take an offset: those above, `REALTIME_ALARM` and `BOOTTIME_ALARM`.
-pub const SHIFTED: u32 = HIGH_RES | COARSE | 1 << 8 | 1 << 9;
+#[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
+pub(crate) const SHIFTED: u32 = HIGH_RES | COARSE | 1 << 8 | 1 << 9;
 
 /// Where in [`Page::offsets`] a clock's offset lies: two bits for each clock id.
-pub const OFFSET_INDEX: u32 = 2 << 2 | 2 << 8 | 2 << 12 | 3 << 14 | 3 << 18 | 1 << 22;
+#[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
+pub(crate) const OFFSET_INDEX: u32 = 2 << 2 | 2 << 8 | 2 << 12 | 3 << 14 | 3 << 18 | 1 << 22;

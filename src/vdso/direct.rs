@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 8;
 /// A reading, laid out as a `timespec`; the nanoseconds may exceed a second.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Time {
+pub(crate) struct Time {
     pub(crate) sec: i64,
     pub(crate) nsec: u64,
 }
@@ -25,16 +25,16 @@ pub struct Time {
 /// Reads `clock`, or `None` if only the kernel can tell it now.
 ///
 /// # Safety
-/// `page` is in the image or has an image's distance to `vvar`, it states the layout of the
-/// running kernel's `vvar`, and `page.direct` has the bit of `clock`.
+/// `page` states a layout that stays within `vvar`, seen from `here` (the place in an image where
+/// the parameters are), and `clock` is one of `HIGH_RES` or `COARSE`.
 #[inline(always)]
-pub(crate) unsafe fn read(page: *const Page, clock: u32) -> Option<Time> {
+pub(crate) unsafe fn read(page: *const Page, here: *const u8, clock: u32) -> Option<Time> {
     // SAFETY: the caller's promise.
     unsafe {
         if COARSE >> clock & 1 == 1 {
-            coarse(page, clock)
+            coarse(page, here, clock)
         } else {
-            high_res(page, clock)
+            high_res(page, here, clock)
         }
     }
 }
@@ -44,12 +44,16 @@ pub(crate) unsafe fn read(page: *const Page, clock: u32) -> Option<Time> {
 /// # Safety
 /// As for [`read`].
 #[inline(always)]
-unsafe fn high_res(page: *const Page, clock: u32) -> Option<Time> {
+unsafe fn high_res(page: *const Page, here: *const u8, clock: u32) -> Option<Time> {
     // SAFETY: the caller's promise, for `vvar` and for the fields that place data in it.
     unsafe {
         let is_raw = clock == 4;
-        let distance = if is_raw { &raw const (*page).raw_data } else { &raw const (*page).clock_data };
-        let data = page.cast::<u8>().offset(load32(distance.cast()).cast_signed() as isize);
+        let distance = if is_raw {
+            &raw const (*page).raw_data
+        } else {
+            &raw const (*page).clock_data
+        };
+        let data = here.offset(load32(distance.cast()).cast_signed() as isize);
         let base = field(data, &raw const (*page).basetime).add(16 * clock as usize);
         for _ in 0..ATTEMPTS {
             // First, so that its latency covers the loads. A counter older than the data shows as a
@@ -74,7 +78,10 @@ unsafe fn high_res(page: *const Page, clock: u32) -> Option<Time> {
                 continue;
             }
             let nsec = (cycles * u64::from(mult)).wrapping_add(nsec) >> (shift & 63);
-            return Some(Time { sec: sec.cast_signed(), nsec });
+            return Some(Time {
+                sec: sec.cast_signed(),
+                nsec,
+            });
         }
         None
     }
@@ -85,11 +92,11 @@ unsafe fn high_res(page: *const Page, clock: u32) -> Option<Time> {
 /// # Safety
 /// As for [`read`].
 #[inline(always)]
-unsafe fn coarse(page: *const Page, clock: u32) -> Option<Time> {
+unsafe fn coarse(page: *const Page, here: *const u8, clock: u32) -> Option<Time> {
     // SAFETY: the caller's promise, for `vvar` and for the fields that place data in it.
     unsafe {
         let distance = load32((&raw const (*page).clock_data).cast()).cast_signed();
-        let data = page.cast::<u8>().offset(distance as isize);
+        let data = here.offset(distance as isize);
         let base = field(data, &raw const (*page).basetime).add(16 * clock as usize);
         for _ in 0..ATTEMPTS {
             let seq = load32(field(data, &raw const (*page).seq));
@@ -97,7 +104,10 @@ unsafe fn coarse(page: *const Page, clock: u32) -> Option<Time> {
             let (sec, nsec) = (load64(base), load64(base.add(8)));
             fence(Acquire);
             if seq & 1 == 0 && seq == load32(field(data, &raw const (*page).seq)) {
-                return Some(Time { sec: sec.cast_signed(), nsec });
+                return Some(Time {
+                    sec: sec.cast_signed(),
+                    nsec,
+                });
             }
         }
         None
@@ -119,7 +129,6 @@ unsafe fn field(data: *const u8, place: *const u32) -> *const u8 {
 #[inline(always)]
 pub(crate) unsafe fn load32(at: *const u8) -> u32 {
     // SAFETY: the caller's promise; the memory is only loaded from, and all its users are atomic.
-    #[expect(clippy::cast_ptr_alignment, reason = "the caller's promise")]
     unsafe { AtomicU32::from_ptr(at.cast_mut().cast()) }.load(Relaxed)
 }
 
@@ -128,6 +137,5 @@ pub(crate) unsafe fn load32(at: *const u8) -> u32 {
 #[inline(always)]
 pub(crate) unsafe fn load64(at: *const u8) -> u64 {
     // SAFETY: the caller's promise; the memory is only loaded from, and all its users are atomic.
-    #[expect(clippy::cast_ptr_alignment, reason = "the caller's promise")]
     unsafe { AtomicU64::from_ptr(at.cast_mut().cast()) }.load(Relaxed)
 }

@@ -35,13 +35,13 @@ fn page() -> *const Page {
 /// `tp` is writable. DIFFERENCE: for an ALARM clock Linux gives EFAULT where this faults.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __vdso_clock_gettime(clock: u32, tp: *mut Time) -> i32 {
+pub(crate) unsafe extern "C" fn __vdso_clock_gettime(clock: u32, tp: *mut Time) -> i32 {
     // SAFETY: the parameters are the image's own, and aligned.
     let direct = unsafe { direct::load32((&raw const (*page()).direct).cast()) };
     if clock < 32 && direct >> clock & 1 == 1 {
         // SAFETY: the composer's promise, made by the bit just tested; and the caller's.
         unsafe {
-            if let Some(time) = direct::read(page(), clock) {
+            if let Some(time) = direct::read(page(), page().cast(), clock) {
                 *tp = with_offset(clock, time);
                 return 0;
             }
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn __vdso_clock_gettime(clock: u32, tp: *mut Time) -> i32 
 /// # Safety
 /// `tv` is null or writable; `tz` is null or anything, for the kernel to judge.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __vdso_gettimeofday(tv: *mut Time, tz: *mut u8) -> i32 {
+pub(crate) unsafe extern "C" fn __vdso_gettimeofday(tv: *mut Time, tz: *mut u8) -> i32 {
     if !tv.is_null() {
         let mut time = MaybeUninit::<Time>::uninit();
         // SAFETY: `time` is writable, and filled on success; `tv` by the caller's promise.
@@ -66,7 +66,10 @@ pub unsafe extern "C" fn __vdso_gettimeofday(tv: *mut Time, tz: *mut u8) -> i32 
                 return error;
             }
             let time = time.assume_init();
-            *tv = Time { sec: time.sec, nsec: time.nsec / 1000 };
+            *tv = Time {
+                sec: time.sec,
+                nsec: time.nsec / 1000,
+            };
         }
     }
     if tz.is_null() {
@@ -81,7 +84,7 @@ pub unsafe extern "C" fn __vdso_gettimeofday(tv: *mut Time, tz: *mut u8) -> i32 
 /// # Safety
 /// `t` is null or writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn __vdso_time(t: *mut i64) -> i64 {
+pub(crate) unsafe extern "C" fn __vdso_time(t: *mut i64) -> i64 {
     let mut time = MaybeUninit::<Time>::uninit();
     // SAFETY: `time` is writable, and filled on success; `t` by the caller's promise.
     unsafe {
@@ -128,7 +131,14 @@ unsafe fn system_call(clock: u32, tp: *mut Time) -> i32 {
 fn with_offset(clock: u32, time: Time) -> Time {
     let index = (OFFSET_INDEX >> (2 * clock) & 3) as usize;
     // SAFETY: the index is below four.
-    let offset = unsafe { direct::load64((&raw const (*page()).offsets).cast::<u64>().add(index).cast()) };
+    let offset = unsafe {
+        direct::load64(
+            (&raw const (*page()).offsets)
+                .cast::<u64>()
+                .add(index)
+                .cast(),
+        )
+    };
     let mut sec = time.sec.wrapping_add(offset.cast_signed() >> 30);
     let mut nsec = time.nsec.wrapping_add(offset & ((1 << 30) - 1));
     // Two rounds at the most in practice; a division would cost more, and the empty assembly

@@ -1,0 +1,152 @@
+//! The layout of the kernel's vDSO data, by the kernel's own type information (BTF).
+//!
+//! One pass over the types: this runs whenever the command starts.
+
+use super::bytes::{array, u16, u32};
+
+/// `struct btf_header.magic`.
+const MAGIC: u16 = 0xeb9f;
+const KIND_STRUCT: u32 = 4;
+
+/// Where the kernel's clock data lies in its page, and the fields in the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// The data of all clocks but RAW, from the start of `vvar`.
+    pub(super) clock_data: u32,
+    /// The length of one clock's data; that of RAW follows the first.
+    pub(super) len: u32,
+    pub(super) seq: u32,
+    pub(super) mode: u32,
+    pub(super) cycle_last: u32,
+    pub(super) mult: u32,
+    pub(super) shift: u32,
+    pub(super) basetime: u32,
+}
+
+/// The layouts that the types allow, likeliest first; empty if they are not known here.
+pub(super) fn layouts(btf: &[u8]) -> Vec<Layout> {
+    let mut clock = None;
+    let mut clock_data = None;
+    let walked = structs(btf, |name, size, members| {
+        if name.starts_with(b"vdso_time_data\0") {
+            // 6.15: `struct vdso_clock clock_data[CS_BASES]`.
+            clock_data = clock_data.or(members.offset(b"clock_data\0"));
+        }
+        if [&b"vdso_clock\0"[..], b"vdso_time_data\0", b"vdso_data\0"]
+            .iter()
+            .any(|known| name.starts_with(known))
+        {
+            clock = clock.or_else(|| clock_layout(size, &members));
+        }
+        clock.is_some() && clock_data.is_some()
+    });
+    let (Some(()), Some(clock)) = (walked, clock) else {
+        return Vec::new();
+    };
+    match clock_data {
+        Some(at) => vec![Layout {
+            clock_data: at,
+            ..clock
+        }],
+        // Before: an array of `struct vdso_data`, at 128 in its page (`__VVAR_OFFSET`) up to 6.12.
+        None => [128, 0]
+            .map(|at| Layout {
+                clock_data: at,
+                ..clock
+            })
+            .to_vec(),
+    }
+}
+
+/// The fields of one clock's data.
+fn clock_layout(size: u32, members: &Members<'_>) -> Option<Layout> {
+    Some(Layout {
+        clock_data: 0,
+        len: size,
+        seq: members.offset(b"seq\0")?,
+        mode: members.offset(b"clock_mode\0")?,
+        cycle_last: members.offset(b"cycle_last\0")?,
+        mult: members.offset(b"mult\0")?,
+        shift: members.offset(b"shift\0")?,
+        // Either by itself or in the only anonymous union.
+        basetime: members
+            .offset(b"basetime\0")
+            .or_else(|| members.offset(b"\0"))?,
+    })
+}
+
+/// The members of one structure.
+struct Members<'a> {
+    records: &'a [u8],
+    strings: &'a [u8],
+}
+
+impl Members<'_> {
+    /// Where the member `name` (with its final zero) lies, in bytes.
+    fn offset(&self, name: &[u8]) -> Option<u32> {
+        self.records.chunks_exact(12).find_map(|record| {
+            let at = usize::try_from(u32(record, 0)?).ok()?;
+            // With `kind_flag` the upper byte is the size of a bit field.
+            let bits = u32(record, 8)? & 0x00ff_ffff;
+            self.strings
+                .get(at..)?
+                .starts_with(name)
+                .then_some(bits / 8)
+        })
+    }
+}
+
+/// Calls `visit` with each structure's name (and all that follows it), size and members, until it
+/// returns true; `None` if the types cannot be walked.
+fn structs<'a>(
+    btf: &'a [u8],
+    mut visit: impl FnMut(&[u8], u32, Members<'a>) -> bool,
+) -> Option<()> {
+    if u16(btf, 0)? != MAGIC {
+        return None;
+    }
+    let word = |at| usize::try_from(u32(btf, at)?).ok();
+    let header = word(4)?;
+    let section = |at| {
+        btf.get(header.checked_add(word(at)?)?..)?
+            .get(..word(at + 4)?)
+    };
+    let (mut types, strings) = (section(8)?, section(16)?);
+    while let Some([name, info, size]) = words(types) {
+        let members = usize::from(info.to_le_bytes()[0]) | usize::from(info.to_le_bytes()[1]) << 8;
+        let kind = info >> 24 & 0x1f;
+        let len = 12 + extra(kind, members)?;
+        // A cheap test first: the name lies far away in memory.
+        if kind == KIND_STRUCT && (3..=24).contains(&members) && size <= 4096 {
+            let name = strings.get(usize::try_from(name).ok()?..)?;
+            if name.starts_with(b"vdso_") {
+                let members = Members {
+                    records: types.get(12..len)?,
+                    strings,
+                };
+                if visit(name, size, members) {
+                    break;
+                }
+            }
+        }
+        types = types.get(len..)?;
+    }
+    Some(())
+}
+
+fn words(types: &[u8]) -> Option<[u32; 3]> {
+    let bytes: [u8; 12] = array(types, 0)?;
+    Some([u32(&bytes, 0)?, u32(&bytes, 4)?, u32(&bytes, 8)?])
+}
+
+/// The bytes that follow a type of this kind (`include/uapi/linux/btf.h`).
+fn extra(kind: u32, members: usize) -> Option<usize> {
+    Some(match kind {
+        2 | 7..=12 | 16 | 18 => 0,
+        1 | 14 | 17 => 4,
+        3 => 12,
+        6 | 13 => 8 * members,
+        4 | 5 | 15 | 19 => 12 * members,
+        _ => return None,
+    })
+}

@@ -1,0 +1,279 @@
+//! The image: the host's own vDSO with our time functions and a namespace's offsets in it.
+//!
+//! All bytes of the kernel's vDSO stay where they are, and so do all symbols but ours. Our code
+//! lies in the padding of the last page; the three symbols are redirected to it, and a jump to it
+//! lies over each old entry, for pointers resolved before and debuggers that know the old place.
+
+#[path = "arch/x86_64.rs"]
+mod arch_image;
+mod btf;
+mod bytes;
+mod elf;
+mod host;
+mod layout;
+mod unwind;
+
+// The reading of the kernel's page is the image's own, so that the check at start is of that code.
+#[path = "../vdso/direct.rs"]
+mod direct;
+
+mod arch {
+    #[path = "../../vdso/arch/x86_64.rs"]
+    mod vdso;
+    pub(super) use super::arch_image::{JUMP_LEN, MACHINE, has_counter, jump};
+    pub(super) use vdso::{COUNTER_MODE, counter};
+}
+
+/// The code, and where its parts lie in it; made by `build.rs`.
+mod blob {
+    pub(super) const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image.bin"));
+    include!(concat!(env!("OUT_DIR"), "/image.rs"));
+}
+
+use std::mem::offset_of;
+
+use crate::page::{MAGIC, Page, VERSION};
+use crate::{ClockOffsets, Error, Result};
+use elf::{Parts, Symbol};
+use host::Host;
+use unwind::Table;
+
+/// The blob's alignment: that of a cache line.
+const ALIGN: usize = 64;
+
+/// How an image reads the clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadPath {
+    /// From the kernel's own page, as fast as the host.
+    Direct,
+    /// By a system call, as right but slower.
+    Syscall {
+        /// Why the kernel's page cannot be read.
+        reason: String,
+    },
+}
+
+/// Which [`ReadPath`] to compose for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadPathChoice {
+    /// The fastest that this host allows.
+    #[default]
+    Fastest,
+    /// The system call, for tests.
+    Syscall,
+}
+
+/// An image for the running kernel, complete but for a namespace's offsets.
+#[derive(Clone, Debug)]
+pub struct Image {
+    host: Vec<u8>,
+    bytes: Vec<u8>,
+    page: Page,
+    page_at: usize,
+    read_path: ReadPath,
+}
+
+impl Image {
+    /// The last word of a complete image.
+    pub const MAGIC: u64 = MAGIC;
+
+    /// Composes the fastest image for the running kernel.
+    ///
+    /// # Errors
+    /// There is no vDSO, it is not of the form known here, or it has no room left.
+    pub fn compose() -> Result<Self> {
+        Self::compose_with(ReadPathChoice::Fastest)
+    }
+
+    /// Composes an image that reads the clocks as `choice` says.
+    ///
+    /// # Errors
+    /// As for [`compose`](Self::compose).
+    pub fn compose_with(choice: ReadPathChoice) -> Result<Self> {
+        let place = Host::find()?;
+        let host = place.bytes();
+        if Parts::of(&host).is_ok_and(|parts| parts.last_word(&host) == Some(MAGIC)) {
+            return Err(Error::new(
+                "this process is already in a time namespace of elsewhen; they do not nest",
+            ));
+        }
+        let (bytes, page_at) = compose(&host)
+            .map_err(|why| Error::new(format!("cannot use this kernel's vDSO: {why}")))?;
+        let mut page = Page {
+            version: VERSION,
+            direct: 0,
+            clock_data: 0,
+            raw_data: 0,
+            seq: 0,
+            mode: 0,
+            cycle_last: 0,
+            mult: 0,
+            shift: 0,
+            basetime: 0,
+            offsets: [0; 4],
+            namespace: 0,
+            magic: MAGIC,
+        };
+        let read_path = match choice {
+            ReadPathChoice::Fastest => layout::detect(&mut page, page_at, &place),
+            ReadPathChoice::Syscall => ReadPath::Syscall {
+                reason: "it was asked for".into(),
+            },
+        };
+        Ok(Self {
+            host,
+            bytes,
+            page,
+            page_at,
+            read_path,
+        })
+    }
+
+    /// The finished image of a namespace.
+    ///
+    /// Write its pages in ascending order, so that the [magic](Self::magic_at) comes last.
+    ///
+    /// # Errors
+    /// An offset is beyond ±272 years.
+    pub fn patch(&self, offsets: &ClockOffsets, namespace: u64) -> Result<Vec<u8>> {
+        let page = Page {
+            offsets: Self::words(offsets)?,
+            namespace,
+            ..self.page
+        };
+        let mut bytes = self.bytes.clone();
+        bytes[self.page_at..][..size_of::<Page>()].copy_from_slice(&page.to_bytes());
+        Ok(bytes)
+    }
+
+    /// The words that stand at [`offsets_at`](Self::offsets_at): a change of offsets rewrites them,
+    /// each by one aligned store.
+    ///
+    /// # Errors
+    /// An offset is beyond ±272 years.
+    pub fn words(offsets: &ClockOffsets) -> Result<[u64; 4]> {
+        let ClockOffsets {
+            realtime,
+            tai,
+            monotonic,
+            boottime,
+        } = *offsets;
+        let mut words = [0; 4];
+        for (word, offset) in words.iter_mut().zip([realtime, tai, monotonic, boottime]) {
+            *word = offset.packed().ok_or_else(|| {
+                Error::new(format!(
+                    "offset out of range: {offset}; at most 272 years either way"
+                ))
+            })?;
+        }
+        Ok(words)
+    }
+
+    /// The length of the image, in whole pages: that of the host's vDSO.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Where the parameter page lies.
+    #[must_use]
+    pub fn page_at(&self) -> usize {
+        self.page_at
+    }
+
+    /// Where the four offset words lie: REALTIME, TAI, MONOTONIC and BOOTTIME.
+    #[must_use]
+    pub fn offsets_at(&self) -> usize {
+        self.page_at + offset_of!(Page, offsets)
+    }
+
+    /// Where the namespace's id lies.
+    #[must_use]
+    pub fn namespace_at(&self) -> usize {
+        self.page_at + offset_of!(Page, namespace)
+    }
+
+    /// Where the magic word lies, the last of the image.
+    #[must_use]
+    pub fn magic_at(&self) -> usize {
+        self.page_at + offset_of!(Page, magic)
+    }
+
+    /// The host's own vDSO, unchanged.
+    #[must_use]
+    pub fn host(&self) -> &[u8] {
+        &self.host
+    }
+
+    /// How this image reads the clocks.
+    #[must_use]
+    pub fn read_path(&self) -> &ReadPath {
+        &self.read_path
+    }
+}
+
+/// The host's vDSO with our code in it, and where the parameter page lies.
+fn compose(host: &[u8]) -> std::result::Result<(Vec<u8>, usize), &'static str> {
+    const BROKEN: &str = "a table points outside it";
+    let parts = Parts::of(host)?;
+    let table_at = parts.end.next_multiple_of(8);
+    let mut table = parts
+        .eh_frame_hdr(host)
+        .and_then(|at| Table::read(host, at))
+        .ok_or("its unwind table is not of the usual form")?;
+    let blob_at = (table_at + table.len() + 8 * blob::FRAMES.len()).next_multiple_of(ALIGN);
+    let end = blob_at + blob::BYTES.len();
+    if end > host.len() {
+        return Err("it has no room left");
+    }
+    let base = u32::try_from(blob_at).map_err(|_| BROKEN)?;
+    table.extend(blob::FRAMES.map(|(function, frame)| (base + function, base + frame)));
+    let table = table.to_bytes(table_at).ok_or(BROKEN)?;
+    let mut image = host.to_vec();
+    bytes::put(&mut image, table_at, &table).ok_or(BROKEN)?;
+    bytes::put(&mut image, blob_at, blob::BYTES).ok_or(BROKEN)?;
+    parts
+        .extend(&mut image, end, table_at, table.len())
+        .ok_or(BROKEN)?;
+    for (name, at, size) in blob::ENTRIES {
+        let ours = Symbol {
+            value: base + at,
+            size,
+        };
+        let mut found = false;
+        for name in [name, &format!("__vdso_{name}")] {
+            if let Some(old) = parts.symbol(host, name) {
+                redirect(&mut image, &parts, name, &old, &ours)?;
+                found = true;
+            }
+        }
+        if !found {
+            return Err("it lacks a time function");
+        }
+    }
+    Ok((image, blob_at + blob::PAGE_AT))
+}
+
+/// Makes `name` stand for `ours`, and its old place jump there.
+fn redirect(
+    image: &mut [u8],
+    parts: &Parts,
+    name: &str,
+    old: &Symbol,
+    ours: &Symbol,
+) -> std::result::Result<(), &'static str> {
+    if usize::try_from(old.size).is_ok_and(|size| size < arch::JUMP_LEN) {
+        return Err("a time function is too short");
+    }
+    parts
+        .redirect(image, name, ours)
+        .and_then(|()| {
+            bytes::put(
+                image,
+                usize::try_from(old.value).ok()?,
+                &arch::jump(old.value, ours.value),
+            )
+        })
+        .ok_or("a symbol points outside it")
+}

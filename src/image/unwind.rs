@@ -1,0 +1,93 @@
+//! The table by which an unwinder finds the frame description of an address (`.eh_frame_hdr`).
+
+use super::bytes::u32;
+
+/// Version 1; a pc-relative pointer to `.eh_frame`, a 4-byte count, entries relative to the table.
+const FORM: [u8; 4] = [0x01, 0x1b, 0x03, 0x3b];
+
+/// The bytes before the entries.
+const HEADER_LEN: usize = 12;
+
+/// A sorted table of functions and their frame descriptions, both as offsets from the image.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    /// Where `.eh_frame` begins.
+    frames: u32,
+    entries: Vec<(u32, u32)>,
+}
+
+impl Table {
+    /// Reads the table at `at`, or `None` if it is not of the form that linkers make.
+    pub(super) fn read(vdso: &[u8], at: usize) -> Option<Self> {
+        if vdso.get(at..)?.get(..4)? != FORM {
+            return None;
+        }
+        let base = u32::try_from(at).ok()?;
+        let frames = u32(vdso, at + 4)?.wrapping_add(base + 4);
+        let count = usize::try_from(u32(vdso, at + 8)?).ok()?;
+        let entry = |n: usize| {
+            let entry = at + HEADER_LEN + 8 * n;
+            let word = |at| Some(u32(vdso, at)?.wrapping_add(base));
+            Some((word(entry)?, word(entry + 4)?))
+        };
+        let entries = (0..count).map(entry).collect::<Option<_>>()?;
+        Some(Self { frames, entries })
+    }
+
+    /// Adds functions, in any order.
+    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = (u32, u32)>) {
+        self.entries.extend(entries);
+        self.entries.sort_unstable();
+    }
+
+    /// The length of [`to_bytes`](Self::to_bytes).
+    pub(super) fn len(&self) -> usize {
+        HEADER_LEN + 8 * self.entries.len()
+    }
+
+    /// The table as it must stand at `at`.
+    pub(super) fn to_bytes(&self, at: usize) -> Option<Vec<u8>> {
+        let base = u32::try_from(at).ok()?;
+        let count = u32::try_from(self.entries.len()).ok()?;
+        let mut bytes = FORM.to_vec();
+        bytes.extend(self.frames.wrapping_sub(base + 4).to_le_bytes());
+        bytes.extend(count.to_le_bytes());
+        for (function, frame) in &self.entries {
+            bytes.extend(function.wrapping_sub(base).to_le_bytes());
+            bytes.extend(frame.wrapping_sub(base).to_le_bytes());
+        }
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_reads_back_from_where_it_was_written_sorted() {
+        let mut table = Table {
+            frames: 0x660,
+            entries: vec![(0x780, 0x678), (0x810, 0x68c)],
+        };
+        table.extend([(0x1b00, 0x1e00), (0x100, 0x1d00)]);
+        let mut image = vec![0; 0x1a20];
+        image.extend(table.to_bytes(0x1a20).unwrap());
+        assert_eq!(image.len(), 0x1a20 + table.len());
+        assert_eq!(Table::read(&image, 0x1a20).as_ref(), Some(&table));
+        assert!(table.entries.is_sorted());
+    }
+
+    #[test]
+    fn a_table_of_another_form_or_cut_short_is_refused() {
+        let table = Table {
+            frames: 0,
+            entries: vec![(1, 2)],
+        };
+        let bytes = table.to_bytes(0).unwrap();
+        assert!(Table::read(&bytes[..bytes.len() - 1], 0).is_none());
+        let mut other = bytes;
+        other[3] = 0xff;
+        assert!(Table::read(&other, 0).is_none());
+    }
+}
