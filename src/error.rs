@@ -10,6 +10,7 @@ use std::io;
 pub struct Error {
     message: String,
     source: Option<io::Error>,
+    way_out: Option<&'static str>,
 }
 
 /// The library's result.
@@ -21,6 +22,7 @@ impl Error {
         Self {
             message: message.into(),
             source: None,
+            way_out: None,
         }
     }
 
@@ -29,6 +31,15 @@ impl Error {
         Self {
             message: message.into(),
             source: Some(source),
+            way_out: None,
+        }
+    }
+
+    /// The same error, saying what the user can do about it.
+    pub(crate) fn with_way_out(self, way_out: &'static str) -> Self {
+        Self {
+            way_out: Some(way_out),
+            ..self
         }
     }
 
@@ -59,6 +70,10 @@ impl fmt::Display for Error {
         match &self.source {
             Some(source) => write!(f, "{}: {}", self.message, errno_text(source)),
             None => f.write_str(&self.message),
+        }?;
+        match self.way_out {
+            Some(way_out) => write!(f, "; {way_out}"),
+            None => Ok(()),
         }
     }
 }

@@ -1,5 +1,14 @@
 //! Clocks and their offsets: pure arithmetic, no system calls.
 
+mod absolute;
+mod limits;
 mod offset;
+mod scan;
+mod shift;
+mod when;
 
+pub use limits::{LimitError, Readings, check_limits};
 pub use offset::{ClockOffsets, Offset};
+pub use scan::ParseError;
+pub use shift::{By, Shift};
+pub use when::When;

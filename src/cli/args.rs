@@ -1,0 +1,107 @@
+//! The options, as clap reads them and as `--help` shows them.
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Time namespaces for Linux in user space: run a program at another time.
+#[derive(Debug, Parser)]
+#[command(name = "elsewhen", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(RunArgs),
+    Check(CheckArgs),
+}
+
+const WHEN_AND_BY: &str = "\
+WHEN, an absolute time, which then ticks on, or a shift:
+  2030-01-31T12:00:00Z           RFC 3339
+  2030-01-31 12:00:00.5 UTC      time and zone may be left out; the zone is `TZ` by default
+  2030-01-31 12:00 +01:00        another zone by its distance from UTC
+  @1893456000.5                  seconds since 1970
+  +10d, -1h30m, +2.5s, +1y2mo    units y mo w d h m s ms us ns, larger ones first
+  +90, -2.5                      seconds
+  A day has 24 hours; years and months follow the calendar of the local zone. A local time that
+  the zone skips is refused, and of one that it has twice the first is meant.
+
+BY, a shift as above, without years or months.
+
+Exit status:
+  that of COMMAND; 128+N if signal N ended it; 125 if elsewhen itself failed, 126 if COMMAND
+  cannot be run, 127 if it cannot be found
+
+Examples:
+  elsewhen run --realtime '2030-01-01 12:00' date
+  elsewhen run --realtime +10d -- make test
+  elsewhen run --monotonic +100d --boottime +100d uptime
+  TZ=Europe/Berlin elsewhen run --realtime '2030-03-31 01:59:50' sh";
+
+/// Run a command, and all that it starts, at another time
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = WHEN_AND_BY,
+    override_usage = "elsewhen run [OPTIONS] [--] COMMAND [ARG...]"
+)]
+pub(crate) struct RunArgs {
+    /// Where CLOCK_REALTIME stands when COMMAND starts
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub(crate) realtime: Option<OsString>,
+
+    /// Where CLOCK_TAI stands; by default it is shifted as CLOCK_REALTIME is
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub(crate) tai: Option<OsString>,
+
+    /// How far CLOCK_MONOTONIC is shifted
+    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
+    pub(crate) monotonic: Option<OsString>,
+
+    /// How far CLOCK_BOOTTIME is shifted
+    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
+    pub(crate) boottime: Option<OsString>,
+
+    /// Who keeps the clocks
+    #[arg(long, value_enum, default_value_t = Backend::Auto)]
+    pub(crate) backend: Backend,
+
+    /// A name for the namespace: 1 to 64 of `A-Z a-z 0-9 . _ -`, a letter, digit or `_` first
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub(crate) name: Option<OsString>,
+
+    /// Stop at any program that would not be given the clocks, rather than run it
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// The command and its arguments
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        required = true,
+        num_args = 1..
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Say what this machine offers, and which way each clock will take
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit status: 0 if the guest backend can work here, 1 if not.")]
+pub(crate) struct CheckArgs {
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Who keeps the clocks of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// `kernel` where it suffices and is allowed, else `guest`
+    Auto,
+    /// elsewhen: every clock, on any kernel
+    Guest,
+    /// A time namespace of the kernel: CLOCK_MONOTONIC and CLOCK_BOOTTIME only
+    Kernel,
+}

@@ -1,0 +1,175 @@
+//! `elsewhen run`: from options to a plan, and the plan to the backend that carries it out.
+
+use std::ffi::{OsStr, OsString};
+
+use super::args::{Backend, RunArgs};
+use super::{Failure, clocks};
+use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check_limits};
+use crate::kernel;
+use crate::line::shown;
+use crate::{Error, Result};
+
+/// What to start, and how its clocks stand: everything has been checked but the command.
+#[derive(Debug)]
+pub(crate) struct RunPlan {
+    /// Each clock's offset from the host's.
+    pub(crate) offsets: ClockOffsets,
+    /// Who is to keep them.
+    pub(crate) backend: Backend,
+    /// The namespace's name.
+    pub(crate) name: Option<String>,
+    /// Whether a program that would not be given the clocks is stopped.
+    #[expect(dead_code, reason = "for the guest backend")]
+    pub(crate) strict: bool,
+    /// The command, to be looked for in `PATH` unless it holds a `/`.
+    pub(crate) command: OsString,
+    /// Its arguments.
+    pub(crate) args: Vec<OsString>,
+}
+
+/// Carries out `elsewhen run`; gives the command's exit status if elsewhen outlives it.
+pub(super) fn run(args: RunArgs) -> std::result::Result<i32, Failure> {
+    start(plan(args)?)
+}
+
+/// Starts the plan's command with the backend that it asks for.
+fn start(plan: RunPlan) -> std::result::Result<i32, Failure> {
+    match plan.backend {
+        Backend::Guest => start_guest(plan),
+        Backend::Kernel => start_kernel(&plan),
+        Backend::Auto if kernel_suffices(&plan) => start_kernel(&plan),
+        Backend::Auto => start_guest(plan),
+    }
+}
+
+/// Starts the command under elsewhen's own supervisor.
+fn start_guest(plan: RunPlan) -> std::result::Result<i32, Failure> {
+    drop(plan);
+    Err(Error::new("the guest backend is not built yet; use `--backend=kernel`").into())
+}
+
+/// Enters a time namespace of the kernel and becomes the command.
+fn start_kernel(plan: &RunPlan) -> std::result::Result<i32, Failure> {
+    refuse_what_the_kernel_lacks(plan)?;
+    kernel::enter(&plan.offsets)?;
+    let error = kernel::exec(&plan.command, &plan.args);
+    Err(Failure {
+        status: error.exit_status(),
+        error: error.into(),
+    })
+}
+
+/// Whether the kernel's own namespace does all that the plan asks, and this process may make one.
+fn kernel_suffices(plan: &RunPlan) -> bool {
+    let offsets = &plan.offsets;
+    let shifts_what_it_can = !offsets.monotonic.is_zero() || !offsets.boottime.is_zero();
+    shifts_what_it_can && refuse_what_the_kernel_lacks(plan).is_ok() && kernel::is_available()
+}
+
+fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
+    let refuse = |option: &str, reason: &str| {
+        Err(Error::new(format!(
+            "`{option}`: the kernel's time namespaces have no {reason}; \
+             leave it out or use `--backend=guest`"
+        )))
+    };
+    if !plan.offsets.realtime.is_zero() {
+        return refuse("--realtime", "CLOCK_REALTIME of their own");
+    }
+    if !plan.offsets.tai.is_zero() {
+        return refuse("--tai", "CLOCK_TAI of their own");
+    }
+    match plan.name {
+        Some(_) => refuse("--name", "names"),
+        None => Ok(()),
+    }
+}
+
+/// Reads the clocks once and resolves the options against them.
+fn plan(args: RunArgs) -> Result<RunPlan> {
+    let now = clocks::now()?;
+    let when = |option: &str, value: &Option<OsString>, now| {
+        parsed(option, value, |text| When::parse(text)?.resolve(now))
+    };
+    let by = |option: &str, value: &Option<OsString>| {
+        parsed(option, value, |text| By::parse(text).map(By::offset))
+    };
+    let realtime = when("--realtime", &args.realtime, now.realtime)?.unwrap_or_default();
+    let offsets = ClockOffsets {
+        realtime,
+        tai: when("--tai", &args.tai, now.tai)?.unwrap_or(realtime),
+        monotonic: by("--monotonic", &args.monotonic)?.unwrap_or_default(),
+        boottime: by("--boottime", &args.boottime)?.unwrap_or_default(),
+    };
+    check_limits(&offsets, &now).map_err(|error| beyond(&error, &args))?;
+    let mut command = args.command.into_iter();
+    Ok(RunPlan {
+        offsets,
+        backend: args.backend,
+        name: args.name.as_deref().map(name).transpose()?,
+        strict: args.strict,
+        command: command.next().unwrap_or_default(),
+        args: command.collect(),
+    })
+}
+
+/// The offset that an option's value means, or the error that names both.
+fn parsed(
+    option: &str,
+    value: &Option<OsString>,
+    parse: impl FnOnce(&str) -> std::result::Result<Offset, ParseError>,
+) -> Result<Option<Offset>> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    // What is not UTF-8 becomes U+FFFD, which stands in no time.
+    parse(&value.to_string_lossy())
+        .map(Some)
+        .map_err(|error| Error::new(format!("`{option} {}`: {error}", shown(value))))
+}
+
+/// The error for an offset beyond the limits, naming the option and its value.
+fn beyond(error: &LimitError, args: &RunArgs) -> Error {
+    let value = match error.clock() {
+        "realtime" => &args.realtime,
+        "tai" => &args.tai,
+        "monotonic" => &args.monotonic,
+        _ => &args.boottime,
+    };
+    let value = value.as_deref().unwrap_or_default();
+    Error::new(format!("`--{} {}`: {error}", error.clock(), shown(value)))
+}
+
+/// A namespace's name, which will name files too.
+fn name(value: &OsStr) -> Result<String> {
+    let text = value.to_str().unwrap_or_default();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if (1..=64).contains(&text.len()) && text.chars().all(allowed) && !text.starts_with(['-', '.'])
+    {
+        return Ok(text.to_owned());
+    }
+    Err(Error::new(format!(
+        "`--name {}`: use 1 to 64 of `A-Z a-z 0-9 . _ -`, with a letter, a digit or `_` first",
+        shown(value)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_short_plain_and_no_option() {
+        let longest = "x".repeat(64);
+        for good in ["a", "A-1_b.c", "_", "7", &longest] {
+            assert_eq!(name(good.as_ref()).unwrap(), good);
+        }
+        let too_long = "x".repeat(65);
+        for bad in [
+            "", ".", "..", ".a", "-a", "a/b", "a b", "é", "a\n", &too_long,
+        ] {
+            let error = name(bad.as_ref()).expect_err(bad).to_string();
+            assert!(error.starts_with("`--name "), "{error}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The kernel's own time namespaces: `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME`, for good.
+//!
+//! The process itself enters and then becomes the command, so exit status, terminal and job
+//! control are exactly the command's. The namespace is entered by setns(2) and not by the exec,
+//! which takes a process along only since Linux 6.2.
+
+mod exec;
+mod offsets;
+mod sys;
+
+pub(crate) use exec::exec;
+pub(crate) use sys::INITIAL_TIME_NS;
+
+use std::fs::File;
+use std::io;
+
+use crate::clock::ClockOffsets;
+use crate::{Error, Result};
+
+const OFFSETS: &str = "/proc/self/timens_offsets";
+const FOR_CHILDREN: &str = "/proc/self/ns/time_for_children";
+
+/// Puts this process, which must have one thread, into a new time namespace.
+///
+/// The offsets are counted from the clocks as this process sees them now: a namespace that it is
+/// in already is added to, which the kernel itself does not do.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN` and `CAP_SYS_TIME`, `EINVAL` or `ENOENT` where the kernel has
+/// no time namespaces, `ENOSPC` beyond `user.max_time_namespaces`, `ERANGE` beyond the limits.
+pub(crate) fn enter(offsets: &ClockOffsets) -> Result<()> {
+    sys::unshare_time().map_err(cannot_make)?;
+    let inherited = std::fs::read_to_string(OFFSETS)
+        .map_err(|error| Error::os(format!("cannot read `{OFFSETS}`"), error))?;
+    let text = offsets::added(&inherited, offsets)
+        .ok_or_else(|| Error::new(format!("cannot understand `{OFFSETS}`")))?;
+    // Both lines in one write: the kernel takes both or neither.
+    std::fs::write(OFFSETS, text).map_err(cannot_set)?;
+    let namespace = File::open(FOR_CHILDREN)
+        .map_err(|error| Error::os(format!("cannot open `{FOR_CHILDREN}`"), error))?;
+    sys::setns_time(&namespace)
+        .map_err(|error| Error::os("cannot enter the new time namespace", error))
+}
+
+/// Whether this process may make a time namespace, tried in a child.
+pub(crate) fn is_available() -> bool {
+    probe().is_ok()
+}
+
+/// Makes a time namespace in a child that ends at once.
+pub(crate) fn probe() -> io::Result<()> {
+    sys::in_child(sys::unshare_time)
+}
+
+fn cannot_make(error: io::Error) -> Error {
+    let cannot = Error::os("cannot make a time namespace", error);
+    let way_out = match cannot.errno() {
+        Some(libc::EPERM) => "run it as root or in a user namespace, or use `--backend=guest`",
+        Some(libc::EINVAL | libc::ENOSYS) => {
+            "this kernel has none (`CONFIG_TIME_NS`, Linux 5.6): use `--backend=guest`"
+        }
+        Some(libc::ENOSPC) => {
+            "raise `/proc/sys/user/max_time_namespaces`, or use `--backend=guest`"
+        }
+        _ => "use `--backend=guest`",
+    };
+    cannot.with_way_out(way_out)
+}
+
+fn cannot_set(error: io::Error) -> Error {
+    let cannot = Error::os(format!("cannot write `{OFFSETS}`"), error);
+    let way_out = match cannot.errno() {
+        Some(libc::EPERM | libc::EACCES) => "run it as root, or use `--backend=guest`",
+        Some(libc::ERANGE) => "use smaller values for `--monotonic` and `--boottime`",
+        _ => "use `--backend=guest`",
+    };
+    cannot.with_way_out(way_out)
+}

@@ -1,0 +1,72 @@
+//! The system calls behind a time namespace.
+#![expect(unsafe_code, reason = "unshare(2), setns(2), fork(2)")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+/// The inode of the initial time namespace (`include/linux/proc_ns.h: PROC_TIME_INIT_INO`).
+pub(crate) const INITIAL_TIME_NS: u64 = 0xEFFF_FFFA;
+
+/// Not yet in the C library's headers everywhere.
+const CLONE_NEWTIME: libc::c_int = 0x80;
+
+fn result(returned: libc::c_int) -> io::Result<()> {
+    match returned {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a time namespace for the children of this process.
+pub(super) fn unshare_time() -> io::Result<()> {
+    // SAFETY: the call takes a number and touches no memory.
+    result(unsafe { libc::unshare(CLONE_NEWTIME) })
+}
+
+/// Puts this process into a time namespace.
+pub(super) fn setns_time(namespace: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open as long as `namespace` lives.
+    result(unsafe { libc::setns(namespace.as_raw_fd(), CLONE_NEWTIME) })
+}
+
+/// Does `action` in a child, which must be safe after fork(2), and gives its outcome.
+pub(super) fn in_child(action: fn() -> io::Result<()>) -> io::Result<()> {
+    // SAFETY: the child runs `action`, which makes one system call, and ends by _exit(2).
+    let child = unsafe { libc::fork() };
+    match child {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let errno = match action() {
+                Ok(()) => 0,
+                Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+            };
+            // SAFETY: _exit never returns and runs no handlers.
+            unsafe { libc::_exit(errno) }
+        }
+        child => match wait(child)? {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        },
+    }
+}
+
+/// Reaps a child and gives its exit status.
+fn wait(child: libc::pid_t) -> io::Result<i32> {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` lives through the call.
+        if unsafe { libc::waitpid(child, &raw mut status, 0) } == child {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    if libc::WIFEXITED(status) {
+        Ok(libc::WEXITSTATUS(status))
+    } else {
+        Ok(libc::EIO)
+    }
+}
