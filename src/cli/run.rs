@@ -7,7 +7,8 @@ use super::{Failure, clocks};
 use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check_limits};
 use crate::kernel;
 use crate::line::shown;
-use crate::{Error, Result};
+use crate::supervisor::Outer;
+use crate::{Error, Result, TimeNamespace};
 
 /// What to start, and how its clocks stand: everything has been checked but the command.
 #[derive(Debug)]
@@ -19,7 +20,6 @@ pub(crate) struct RunPlan {
     /// The namespace's name.
     pub(crate) name: Option<String>,
     /// Whether a program that would not be given the clocks is stopped.
-    #[expect(dead_code, reason = "for the guest backend")]
     pub(crate) strict: bool,
     /// The command, to be looked for in `PATH` unless it holds a `/`.
     pub(crate) command: OsString,
@@ -44,26 +44,39 @@ fn start(plan: RunPlan) -> std::result::Result<i32, Failure> {
 
 /// Starts the command under elsewhen's own supervisor.
 fn start_guest(plan: RunPlan) -> std::result::Result<i32, Failure> {
-    drop(plan);
-    Err(Error::new("the guest backend is not built yet; use `--backend=kernel`").into())
+    let mut namespace = TimeNamespace::new(plan.offsets)?.strict(plan.strict);
+    if let Some(name) = &plan.name {
+        namespace = namespace.named(name)?;
+    }
+    namespace.enter()?;
+    Err(become_command(&plan))
 }
 
 /// Enters a time namespace of the kernel and becomes the command.
 fn start_kernel(plan: &RunPlan) -> std::result::Result<i32, Failure> {
     refuse_what_the_kernel_lacks(plan)?;
     kernel::enter(&plan.offsets)?;
+    Err(become_command(plan))
+}
+
+/// Becomes the command, or says why not.
+fn become_command(plan: &RunPlan) -> Failure {
     let error = kernel::exec(&plan.command, &plan.args);
-    Err(Failure {
+    Failure {
         status: error.exit_status(),
         error: error.into(),
-    })
+    }
 }
 
 /// Whether the kernel's own namespace does all that the plan asks, and this process may make one.
 fn kernel_suffices(plan: &RunPlan) -> bool {
     let offsets = &plan.offsets;
     let shifts_what_it_can = !offsets.monotonic.is_zero() || !offsets.boottime.is_zero();
-    shifts_what_it_can && refuse_what_the_kernel_lacks(plan).is_ok() && kernel::is_available()
+    let is_outermost = matches!(Outer::find(), Ok(None));
+    shifts_what_it_can
+        && is_outermost
+        && refuse_what_the_kernel_lacks(plan).is_ok()
+        && kernel::is_available()
 }
 
 fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {

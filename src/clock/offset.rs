@@ -72,6 +72,16 @@ impl Offset {
         Self::from_nanos(self.as_nanos().checked_add(other.as_nanos())?)
     }
 
+    /// A reading of the host's clock plus this offset, with the carry done.
+    pub(crate) fn add_to(self, sec: i64, nsec: i64) -> (i64, u32) {
+        let nsec = nsec + i64::from(self.nsec);
+        let sec = sec
+            .saturating_add(self.sec)
+            .saturating_add(nsec.div_euclid(NSEC_PER_SEC));
+        let nsec = u32::try_from(nsec.rem_euclid(NSEC_PER_SEC)).expect("below 10⁹");
+        (sec, nsec)
+    }
+
     /// The word that an image holds: `sec << 30 | nsec`, one aligned load for a reader.
     ///
     /// `None` beyond ±2³³ seconds (272 years).

@@ -1,0 +1,253 @@
+//! The seccomp filter: which system calls reach the supervisor.
+//!
+//! The number is tested first and every unlisted number is allowed without looking at anything
+//! else, so that the kernel answers those from its allow bitmap (`kernel/seccomp.c:
+//! seccomp_cache_prepare_bitmap`). A call that carries the [`COOKIE`] in its sixth argument comes
+//! from an image that adds the offset itself and is let through, or it would be shifted twice.
+
+mod bpf;
+
+use crate::arch::{ARCH_SET_FS, AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat, nr, x32};
+use crate::page::COOKIE;
+use bpf::Program;
+
+/// Clocks that a namespace may shift; `clock_gettime` of any other is not looked at.
+const SHIFTED_CLOCKS: [i32; 9] = [
+    libc::CLOCK_REALTIME,
+    libc::CLOCK_MONOTONIC,
+    libc::CLOCK_MONOTONIC_RAW,
+    libc::CLOCK_REALTIME_COARSE,
+    libc::CLOCK_MONOTONIC_COARSE,
+    libc::CLOCK_BOOTTIME,
+    libc::CLOCK_REALTIME_ALARM,
+    libc::CLOCK_BOOTTIME_ALARM,
+    libc::CLOCK_TAI,
+];
+
+/// The filter of a tree; `strict` also notifies `execve`.
+pub(crate) fn program(strict: bool) -> Vec<libc::sock_filter> {
+    let mut p = Program::new();
+    p.load_arch();
+    p.when_eq(AUDIT_COMPAT, compat_rules);
+    p.when_ne(AUDIT_NATIVE, Program::allow);
+    p.load_nr();
+    p.when_ge(X32_BIT, |p| x32_rules(p, strict));
+    p.when_eq(nr::BRK, |p| p.notify_if_arg64(0, 0));
+    p.when_eq(nr::ARCH_PRCTL, |p| p.notify_if_arg32(0, ARCH_SET_FS));
+    p.when_eq(nr::CLOCK_GETTIME, |p| {
+        p.allow_if_arg64(5, COOKIE);
+        p.load_arg_low(0);
+        for clock in SHIFTED_CLOCKS {
+            p.when_eq(clock.cast_unsigned(), Program::notify);
+        }
+        p.allow();
+    });
+    for number in [nr::GETTIMEOFDAY, nr::TIME] {
+        p.when_eq(number, |p| {
+            p.allow_if_arg64(5, COOKIE);
+            p.notify();
+        });
+    }
+    for number in [nr::CLOCK_SETTIME, nr::CLOCK_ADJTIME] {
+        p.when_eq(number, |p| {
+            // A negative id is a descriptor of a clock device (clock_getres(2)), not the host's time.
+            p.load_arg_low(0);
+            p.when_ge(1 << 31, Program::allow);
+            p.notify();
+        });
+    }
+    for number in [nr::SETTIMEOFDAY, nr::ADJTIMEX] {
+        p.when_eq(number, Program::notify);
+    }
+    if strict {
+        for number in [nr::EXECVE, nr::EXECVEAT] {
+            p.when_eq(number, Program::notify);
+        }
+    }
+    p.allow();
+    p.into_instructions()
+}
+
+/// x32: setters are refused here and now; reads and starts are the supervisor's to judge.
+fn x32_rules(p: &mut Program, strict: bool) {
+    for number in [
+        nr::CLOCK_SETTIME,
+        nr::SETTIMEOFDAY,
+        nr::ADJTIMEX,
+        nr::CLOCK_ADJTIME,
+    ] {
+        p.when_eq(X32_BIT | number, Program::refuse);
+    }
+    p.when_eq(X32_BIT | nr::BRK, |p| p.notify_if_arg64(0, 0));
+    for number in [nr::CLOCK_GETTIME, nr::GETTIMEOFDAY, nr::TIME] {
+        p.when_eq(X32_BIT | number, Program::notify);
+    }
+    if strict {
+        for number in [x32::EXECVE, x32::EXECVEAT] {
+            p.when_eq(X32_BIT | number, Program::notify);
+        }
+    }
+    p.allow();
+}
+
+/// i386.
+///
+/// DIFFERENCE: `adjtimex` is refused even when it only reads, since its modes lie in memory that a
+/// second thread could change after the supervisor had looked.
+fn compat_rules(p: &mut Program) {
+    p.load_nr();
+    for number in [
+        compat::STIME,
+        compat::SETTIMEOFDAY,
+        compat::ADJTIMEX,
+        compat::CLOCK_SETTIME,
+        compat::CLOCK_ADJTIME,
+        compat::CLOCK_SETTIME64,
+        compat::CLOCK_ADJTIME64,
+    ] {
+        p.when_eq(number, Program::refuse);
+    }
+    p.when_eq(compat::BRK, |p| p.notify_if_arg32(0, 0));
+    for number in [
+        compat::SET_THREAD_AREA,
+        compat::TIME,
+        compat::GETTIMEOFDAY,
+        compat::CLOCK_GETTIME,
+        compat::CLOCK_GETTIME64,
+    ] {
+        p.when_eq(number, Program::notify);
+    }
+    p.allow();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the filter answers, worked out as the kernel's BPF machine would.
+    fn verdict(program: &[libc::sock_filter], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
+        let mut data = [0u8; 64];
+        data[0..4].copy_from_slice(&nr.to_le_bytes());
+        data[4..8].copy_from_slice(&arch.to_le_bytes());
+        for (i, arg) in args.iter().enumerate() {
+            data[16 + 8 * i..24 + 8 * i].copy_from_slice(&arg.to_le_bytes());
+        }
+        let mut accumulator = 0u32;
+        let mut at = 0usize;
+        loop {
+            let op = program[at];
+            at += 1;
+            match op.code {
+                0x20 => {
+                    let k = op.k as usize;
+                    accumulator = u32::from_le_bytes(data[k..k + 4].try_into().unwrap());
+                }
+                0x15 | 0x35 => {
+                    let taken = if op.code == 0x15 {
+                        accumulator == op.k
+                    } else {
+                        accumulator >= op.k
+                    };
+                    at += usize::from(if taken { op.jt } else { op.jf });
+                }
+                0x06 => return op.k,
+                other => panic!("opcode {other:#x}"),
+            }
+        }
+    }
+
+    const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+    const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
+    const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+
+    #[test]
+    fn only_reads_of_a_shifted_clock_without_the_cookie_are_notified() {
+        let p = program(false);
+        for id in -20i32..40 {
+            let arg = u64::from(id.cast_unsigned());
+            let expected = if SHIFTED_CLOCKS.contains(&id) {
+                NOTIFY
+            } else {
+                ALLOW
+            };
+            let call = |args| verdict(&p, AUDIT_NATIVE, nr::CLOCK_GETTIME, args);
+            assert_eq!(call([arg, 1, 0, 0, 0, 0]), expected, "{id}");
+            assert_eq!(
+                call([arg | 7 << 32, 1, 0, 0, 0, 0]),
+                expected,
+                "{id}, upper half set"
+            );
+            assert_eq!(
+                call([arg, 1, 0, 0, 0, COOKIE]),
+                ALLOW,
+                "{id} with the cookie"
+            );
+            assert_eq!(
+                call([arg, 1, 0, 0, 0, COOKIE ^ 1 << 40]),
+                expected,
+                "{id}, wrong cookie"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cookie_does_not_open_a_setter() {
+        let p = program(false);
+        for number in [
+            nr::CLOCK_SETTIME,
+            nr::SETTIMEOFDAY,
+            nr::ADJTIMEX,
+            nr::CLOCK_ADJTIME,
+        ] {
+            assert_eq!(
+                verdict(&p, AUDIT_NATIVE, number, [0, 1, 0, 0, 0, COOKIE]),
+                NOTIFY
+            );
+            assert_eq!(
+                verdict(&p, AUDIT_NATIVE, X32_BIT | number, [COOKIE; 6]),
+                REFUSE
+            );
+        }
+        for number in [25, 79, 124, 264, 343, 404, 405] {
+            assert_eq!(
+                verdict(&p, AUDIT_COMPAT, number, [COOKIE; 6]),
+                REFUSE,
+                "{number}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_first_calls_of_a_program_are_notified() {
+        let p = program(false);
+        assert_eq!(verdict(&p, AUDIT_NATIVE, nr::BRK, [0; 6]), NOTIFY);
+        assert_eq!(
+            verdict(&p, AUDIT_NATIVE, nr::BRK, [1 << 32, 0, 0, 0, 0, 0]),
+            ALLOW
+        );
+        assert_eq!(
+            verdict(&p, AUDIT_NATIVE, nr::ARCH_PRCTL, [0x1002, 0, 0, 0, 0, 0]),
+            NOTIFY
+        );
+        assert_eq!(
+            verdict(&p, AUDIT_NATIVE, nr::ARCH_PRCTL, [0x1003, 0, 0, 0, 0, 0]),
+            ALLOW
+        );
+        assert_eq!(verdict(&p, AUDIT_COMPAT, compat::BRK, [0; 6]), NOTIFY);
+        assert_eq!(verdict(&p, AUDIT_NATIVE, nr::EXECVE, [0; 6]), ALLOW);
+        assert_eq!(
+            verdict(&program(true), AUDIT_NATIVE, nr::EXECVE, [0; 6]),
+            NOTIFY
+        );
+    }
+
+    #[test]
+    fn an_unlisted_call_is_decided_by_its_number_alone() {
+        // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
+        let p = program(true);
+        let listed = [12, 59, 96, 158, 159, 164, 201, 227, 228, 305, 322];
+        for number in (0..500).filter(|n| !listed.contains(n)) {
+            assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The thread behind a live notification, and its memory.
+
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{Mode, OFlags, openat};
+
+use super::maps;
+use crate::sys::memory::{Plain, bytes_of, from_bytes};
+use crate::sys::seccomp;
+
+/// An address that a program gave: an allegation until it has been read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GuestPtr<T> {
+    address: u64,
+    of: PhantomData<T>,
+}
+
+impl<T> GuestPtr<T> {
+    pub(crate) fn new(address: u64) -> Self {
+        Self {
+            address,
+            of: PhantomData,
+        }
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        self.address == 0
+    }
+}
+
+/// Why a program's memory could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The thread is not in the call any more.
+    Gone,
+    /// We lack the permission.
+    Denied,
+    /// The kernel would have said `EFAULT`.
+    Address,
+}
+
+/// A thread that waits in a notified call.
+pub(crate) struct Task<'a> {
+    listener: BorrowedFd<'a>,
+    proc: BorrowedFd<'a>,
+    id: u64,
+    tid: i32,
+    mem: OnceCell<File>,
+}
+
+impl<'a> Task<'a> {
+    pub(crate) fn new(listener: BorrowedFd<'a>, proc: BorrowedFd<'a>, id: u64, tid: i32) -> Self {
+        Self {
+            listener,
+            proc,
+            id,
+            tid,
+            mem: OnceCell::new(),
+        }
+    }
+
+    /// The thread's id as this process sees it; 0 if it lies outside of its pid namespace.
+    pub(crate) fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Whether the thread still waits for the answer: what was learnt by its id is true if so.
+    pub(crate) fn is_waiting(&self) -> bool {
+        seccomp::is_valid(self.listener, self.id)
+    }
+
+    /// Opens `/proc/TID/name`; call [`is_waiting`](Self::is_waiting) before using it.
+    pub(crate) fn open(&self, name: &str, write: bool) -> io::Result<File> {
+        let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
+        let path = format!("{}/{name}", self.tid);
+        let fd = openat(self.proc, path, access | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(File::from(fd))
+    }
+
+    /// The memory as it is now, held even if the thread ends: opened, and only then checked.
+    pub(crate) fn mem(&self) -> Result<&File, Fault> {
+        if let Some(mem) = self.mem.get() {
+            return Ok(mem);
+        }
+        let mem = self.open("mem", true);
+        if !self.is_waiting() {
+            return Err(Fault::Gone);
+        }
+        let mem = mem.map_err(|_| Fault::Denied)?;
+        Ok(self.mem.get_or_init(|| mem))
+    }
+
+    /// Reads a value of the program's; whether the call still waits is checked after it.
+    pub(crate) fn read<T: Plain>(&self, from: GuestPtr<T>) -> Result<T, Fault> {
+        let mut bytes = vec![0; size_of::<T>()];
+        let mem = self.mem()?;
+        self.check(from.address, bytes.len(), maps::Access::Read)?;
+        mem.read_exact_at(&mut bytes, from.address)
+            .map_err(|_| Fault::Address)?;
+        if !self.is_waiting() {
+            return Err(Fault::Gone);
+        }
+        from_bytes(&bytes).ok_or(Fault::Address)
+    }
+
+    /// Writes a value into the program's memory, where the program itself could have.
+    pub(crate) fn write<T: Plain>(&self, to: GuestPtr<T>, value: &T) -> Result<(), Fault> {
+        let bytes = bytes_of(value);
+        let mem = self.mem()?;
+        self.check(to.address, bytes.len(), maps::Access::Write)?;
+        mem.write_all_at(bytes, to.address)
+            .map_err(|_| Fault::Address)
+    }
+
+    /// `/proc/PID/mem` disregards the pages' protection (FOLL_FORCE), the program's own call would
+    /// not: look first.
+    fn check(&self, address: u64, len: usize, access: maps::Access) -> Result<(), Fault> {
+        let map = self.open("maps", false).map_err(|_| Fault::Denied)?;
+        if !self.is_waiting() {
+            return Err(Fault::Gone);
+        }
+        let end = address.checked_add(len as u64).ok_or(Fault::Address)?;
+        if maps::allows(&map, address, end, access) {
+            Ok(())
+        } else {
+            Err(Fault::Address)
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A time namespace: four offsets, and how its programs are started.
+
+use crate::clock::ClockOffsets;
+use crate::image::Image;
+use crate::supervisor::{self, Plan};
+use crate::{Error, Result};
+
+/// A time namespace for programs to be started in.
+///
+/// The offsets are fixed when the value is made; every clock of a member is the host's plus its
+/// offset, and ticks as the host's does. Each program started in it, with all that it starts in
+/// turn, forms a tree with a supervisor of its own, which ends with the tree's last member.
+///
+/// Inside of another namespace's tree the offsets are relative to that namespace's clocks.
+///
+/// # Example
+///
+/// ```
+/// use std::process::Command;
+/// use elsewhen::{ClockOffsets, CommandExt, Offset, TimeNamespace};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let day = Offset::from_secs(86_400);
+/// let tomorrow = TimeNamespace::new(ClockOffsets { realtime: day, tai: day, ..Default::default() })?;
+///
+/// let here = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+/// let output = Command::new("date").arg("+%s").time_namespace(&tomorrow).output()?;
+/// let there: u64 = String::from_utf8(output.stdout)?.trim().parse()?;
+/// assert!(there >= here + 86_400);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TimeNamespace {
+    plan: Plan,
+}
+
+impl TimeNamespace {
+    /// A namespace with these offsets.
+    ///
+    /// # Errors
+    /// An offset lies beyond ±272 years. Whether a clock would run below zero is the caller's to
+    /// judge, as the clocks go on between this call and a program's start.
+    pub fn new(offsets: ClockOffsets) -> Result<Self> {
+        Image::words(&offsets)?;
+        Ok(Self {
+            plan: Plan {
+                offsets,
+                ..Plan::default()
+            },
+        })
+    }
+
+    /// Whether to catch also programs that read a clock before they ask for memory or set up a
+    /// thread (none of the C libraries, Go or Java do), at the price of one more trap an exec.
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.plan.strict = strict;
+        self
+    }
+
+    /// A name for people: it shows in the tree's control group.
+    ///
+    /// # Errors
+    /// The name is not 1 to 64 letters, digits, `.`, `_` or `-`, or begins with `.` or `-`.
+    pub fn named(mut self, name: &str) -> Result<Self> {
+        let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if !(1..=64).contains(&name.len())
+            || !name.chars().all(is_fit)
+            || name.starts_with(['.', '-'])
+        {
+            return Err(Error::new(format!(
+                "not a name for a namespace: `{name}`; use 1 to 64 letters, digits, `.`, `_` or `-`"
+            )));
+        }
+        self.plan.name = Some(name.to_owned());
+        Ok(self)
+    }
+
+    /// The offsets.
+    #[must_use]
+    pub fn offsets(&self) -> &ClockOffsets {
+        &self.plan.offsets
+    }
+
+    /// Starts a supervisor and returns in a child process whose next exec(2) enters the namespace.
+    ///
+    /// The calling process itself never returns: it waits for that child, passes signals on to
+    /// it, and exits as it does (128 + N for signal N). This is what `elsewhen run` and
+    /// [`CommandExt::time_namespace`](crate::CommandExt::time_namespace) are made of; call it from
+    /// a process with a single thread, or between fork(2) and exec(2).
+    ///
+    /// # Errors
+    /// `EBUSY`: another seccomp supervisor stands above this process. `EPERM`, `EACCES` or `EIO`:
+    /// the kernel refuses forced writes through `/proc/PID/mem`. `EAGAIN` or `ENOMEM` of fork(2),
+    /// `EMFILE` of the descriptors needed. With no errno: the vDSO is of an unknown form, `/proc`
+    /// is missing, or the supervisor around this process has died.
+    pub fn enter(&self) -> Result<()> {
+        supervisor::enter(&self.plan)
+    }
+}

@@ -1,0 +1,111 @@
+//! How a program inside a tree speaks to the tree's supervisor: `brk(0, COOKIE, request, …)`.
+//!
+//! `brk(NULL)` is notified anyway, and without a supervisor it changes nothing and looks at its
+//! first argument only. So a process finds out whether a supervisor is above it with one harmless
+//! system call, needs no path or descriptor for it, and cannot be fooled by a namespace of mounts.
+
+use std::io;
+
+use super::handlers::{Call, Failure};
+use super::namespaces;
+use crate::clock::{ClockOffsets, Offset};
+use crate::inject::GuestPtr;
+use crate::page::{COOKIE, MAGIC};
+use crate::{Error, Result, sys};
+
+/// "Is a supervisor there?" The answer is [`MAGIC`], which no program break can be.
+const PROBE: u64 = 1;
+/// "The tree below me is a namespace": the third argument points to four packed offsets, in
+/// addition to those of the caller's own namespace.
+const ANCHOR: u64 = 2;
+
+/// A supervisor above this process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outer(());
+
+impl Outer {
+    /// Looks for a supervisor above this process.
+    ///
+    /// # Errors
+    /// The supervisor has died, so that no program can be started below it.
+    pub(crate) fn find() -> Result<Option<Self>> {
+        let answer = sys::process::raw_brk([COOKIE, PROBE, 0, 0]);
+        if answer == MAGIC.cast_signed() {
+            Ok(Some(Self(())))
+        } else if answer == -i64::from(libc::ENOSYS) {
+            Err(Error::new(
+                "the supervisor of the time namespace around this process has died; no new program can start in it",
+            ))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Makes the calling process the anchor of a new namespace, `offsets` from its own.
+    pub(super) fn anchor(self, offsets: &ClockOffsets) -> Result<()> {
+        let words = pack(offsets).ok_or_else(|| Error::new("an offset lies beyond 272 years"))?;
+        let address = std::ptr::from_ref(&words) as u64;
+        let answer = sys::process::raw_brk([COOKIE, ANCHOR, address, 0]);
+        if answer == 0 {
+            return Ok(());
+        }
+        let errno = i32::try_from(-answer).unwrap_or(libc::EPROTO);
+        Err(Error::os(
+            "the time namespace around this process gives no inner one",
+            io::Error::from_raw_os_error(errno),
+        ))
+    }
+}
+
+/// Answers a request; `None` if the call is an ordinary `brk(NULL)`.
+pub(super) fn answer(call: &Call<'_>) -> Option<std::result::Result<i64, Failure>> {
+    if call.args[1] != COOKIE {
+        return None;
+    }
+    Some(match call.args[2] {
+        PROBE => Ok(MAGIC.cast_signed()),
+        ANCHOR => add_namespace(call),
+        _ => Err(Failure::Errno(libc::EINVAL)),
+    })
+}
+
+fn add_namespace(call: &Call<'_>) -> std::result::Result<i64, Failure> {
+    let words: [u64; 4] = call.task.read(GuestPtr::new(call.args[3]))?;
+    let inner = unpack(words).ok_or(Failure::Errno(libc::EINVAL))?;
+    let sum = add(&call.offsets, &inner).ok_or(Failure::Errno(libc::ERANGE))?;
+    let anchor = namespaces::process_of(call.proc, call.task.tid()).ok_or(Failure::Gone)?;
+    if !call.task.is_waiting() {
+        return Err(Failure::Gone);
+    }
+    namespaces::add(call.journal, call.proc, anchor, &sum).ok_or(Failure::Errno(libc::ENOSPC))?;
+    Ok(0)
+}
+
+fn pack(offsets: &ClockOffsets) -> Option<[u64; 4]> {
+    Some([
+        offsets.realtime.packed()?,
+        offsets.tai.packed()?,
+        offsets.monotonic.packed()?,
+        offsets.boottime.packed()?,
+    ])
+}
+
+fn unpack(words: [u64; 4]) -> Option<ClockOffsets> {
+    Some(ClockOffsets {
+        realtime: Offset::from_packed(words[0])?,
+        tai: Offset::from_packed(words[1])?,
+        monotonic: Offset::from_packed(words[2])?,
+        boottime: Offset::from_packed(words[3])?,
+    })
+}
+
+/// The sum of two namespaces' offsets, if an image can hold it.
+fn add(outer: &ClockOffsets, inner: &ClockOffsets) -> Option<ClockOffsets> {
+    let sum = ClockOffsets {
+        realtime: outer.realtime.checked_add(inner.realtime)?,
+        tai: outer.tai.checked_add(inner.tai)?,
+        monotonic: outer.monotonic.checked_add(inner.monotonic)?,
+        boottime: outer.boottime.checked_add(inner.boottime)?,
+    };
+    pack(&sum).map(|_| sum)
+}

@@ -1,0 +1,261 @@
+//! Setting the scene: from one process to front, keeper, worker and command.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+
+use super::cgroup::Cgroup;
+use super::door::Outer;
+use super::front;
+use super::journal::Journal;
+use super::keeper::Keeper;
+use super::worker::Service;
+use crate::clock::ClockOffsets;
+use crate::image::Image;
+use crate::sys::process::{self, Forked};
+use crate::sys::{channel, seccomp, shared, signal};
+use crate::{Error, Result, filter};
+
+/// What a tree is started with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) offsets: ClockOffsets,
+    /// Also catch programs that read a clock before anything else.
+    pub(crate) strict: bool,
+    /// A name for people, shown in the control group's.
+    pub(crate) name: Option<String>,
+}
+
+/// Puts the calling process into a new time namespace.
+///
+/// Returns in the process that is to become the command, with every signal and descriptor as the
+/// caller had them; its next exec(2) starts a program with the namespace's clocks. The calling
+/// process itself stays behind as the front and ends as the command ends.
+///
+/// # Errors
+/// What went wrong, in the process that is to report it; nothing of the tree is left then.
+pub(crate) fn enter(plan: &Plan) -> Result<()> {
+    let outer = Outer::find()?;
+    let image = match outer {
+        Some(_) => None,
+        None => Some(Image::compose()?),
+    };
+    if let Some(image) = &image {
+        check_forced_writes(image)?;
+        check_proc()?;
+    }
+    let (front_end, keeper_end) = channel::pair().map_err(doing("make a socket pair"))?;
+    let mask = signal::block_all();
+    let front_pid = own_pid();
+    match process::fork() {
+        Ok(Forked::Parent(keeper)) => {
+            drop(keeper_end);
+            front::run(keeper, front_end)
+        }
+        Ok(Forked::Child) => drop(front_end),
+        Err(e) => {
+            signal::restore(&mask);
+            return Err(Error::os("cannot start the keeper", e));
+        }
+    }
+    let _ = rustix::thread::set_name(c"elsewhen");
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|e| Error::os("cannot adopt orphans", e.into()))?;
+    let stage = Stage {
+        front: keeper_end,
+        front_pid,
+        mask,
+    };
+    match (outer, image) {
+        (None, Some(image)) => stage.keep(plan, image),
+        (Some(outer), _) => stage.anchor(plan, outer),
+        (None, None) => unreachable!("without an outer supervisor an image was composed"),
+    }
+}
+
+/// The process that becomes keeper or anchor.
+struct Stage {
+    front: OwnedFd,
+    front_pid: i32,
+    mask: signal::Mask,
+}
+
+impl Stage {
+    fn keep(self, plan: &Plan, image: Image) -> Result<()> {
+        let own_image = image.patch(&plan.offsets, 0)?;
+        let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
+        let watchdog = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )
+        .map_err(|e| Error::os("cannot make a timer", e.into()))?;
+        let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| Error::os("cannot open `/proc`", e.into()))?;
+        let keeper = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+            .map_err(|e| Error::os("cannot open a pidfd", e.into()))?;
+        let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
+        let cgroup = Cgroup::create(&group_name(plan));
+        let (ours, theirs) = channel::pair().map_err(doing("make a socket pair"))?;
+        let command = match process::fork().map_err(doing("start the command"))? {
+            Forked::Parent(pid) => pid,
+            Forked::Child => {
+                drop(ours);
+                return self.command_under_filter(plan, &theirs, cgroup.as_ref());
+            }
+        };
+        drop(theirs);
+        let listener = take_listener(&ours);
+        let service = listener.map(|listener| {
+            seccomp::wake_synchronously(listener.as_fd());
+            Service {
+                listener,
+                journal,
+                image,
+                own_image,
+                offsets: plan.offsets,
+                proc,
+                watchdog,
+                keeper,
+                cgroup,
+            }
+        });
+        // Without a listener the command has failed before its start and is about to say why: what
+        // is left to do is what an anchor does.
+        let mut keeper = Keeper {
+            front: Some(self.front),
+            front_pid: self.front_pid,
+            command,
+            signals,
+            service,
+            worker: None,
+            ended: false,
+        };
+        if keeper.start_worker().is_ok() {
+            let _ = channel::send(ours.as_fd(), b"!", None);
+        }
+        drop(ours);
+        keeper.stay()
+    }
+
+    fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
+        let registered = outer.anchor(&plan.offsets);
+        let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
+        match process::fork().map_err(doing("start the command"))? {
+            Forked::Child => {
+                signal::restore(&self.mask);
+                registered
+            }
+            Forked::Parent(command) => Keeper {
+                front: Some(self.front),
+                front_pid: self.front_pid,
+                command,
+                signals,
+                service: None,
+                worker: None,
+                ended: false,
+            }
+            .stay(),
+        }
+    }
+
+    /// In the command's process: the filter goes in, its listener to the keeper.
+    fn command_under_filter(
+        self,
+        plan: &Plan,
+        keeper: &OwnedFd,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<()> {
+        if let Some(cgroup) = cgroup {
+            let _ = cgroup.join();
+        }
+        let listener = install(&filter::program(plan.strict))?;
+        channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
+            .map_err(doing("hand the listener to the keeper"))?;
+        drop(listener);
+        let mut ready = [0];
+        match channel::receive(keeper, &mut ready, true) {
+            Ok(received) if received.len == 1 => {}
+            _ => return Err(Error::new("the keeper has died before the command started")),
+        }
+        signal::restore(&self.mask);
+        Ok(())
+    }
+}
+
+/// The listener that the command's process sends; `None` if it ended instead.
+fn take_listener(from: &OwnedFd) -> Option<OwnedFd> {
+    let mut byte = [0];
+    channel::receive(from, &mut byte, true).ok()?.descriptor
+}
+
+/// Installs the filter, giving up gaining privileges by exec only where the kernel demands it.
+fn install(program: &[libc::sock_filter]) -> Result<OwnedFd> {
+    let result = match seccomp::install(program) {
+        Err(e) if e.raw_os_error() == Some(libc::EACCES) => {
+            rustix::thread::set_no_new_privs(true)
+                .map_err(|e| Error::os("cannot set no_new_privs", e.into()))?;
+            seccomp::install(program)
+        }
+        other => other,
+    };
+    result.map_err(|e| match e.raw_os_error() {
+        Some(libc::EBUSY) => Error::os(
+            "another seccomp supervisor (a container engine's?) stands above this process; start elsewhen outside of it",
+            e,
+        ),
+        _ => Error::os("cannot install the seccomp filter", e),
+    })
+}
+
+/// Whether the kernel lets an image be written over a vDSO (`proc_mem.force_override`, 6.12): tried
+/// on one byte of our own, which keeps its value.
+fn check_forced_writes(image: &Image) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    let base = process::own_vdso();
+    let byte = &image.host()[..1];
+    std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/proc/self/mem")
+        .and_then(|mem| mem.write_all_at(byte, base))
+        .map_err(|e| {
+            Error::os(
+                "this kernel refuses forced writes through `/proc/PID/mem` (proc_mem.force_override); boot it with `proc_mem.force_override=always`",
+                e,
+            )
+        })
+}
+
+/// The supervisor finds processes by the numbers it sees them under.
+fn check_proc() -> Result<()> {
+    let own = rustix::process::getpid().as_raw_nonzero().to_string();
+    match std::fs::read_link("/proc/self") {
+        Ok(link) if link.as_os_str() == own.as_str() => Ok(()),
+        Ok(_) => Err(Error::new(
+            "`/proc` belongs to another pid namespace; mount one of this namespace's own over it",
+        )),
+        Err(e) => Err(Error::os(
+            "cannot read `/proc/self`; mount proc(5) on `/proc`",
+            e,
+        )),
+    }
+}
+
+fn group_name(plan: &Plan) -> String {
+    let pid = rustix::process::getpid().as_raw_nonzero();
+    match &plan.name {
+        Some(name) => format!("elsewhen-{name}-{pid}"),
+        None => format!("elsewhen-{pid}"),
+    }
+}
+
+fn own_pid() -> i32 {
+    Pid::as_raw(Some(rustix::process::getpid()))
+}
+
+fn doing(what: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |e| Error::os(format!("cannot {what}"), e)
+}

@@ -1,0 +1,121 @@
+//! The front: the process the caller started and waits for.
+//!
+//! It stands for the command: it ends as the command ends, stops when the command stops, and
+//! passes on the signals that were sent to it alone. What the terminal sends to a process group
+//! reaches the command without help, since the command is in the front's group.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, fstat};
+
+use super::message::{Incoming, Message, receive};
+use super::namespaces::descends;
+use crate::sys::{process, signal};
+
+/// Waits for the command and ends this process in its stead. Every signal must be blocked.
+pub(super) fn run(keeper: i32, channel: OwnedFd) -> ! {
+    let signals = signal::descriptor(true);
+    let Ok(signals) = signals else {
+        give_up("no descriptor for signals is to be had");
+    };
+    let proc = rustix::fs::open(
+        "/proc",
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    );
+    let Ok(proc) = proc else {
+        give_up("cannot open `/proc`");
+    };
+    process::close_all_but(
+        3,
+        &[channel.as_raw_fd(), signals.as_raw_fd(), proc.as_raw_fd()],
+    );
+    release_streams();
+    loop {
+        let mut fds = [
+            PollFd::new(&channel, PollFlags::IN),
+            PollFd::new(&signals, PollFlags::IN),
+        ];
+        // EINTR cannot be: all signals are blocked. Any other error shows up at the reads.
+        let _ = poll(&mut fds, None);
+        while let Some(arrived) = signal::next(signals.as_fd()) {
+            pass_on(arrived, channel.as_fd(), proc.as_fd(), keeper);
+        }
+        loop {
+            match receive(channel.as_fd()) {
+                Incoming::Nothing => break,
+                Incoming::Closed => keeper_gone(keeper),
+                Incoming::Message(Message::Ended { code, alone }) => {
+                    if alone {
+                        // Nothing of ours is to be left when the caller goes on.
+                        let _ = process::wait_for_end(keeper);
+                    }
+                    process::exit_now(code);
+                }
+                Incoming::Message(Message::Stopped) => {
+                    // SAFETY of order: SIGSTOP cannot be blocked, so we stop here, and go on here.
+                    process::kill(own_pid(), libc::SIGSTOP);
+                }
+                Incoming::Message(_) => {}
+            }
+        }
+    }
+}
+
+/// Passes a signal on, unless the command has it already.
+fn pass_on(arrived: signal::Arrived, channel: BorrowedFd<'_>, proc: BorrowedFd<'_>, keeper: i32) {
+    match arrived.signal {
+        libc::SIGCHLD => return,
+        // The keeper sends it when the command was continued behind our back.
+        libc::SIGCONT if arrived.sender == keeper => return,
+        _ => {}
+    }
+    // The terminal's signals go to the whole group. So do those that a member sends with
+    // kill(0, …); one sent by a member to us alone is lost, as the command has no such parent.
+    let from_inside = arrived.sender != 0 && descends(proc, arrived.sender, keeper);
+    if !arrived.by_kernel && !from_inside {
+        Message::Signal(arrived.signal).send(channel);
+    }
+}
+
+/// The keeper has closed its end without a word of the command.
+fn keeper_gone(keeper: i32) -> ! {
+    match process::wait_for_end(keeper) {
+        Ok(process::Change::Exited(code)) => process::exit_now(code),
+        _ => give_up("the keeper of the time namespace was killed"),
+    }
+}
+
+fn give_up(why: &str) -> ! {
+    eprintln!("elsewhen: {why}");
+    process::exit_now(super::EXIT_FAILED);
+}
+
+/// Lets go of what only the command should hold open, so that readers of its pipes see their end.
+fn release_streams() {
+    let Ok(null) = rustix::fs::open(
+        "/dev/null",
+        rustix::fs::OFlags::RDWR,
+        rustix::fs::Mode::empty(),
+    ) else {
+        return;
+    };
+    for fd in 0..=1 {
+        process::replace_fd(null.as_raw_fd(), fd);
+    }
+    let stderr = std::io::stderr();
+    let is_shared = fstat(&stderr).is_ok_and(|stat| {
+        matches!(
+            FileType::from_raw_mode(stat.st_mode),
+            FileType::Fifo | FileType::Socket
+        )
+    });
+    if is_shared {
+        process::replace_fd(null.as_raw_fd(), 2);
+    }
+}
+
+fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}

@@ -1,0 +1,178 @@
+//! One handler for each family of man pages, and the one `match` that finds it.
+
+mod adjtimex;
+mod clock_gettime;
+mod clock_settime;
+mod compat;
+mod gettimeofday;
+mod time;
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::journal::Journal;
+use super::warning::Warnings;
+use super::worker::Service;
+use super::{door, namespaces};
+use crate::arch::{AUDIT_COMPAT, X32_BIT, compat as compat_nr, nr};
+use crate::clock::{ClockOffsets, Offset};
+use crate::inject::{Fault, Injector, Missing, Task};
+use crate::sys::seccomp::{Answer, Notification};
+
+/// A notified call, as its handler sees it.
+pub(super) struct Call<'a> {
+    pub(super) task: Task<'a>,
+    pub(super) args: [u64; 6],
+    /// The offsets of the caller's namespace.
+    pub(super) offsets: ClockOffsets,
+    pub(super) journal: &'a Journal,
+    pub(super) proc: BorrowedFd<'a>,
+}
+
+/// How a handler fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The call fails with this errno.
+    Errno(i32),
+    /// Nobody waits for an answer any more.
+    Gone,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Gone => Failure::Gone,
+            // A program that has an image can be written to; if that has changed, its pointer is
+            // as useless to us as a wrong one.
+            Fault::Denied | Fault::Address => Failure::Errno(libc::EFAULT),
+        }
+    }
+}
+
+/// What the call returns, or how it fails.
+pub(super) type Reply = Result<i64, Failure>;
+
+/// All handlers have this shape.
+type Handler = fn(&Call<'_>) -> Reply;
+
+/// The handlers and what they keep between calls; all of it may be lost with a worker.
+pub(super) struct Handlers<'a> {
+    service: &'a Service,
+    injector: Injector,
+    warnings: Warnings,
+}
+
+impl<'a> Handlers<'a> {
+    pub(super) fn new(service: &'a Service) -> Self {
+        Self {
+            service,
+            injector: Injector::new(service.image.clone()),
+            warnings: Warnings::default(),
+        }
+    }
+
+    /// The answer to a notification; `None` if nobody waits for it any more.
+    pub(super) fn answer(&mut self, notification: &Notification) -> Option<Answer> {
+        let service = self.service;
+        let pid = notification.pid.cast_signed();
+        let data = &notification.data;
+        let number = data.nr.cast_unsigned();
+        let mut call = Call {
+            task: Task::new(
+                service.listener.as_fd(),
+                service.proc.as_fd(),
+                notification.id,
+                pid,
+            ),
+            args: data.args,
+            offsets: ClockOffsets::default(),
+            journal: service.journal,
+            proc: service.proc.as_fd(),
+        };
+        let setter = setter(data.arch, number);
+        call.offsets = match self.offsets_of(&call.task) {
+            Ok(offsets) => offsets,
+            Err(Missing::Gone) => return None,
+            // Refused to any program, with an image or without.
+            Err(_) if setter.is_some() => ClockOffsets::default(),
+            Err(missing) => {
+                let proc = self.service.proc.as_fd();
+                self.warnings.host_time(&call.task, proc, missing);
+                return Some(Answer::Continue);
+            }
+        };
+        match setter.or_else(|| reader(data.arch, number)) {
+            Some(handler) => answer(handler(&call)),
+            None => match door::answer(&call) {
+                Some(reply) => answer(reply),
+                None => Some(Answer::Continue),
+            },
+        }
+    }
+
+    /// The offsets that the caller's clocks have, with its image in place.
+    fn offsets_of(&mut self, task: &Task<'_>) -> Result<ClockOffsets, Missing> {
+        let service = self.service;
+        let namespace = || {
+            let (proc, own) = (service.proc.as_fd(), &service.offsets);
+            namespaces::of(service.journal, proc, task.tid(), own)
+        };
+        let found = self.injector.ensure(task, |image| match namespace()? {
+            (0, _) => Some(service.own_image.clone()),
+            (id, offsets) => image.patch(&offsets, id).ok(),
+        });
+        match found {
+            // Every read of such a program is a notified call.
+            Err(Missing::NoVdso) => namespace().map(|(_, offsets)| offsets).ok_or(Missing::Gone),
+            other => other,
+        }
+    }
+}
+
+fn answer(reply: Reply) -> Option<Answer> {
+    match reply {
+        Ok(value) => Some(Answer::Value(value)),
+        Err(Failure::Errno(errno)) => Some(Answer::Errno(errno)),
+        Err(Failure::Gone) => None,
+    }
+}
+
+/// Calls that would change a clock.
+fn setter(arch: u32, number: u32) -> Option<Handler> {
+    if arch == AUDIT_COMPAT {
+        return None;
+    }
+    Some(match number {
+        nr::CLOCK_SETTIME => clock_settime::clock_settime,
+        nr::SETTIMEOFDAY => clock_settime::settimeofday,
+        nr::CLOCK_ADJTIME => adjtimex::clock_adjtime,
+        nr::ADJTIMEX => adjtimex::adjtimex,
+        _ => return None,
+    })
+}
+
+/// Calls that read a clock; the rest are a program's first calls.
+fn reader(arch: u32, number: u32) -> Option<Handler> {
+    if arch == AUDIT_COMPAT {
+        return Some(match number {
+            compat_nr::CLOCK_GETTIME => compat::clock_gettime,
+            compat_nr::CLOCK_GETTIME64 => compat::clock_gettime64,
+            compat_nr::GETTIMEOFDAY => compat::gettimeofday,
+            compat_nr::TIME => compat::time,
+            _ => return None,
+        });
+    }
+    Some(match number & !X32_BIT {
+        nr::CLOCK_GETTIME => clock_gettime::clock_gettime,
+        nr::GETTIMEOFDAY => gettimeofday::gettimeofday,
+        nr::TIME => time::time,
+        _ => return None,
+    })
+}
+
+/// A reading of the host's clock, shifted: seconds and nanoseconds.
+fn read_shifted(clock: i32, offsets: &ClockOffsets) -> Result<(i64, u32), Failure> {
+    let host = crate::sys::clock::read(clock)
+        .map_err(|e| Failure::Errno(e.raw_os_error().unwrap_or(libc::EINVAL)))?;
+    let offset = offsets.of(clock).unwrap_or(Offset::ZERO);
+    Ok(offset.add_to(host.tv_sec, host.tv_nsec))
+}

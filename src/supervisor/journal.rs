@@ -1,0 +1,62 @@
+//! What a new worker must know when the old one has died: a page that the keeper shares with it.
+//!
+//! # Safety
+//! The notification is written and read by the one worker alive; a new worker starts only after
+//! the keeper has reaped the old one. All else is atomic.
+#![expect(unsafe_code, reason = "a notification received into shared memory")]
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::namespaces::Slot;
+use crate::sys::seccomp::Notification;
+use crate::sys::shared::Shared;
+
+/// Namespaces that one supervisor serves besides its own.
+pub(super) const SLOTS: usize = 64;
+
+#[repr(C)]
+pub(super) struct Journal {
+    pending: UnsafeCell<Notification>,
+    /// Workers that died or hung over the pending notification.
+    failures: AtomicU32,
+    /// Notifications answered, for those who want to see that the supervisor lives.
+    answered: AtomicU64,
+    pub(super) slots: [Slot; SLOTS],
+}
+
+// SAFETY: zeroes are a notification with id 0 (none), counters at 0 and free slots; see above for
+// who uses what.
+unsafe impl Shared for Journal {}
+
+impl Journal {
+    /// Where RECV puts the next notification.
+    pub(super) fn receive_into(&self) -> *mut Notification {
+        self.pending.get()
+    }
+
+    /// The notification that waits for an answer, unless there is none.
+    pub(super) fn pending(&self) -> Option<Notification> {
+        // SAFETY: only the one living worker calls this, and RECV is over.
+        let notification = unsafe { std::ptr::read(self.pending.get()) };
+        (notification.id != 0).then_some(notification)
+    }
+
+    /// Notes that the pending notification is answered.
+    pub(super) fn clear(&self) {
+        // SAFETY: only the one living worker calls this.
+        unsafe { (*self.pending.get()).id = 0 };
+        self.failures.store(0, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a worker has failed over the pending notification.
+    pub(super) fn note_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many workers have failed over the pending notification.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,217 @@
+//! The keeper (and the anchor of an inner namespace): parent of the tree, never in anyone's way.
+//!
+//! It does nothing that a guest could make fail: it waits, reaps and starts workers.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+
+use super::message::{Incoming, Message, receive};
+use super::namespaces::is_runnable;
+use super::worker::{self, Service};
+use crate::sys::process::{self, Change, Forked};
+use crate::sys::signal;
+
+/// A keeper at work.
+pub(super) struct Keeper {
+    /// The front, until it has gone.
+    pub(super) front: Option<OwnedFd>,
+    pub(super) front_pid: i32,
+    pub(super) command: i32,
+    /// SIGCHLD.
+    pub(super) signals: OwnedFd,
+    /// What a worker needs; an anchor has none.
+    pub(super) service: Option<Service>,
+    pub(super) worker: Option<i32>,
+    pub(super) ended: bool,
+}
+
+impl Keeper {
+    /// Stays until the last member of the tree has ended.
+    pub(super) fn stay(mut self) -> ! {
+        self.let_go();
+        loop {
+            self.wait();
+            while signal::next(self.signals.as_fd()).is_some() {}
+            let childless = self.reap();
+            self.hear_front();
+            let over = match &self.service {
+                Some(service) => is_hung_up(service.listener.as_fd()),
+                None => childless,
+            };
+            if over {
+                self.finish();
+            }
+        }
+    }
+
+    /// Starts a worker.
+    pub(super) fn start_worker(&mut self) -> std::io::Result<()> {
+        let Some(service) = &self.service else {
+            return Ok(());
+        };
+        match process::fork()? {
+            Forked::Parent(pid) => self.worker = Some(pid),
+            Forked::Child => {
+                self.front = None;
+                worker::run(service)
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self) {
+        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        if let Some(front) = &self.front {
+            fds.push(PollFd::new(front, PollFlags::IN));
+        }
+        if let Some(service) = &self.service {
+            fds.push(PollFd::new(&service.listener, PollFlags::empty()));
+            fds.push(PollFd::new(&service.watchdog, PollFlags::IN));
+        }
+        let _ = poll(&mut fds, None);
+        let hung = self.service.as_ref().is_some_and(|service| {
+            let mut ticks = [0; 8];
+            rustix::io::read(&service.watchdog, &mut ticks).is_ok()
+        });
+        if hung {
+            self.judge_slow_worker();
+        }
+    }
+
+    /// Ends a worker that hangs in a guest's memory, but not one that only waits for a CPU.
+    fn judge_slow_worker(&self) {
+        if let (Some(worker), Some(service)) = (self.worker, &self.service) {
+            if is_runnable(service.proc.as_fd(), worker) {
+                worker::set_watchdog(service, worker::PATIENCE);
+            } else {
+                service.journal.note_failure();
+                process::kill(worker, libc::SIGKILL);
+            }
+        }
+    }
+
+    /// Takes note of what children did; true if there are none left.
+    fn reap(&mut self) -> bool {
+        loop {
+            match process::next_change() {
+                Ok(Some((pid, change))) if pid == self.command && !self.ended => {
+                    self.tell_of_command(change);
+                }
+                Ok(Some((pid, change))) if Some(pid) == self.worker => {
+                    self.replace_worker(change);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(e) => return e.raw_os_error() == Some(libc::ECHILD),
+            }
+        }
+    }
+
+    fn tell_of_command(&mut self, change: Change) {
+        let message = match change {
+            Change::Exited(code) => self.command_ended(code),
+            Change::Killed(signal) => self.command_ended(128 + signal),
+            Change::Stopped(_) => Message::Stopped,
+            Change::Continued => {
+                if rustix::process::getppid().map(|p| p.as_raw_nonzero().get())
+                    == Some(self.front_pid)
+                {
+                    process::kill(self.front_pid, libc::SIGCONT);
+                }
+                Message::Continued
+            }
+        };
+        if let Some(front) = &self.front {
+            message.send(front.as_fd());
+        }
+    }
+
+    fn command_ended(&mut self, code: i32) -> Message {
+        self.ended = true;
+        let alone = match &self.service {
+            Some(service) => is_hung_up(service.listener.as_fd()),
+            None => {
+                matches!(process::peek_children(), Err(e) if e.raw_os_error() == Some(libc::ECHILD))
+            }
+        };
+        Message::Ended { code, alone }
+    }
+
+    fn replace_worker(&mut self, change: Change) {
+        let Some(service) = &self.service else {
+            return;
+        };
+        if matches!(change, Change::Stopped(_) | Change::Continued) {
+            return;
+        }
+        self.worker = None;
+        if is_hung_up(service.listener.as_fd()) {
+            return;
+        }
+        if !matches!(change, Change::Killed(libc::SIGKILL)) {
+            service.journal.note_failure();
+        }
+        // Without a worker nothing new can start, but nothing runs unshifted either: try again
+        // when the next child changes.
+        let _ = self.start_worker();
+    }
+
+    fn hear_front(&mut self) {
+        loop {
+            let Some(front) = &self.front else {
+                return;
+            };
+            match receive(front.as_fd()) {
+                Incoming::Message(Message::Signal(signal)) if !self.ended => {
+                    process::kill(self.command, signal);
+                }
+                Incoming::Message(_) => {}
+                Incoming::Nothing => return,
+                Incoming::Closed => {
+                    // Only SIGKILL ends a front before its command: the caller wants it dead.
+                    if !self.ended {
+                        process::kill(self.command, libc::SIGKILL);
+                    }
+                    self.front = None;
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) -> ! {
+        if let Some(worker) = self.worker {
+            process::kill(worker, libc::SIGKILL);
+            let _ = process::wait_for_end(worker);
+        }
+        if let Some(cgroup) = self.service.as_ref().and_then(|s| s.cgroup.as_ref()) {
+            cgroup.remove();
+        }
+        process::exit_now(0)
+    }
+
+    /// Lets go of the caller's session, directory and descriptors.
+    fn let_go(&self) {
+        // The command stays in the session; its process group is then orphaned exactly when it
+        // would be without us.
+        let _ = rustix::process::setsid();
+        let _ = rustix::process::chdir("/");
+        let mut keep = vec![self.signals.as_raw_fd()];
+        keep.extend(self.front.as_ref().map(AsRawFd::as_raw_fd));
+        if let Some(service) = &self.service {
+            keep.extend(service.descriptors());
+        }
+        process::close_all_but(0, &keep);
+    }
+}
+
+/// Whether no process is left under the listener's filter.
+pub(super) fn is_hung_up(listener: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&listener, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
+}

@@ -1,0 +1,31 @@
+//! The processes around a command: front, keeper and worker.
+//!
+//! ```text
+//! front ── keeper ─┬─ worker     answers notified calls
+//!                  └─ COMMAND    and everything it starts
+//! ```
+//!
+//! The **front** is the process that the caller started: it waits, passes signals on, and ends as
+//! the command ends. The **keeper** adopts the tree's orphans, holds the listener and ends with
+//! the last member. The **worker** does all that can go wrong; a dead one is replaced.
+//! Inside another namespace's tree an **anchor** stands in the keeper's place: it only marks which
+//! processes are in the new namespace, and the outer worker serves them.
+
+mod cgroup;
+mod door;
+mod enter;
+mod front;
+mod handlers;
+mod journal;
+mod keeper;
+mod message;
+mod namespaces;
+mod warning;
+mod worker;
+
+pub(crate) use cgroup::can_be_had as cgroup_kill_can_be_had;
+pub(crate) use door::Outer;
+pub(crate) use enter::{Plan, enter};
+
+/// The exit status of a failure of elsewhen's own, as env(1) and timeout(1) have it.
+pub(crate) const EXIT_FAILED: i32 = 125;

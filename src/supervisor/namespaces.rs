@@ -1,0 +1,208 @@
+//! Which namespace a program belongs to.
+//!
+//! A tree has one namespace until something in it asks for another (see `door`). Then a program's
+//! namespace is that of its nearest ancestor that is an anchor: anchors are subreapers, so neither
+//! exec(2) nor a dying parent takes a process out from under its own.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use rustix::fs::{Mode, OFlags, openat};
+
+use super::journal::{Journal, SLOTS};
+use crate::clock::{ClockOffsets, Offset};
+
+/// An inner namespace, in the journal.
+#[repr(C)]
+pub(super) struct Slot {
+    /// The anchor, or 0 if the slot is free.
+    anchor: AtomicI32,
+    /// The anchor's start time, since pids are used again.
+    started: AtomicU64,
+    offsets: [AtomicU64; 4],
+}
+
+/// A process as `/proc/PID/stat` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    pid: i32,
+    parent: i32,
+    started: u64,
+}
+
+/// The deepest chain of ancestors that is followed.
+const DEEPEST: usize = 512;
+
+/// Puts `offsets` in a free slot for the tree below `anchor`; `None` if no slot is free.
+pub(super) fn add(
+    journal: &Journal,
+    proc: BorrowedFd<'_>,
+    anchor: i32,
+    offsets: &ClockOffsets,
+) -> Option<()> {
+    let words = [
+        offsets.realtime,
+        offsets.tai,
+        offsets.monotonic,
+        offsets.boottime,
+    ];
+    let stat = stat(proc, anchor)?;
+    let slot = journal
+        .slots
+        .iter()
+        .find(|slot| !slot.is_live(proc) || slot.is(stat))?;
+    // The anchor's pid is the commit: without it the slot is free.
+    slot.anchor.store(0, Ordering::Release);
+    for (word, offset) in slot.offsets.iter().zip(words) {
+        word.store(offset.packed()?, Ordering::Relaxed);
+    }
+    slot.started.store(stat.started, Ordering::Relaxed);
+    slot.anchor.store(anchor, Ordering::Release);
+    Some(())
+}
+
+/// The namespace of process `pid`: its number (0 is the tree's own) and offsets.
+///
+/// `None` if the process is gone.
+pub(super) fn of(
+    journal: &Journal,
+    proc: BorrowedFd<'_>,
+    pid: i32,
+    own: &ClockOffsets,
+) -> Option<(u64, ClockOffsets)> {
+    if journal
+        .slots
+        .iter()
+        .all(|slot| slot.anchor.load(Ordering::Acquire) == 0)
+    {
+        return Some((0, *own));
+    }
+    // A parent may die between two reads, and its pid may be used again: only a chain that reads
+    // the same twice is true.
+    let mut last = chain(proc, pid)?;
+    for _ in 0..100 {
+        let again = chain(proc, pid)?;
+        if again == last {
+            break;
+        }
+        last = again;
+    }
+    for stat in last {
+        for (i, slot) in journal.slots.iter().enumerate().take(SLOTS) {
+            if slot.is(stat) {
+                return Some((i as u64 + 1, slot.offsets()?));
+            }
+        }
+    }
+    Some((0, *own))
+}
+
+impl Slot {
+    fn is(&self, stat: Stat) -> bool {
+        self.anchor.load(Ordering::Acquire) == stat.pid
+            && self.started.load(Ordering::Relaxed) == stat.started
+    }
+
+    fn is_live(&self, proc: BorrowedFd<'_>) -> bool {
+        let anchor = self.anchor.load(Ordering::Acquire);
+        anchor != 0 && stat(proc, anchor).is_some_and(|stat| self.is(stat))
+    }
+
+    fn offsets(&self) -> Option<ClockOffsets> {
+        let word = |i: usize| Offset::from_packed(self.offsets[i].load(Ordering::Relaxed));
+        Some(ClockOffsets {
+            realtime: word(0)?,
+            tai: word(1)?,
+            monotonic: word(2)?,
+            boottime: word(3)?,
+        })
+    }
+}
+
+/// A process and its ancestors, nearest first.
+fn chain(proc: BorrowedFd<'_>, pid: i32) -> Option<Vec<Stat>> {
+    let mut chain = Vec::new();
+    let mut pid = pid;
+    while pid > 1 && chain.len() < DEEPEST {
+        match stat(proc, pid) {
+            Some(stat) => {
+                pid = stat.parent;
+                chain.push(stat);
+            }
+            None if chain.is_empty() => return None,
+            None => break,
+        }
+    }
+    Some(chain)
+}
+
+fn stat(proc: BorrowedFd<'_>, pid: i32) -> Option<Stat> {
+    parse(&stat_text(proc, pid)?)
+}
+
+fn stat_text(proc: BorrowedFd<'_>, pid: i32) -> Option<String> {
+    let path = format!("{pid}/stat");
+    let fd = openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut bytes = [0; 1024];
+    let len = rustix::io::read(fd, &mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes[..len]).into_owned())
+}
+
+/// Fields 1, 4 and 22 of proc_pid_stat(5); the name in field 2 may hold anything, `)` too.
+fn parse(text: &str) -> Option<Stat> {
+    let (head, tail) = text.rsplit_once(") ")?;
+    let pid = head.split(' ').next()?.parse().ok()?;
+    let mut fields = tail.split(' ');
+    let parent = fields.nth(1)?.parse().ok()?;
+    let started = fields.nth(17)?.parse().ok()?;
+    Some(Stat {
+        pid,
+        parent,
+        started,
+    })
+}
+
+/// Whether process `pid` runs or waits for a CPU only.
+pub(super) fn is_runnable(proc: BorrowedFd<'_>, pid: i32) -> bool {
+    let text = stat_text(proc, pid).unwrap_or_default();
+    text.rsplit_once(") ")
+        .is_some_and(|(_, tail)| tail.starts_with('R'))
+}
+
+/// Whether process `pid` descends from `ancestor`.
+pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
+    chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))
+}
+
+/// The leader of the process that thread `tid` belongs to.
+pub(super) fn process_of(proc: BorrowedFd<'_>, tid: i32) -> Option<i32> {
+    let path = format!("{tid}/status");
+    let fd = openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut bytes = [0; 1024];
+    let len = rustix::io::read(fd, &mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
+    text.lines()
+        .find_map(|line| line.strip_prefix("Tgid:\t")?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_confuse_the_fields() {
+        let text = "42 (a) R 1 (b)) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 9876 1000";
+        let stat = parse(text).unwrap();
+        assert_eq!((stat.pid, stat.parent, stat.started), (42, 7, 9876));
+    }
+
+    #[test]
+    fn this_process_descends_from_its_parent() {
+        let proc = std::fs::File::open("/proc").unwrap();
+        let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        use std::os::fd::AsFd;
+        assert!(descends(proc.as_fd(), me, parent));
+        assert!(!descends(proc.as_fd(), parent, me));
+    }
+}

@@ -1,0 +1,58 @@
+//! Clock readings and adjtimex(2), for answers to notified calls.
+//!
+//! # Safety
+//! Each call writes one live structure of the type it names.
+#![expect(
+    unsafe_code,
+    reason = "clock_gettime(2), gettimeofday(2), clock_adjtime(2)"
+)]
+
+use std::io;
+use std::mem::MaybeUninit;
+
+/// clock_gettime(2) of the host.
+pub(crate) fn read(clock: i32) -> io::Result<libc::timespec> {
+    let mut ts = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the kernel fills `ts` if it returns 0, and only then is it read.
+    unsafe {
+        if libc::clock_gettime(clock, ts.as_mut_ptr()) == 0 {
+            Ok(ts.assume_init())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+}
+
+/// Whether the kernel knows a clock by this id (clock_getres(2)).
+pub(crate) fn exists(clock: i32) -> bool {
+    // SAFETY: a null result pointer is allowed.
+    unsafe { libc::clock_getres(clock, std::ptr::null_mut()) == 0 }
+}
+
+/// The kernel's `struct timezone`.
+pub(crate) fn timezone() -> [i32; 2] {
+    let mut zone = [0i32; 2];
+    // SAFETY: a null time is allowed; the zone is two ints.
+    unsafe { libc::gettimeofday(std::ptr::null_mut(), zone.as_mut_ptr().cast()) };
+    zone
+}
+
+/// `struct timex` as the kernel copies it, in words: no padding to lose.
+pub(crate) type Timex = [u64; size_of::<libc::timex>() / 8];
+
+/// adjtimex(2) with these modes, which must be ones that only read: the clock's state and the
+/// structure.
+pub(crate) fn query_adjtimex(modes: u32) -> io::Result<(i32, Timex)> {
+    debug_assert!(modes == 0 || modes == libc::ADJ_OFFSET_SS_READ);
+    let mut words: Timex = [0; size_of::<libc::timex>() / 8];
+    let timex = words.as_mut_ptr().cast::<libc::timex>();
+    // SAFETY: the words are as large and as aligned as a timex, for which any pattern is valid; the
+    // kernel reads `modes` and fills the rest.
+    unsafe {
+        (*timex).modes = modes;
+        match libc::adjtimex(timex) {
+            -1 => Err(io::Error::last_os_error()),
+            state => Ok((state, words)),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! System calls that no crate wraps, each behind a safe function.
+//!
+//! Everything rustix has is called from there.
+
+pub(crate) mod channel;
+pub(crate) mod clock;
+pub(crate) mod memory;
+pub(crate) mod process;
+pub(crate) mod seccomp;
+pub(crate) mod shared;
+pub(crate) mod signal;

@@ -1,0 +1,173 @@
+//! fork(2), wait(2), prctl(2) and their kin.
+//!
+//! # Safety
+//! These calls take values, not memory, but for the out-parameters named at each block.
+#![expect(unsafe_code, reason = "fork(2), waitpid(2), prctl(2)")]
+
+use std::io;
+
+/// Where [`fork`] returned.
+pub(crate) enum Forked {
+    /// In the new process.
+    Child,
+    /// In the caller; the child's process id.
+    Parent(i32),
+}
+
+/// fork(2).
+///
+/// The child of a process with several threads has only the calling one. It may go on to use the
+/// allocator (glibc and musl make it usable again in a child) but must not wait for locks that
+/// other threads may have held.
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: no memory is passed; see above for what the child may do.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid)),
+    }
+}
+
+/// Ends this process at once, without the caller's `atexit` functions.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// What a child has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It ended with this code.
+    Exited(i32),
+    /// A signal ended it.
+    Killed(i32),
+    /// A signal stopped it.
+    Stopped(i32),
+    /// It goes on.
+    Continued,
+}
+
+/// The next change of any child, without waiting: `None` if there is none now, `ECHILD` if there
+/// are no children.
+pub(crate) fn next_change() -> io::Result<Option<(i32, Change)>> {
+    let options = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED | libc::__WALL;
+    wait(-1, options)
+}
+
+/// Whether there are children; `ECHILD` if not. Changes nothing.
+pub(crate) fn peek_children() -> io::Result<()> {
+    let options = libc::WNOHANG | libc::WEXITED | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: all zeroes is a valid siginfo; the kernel fills it.
+    let r = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_ALL, 0, &raw mut info, options)
+    };
+    if r == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Waits until child `pid` has ended, and reaps it.
+pub(crate) fn wait_for_end(pid: i32) -> io::Result<Change> {
+    loop {
+        match wait(pid, libc::__WALL) {
+            Ok(Some((_, change))) => return Ok(change),
+            Ok(None) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn wait(pid: i32, options: i32) -> io::Result<Option<(i32, Change)>> {
+    let mut status = 0;
+    // SAFETY: the kernel writes one int at a live int.
+    let pid = unsafe { libc::waitpid(pid, &raw mut status, options) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        _ if libc::WIFEXITED(status) => Ok(Some((pid, Change::Exited(libc::WEXITSTATUS(status))))),
+        _ if libc::WIFSIGNALED(status) => Ok(Some((pid, Change::Killed(libc::WTERMSIG(status))))),
+        _ if libc::WIFSTOPPED(status) => Ok(Some((pid, Change::Stopped(libc::WSTOPSIG(status))))),
+        _ => Ok(Some((pid, Change::Continued))),
+    }
+}
+
+/// kill(2); a process that is gone already is no error.
+pub(crate) fn kill(pid: i32, signal: i32) {
+    // SAFETY: two values; `pid` is a child of ours that has not been reaped, or ourselves.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// `brk(0, …)` with further arguments, which only a supervisor reads (see `supervisor::door`).
+pub(crate) fn raw_brk(args: [u64; 4]) -> i64 {
+    // SAFETY: brk(0) changes nothing; the further arguments are read only by a supervisor, which
+    // treats them as an allegation.
+    unsafe {
+        let result: i64;
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") i64::from(crate::arch::nr::BRK) => result,
+            in("rdi") 0u64,
+            in("rsi") args[0],
+            in("rdx") args[1],
+            in("r10") args[2],
+            in("r8") args[3],
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+        result
+    }
+}
+
+/// Closes every descriptor from `first` up but those in `keep`.
+pub(crate) fn close_all_but(first: u32, keep: &[i32]) {
+    let mut keep: Vec<u32> = keep
+        .iter()
+        .filter_map(|fd| u32::try_from(*fd).ok())
+        .collect();
+    keep.sort_unstable();
+    let mut from = first;
+    for fd in keep.into_iter().filter(|fd| *fd >= first) {
+        if fd > from {
+            close_range(from, fd - 1);
+        }
+        from = fd + 1;
+    }
+    close_range(from, u32::MAX);
+}
+
+fn close_range(first: u32, last: u32) {
+    // SAFETY: the caller is a process of its own after fork(2) and names what it still needs; no
+    // owner of a closed descriptor runs in it again.
+    let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if r == -1 {
+        // Before 5.9: one by one, up to the limit.
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let end = limit
+            .unwrap_or(1 << 16)
+            .min(1 << 20)
+            .min(u64::from(last) + 1);
+        for fd in u64::from(first)..end {
+            if let Ok(fd) = i32::try_from(fd) {
+                // SAFETY: as above.
+                unsafe { libc::close(fd) };
+            }
+        }
+    }
+}
+
+/// dup2(2) of `fd` over `target`.
+pub(crate) fn replace_fd(fd: i32, target: i32) {
+    // SAFETY: values only; callers name descriptors of standard streams.
+    unsafe { libc::dup2(fd, target) };
+}
+
+/// Where our own vDSO lies.
+pub(crate) fn own_vdso() -> u64 {
+    // SAFETY: getauxval(3) takes a value and returns one.
+    unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) }
+}
