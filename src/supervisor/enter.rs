@@ -11,7 +11,7 @@ use super::cgroup::Cgroup;
 use super::door::Outer;
 use super::front;
 use super::journal::Journal;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Setting};
 use super::worker::Service;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
@@ -124,15 +124,13 @@ impl Stage {
         });
         // Without a listener the command has failed before its start and is about to say why: what
         // is left to do is what an anchor does.
-        let mut keeper = Keeper {
-            front: Some(self.front),
+        let mut keeper = Keeper::new(Setting {
+            front: self.front,
             front_pid: self.front_pid,
             command,
             signals,
             service,
-            worker: None,
-            ended: false,
-        };
+        });
         if keeper.start_worker().is_ok() {
             let _ = channel::send(ours.as_fd(), b"!", None);
         }
@@ -148,15 +146,13 @@ impl Stage {
                 signal::restore(&self.mask);
                 registered
             }
-            Forked::Parent(command) => Keeper {
-                front: Some(self.front),
+            Forked::Parent(command) => Keeper::new(Setting {
+                front: self.front,
                 front_pid: self.front_pid,
                 command,
                 signals,
                 service: None,
-                worker: None,
-                ended: false,
-            }
+            })
             .stay(),
         }
     }

@@ -16,18 +16,43 @@ use crate::sys::signal;
 /// A keeper at work.
 pub(super) struct Keeper {
     /// The front, until it has gone.
-    pub(super) front: Option<OwnedFd>,
+    front: Option<OwnedFd>,
+    front_pid: i32,
+    command: i32,
+    /// SIGCHLD.
+    signals: OwnedFd,
+    service: Option<Service>,
+    worker: Option<i32>,
+    /// Whether the command has ended.
+    ended: bool,
+    /// Whether the tree still had members when last looked at.
+    awaits_tree: bool,
+}
+
+/// What a keeper starts with.
+pub(super) struct Setting {
+    pub(super) front: OwnedFd,
     pub(super) front_pid: i32,
     pub(super) command: i32,
-    /// SIGCHLD.
     pub(super) signals: OwnedFd,
     /// What a worker needs; an anchor has none.
     pub(super) service: Option<Service>,
-    pub(super) worker: Option<i32>,
-    pub(super) ended: bool,
 }
 
 impl Keeper {
+    pub(super) fn new(setting: Setting) -> Self {
+        Self {
+            front: Some(setting.front),
+            front_pid: setting.front_pid,
+            command: setting.command,
+            signals: setting.signals,
+            service: setting.service,
+            worker: None,
+            ended: false,
+            awaits_tree: true,
+        }
+    }
+
     /// Stays until the last member of the tree has ended.
     pub(super) fn stay(mut self) -> ! {
         self.let_go();
@@ -36,13 +61,15 @@ impl Keeper {
             while signal::next(self.signals.as_fd()).is_some() {}
             let childless = self.reap();
             self.hear_front();
-            let over = match &self.service {
+            let is_empty = match &self.service {
                 Some(service) => is_hung_up(service.listener.as_fd()),
                 None => childless,
             };
-            if over {
+            // An exiting process lets go of its filter before its parent can reap it (6.11).
+            if is_empty && self.ended {
                 self.finish();
             }
+            self.awaits_tree = !is_empty;
         }
     }
 
@@ -67,7 +94,9 @@ impl Keeper {
             fds.push(PollFd::new(front, PollFlags::IN));
         }
         if let Some(service) = &self.service {
-            fds.push(PollFd::new(&service.listener, PollFlags::empty()));
+            if self.awaits_tree {
+                fds.push(PollFd::new(&service.listener, PollFlags::empty()));
+            }
             fds.push(PollFd::new(&service.watchdog, PollFlags::IN));
         }
         let _ = poll(&mut fds, None);
