@@ -28,7 +28,7 @@ const SHIFTED_CLOCKS: [i32; 9] = [
 pub(crate) fn program(strict: bool) -> Vec<libc::sock_filter> {
     let mut p = Program::new();
     p.load_arch();
-    p.when_eq(AUDIT_COMPAT, compat_rules);
+    p.when_eq(AUDIT_COMPAT, |p| compat_rules(p, strict));
     p.when_ne(AUDIT_NATIVE, Program::allow);
     p.load_nr();
     p.when_ge(X32_BIT, |p| x32_rules(p, strict));
@@ -94,7 +94,7 @@ fn x32_rules(p: &mut Program, strict: bool) {
 ///
 /// DIFFERENCE: `adjtimex` is refused even when it only reads, since its modes lie in memory that a
 /// second thread could change after the supervisor had looked.
-fn compat_rules(p: &mut Program) {
+fn compat_rules(p: &mut Program, strict: bool) {
     p.load_nr();
     for number in [
         compat::STIME,
@@ -116,6 +116,11 @@ fn compat_rules(p: &mut Program) {
         compat::CLOCK_GETTIME64,
     ] {
         p.when_eq(number, Program::notify);
+    }
+    if strict {
+        for number in [compat::EXECVE, compat::EXECVEAT] {
+            p.when_eq(number, Program::notify);
+        }
     }
     p.allow();
 }
@@ -234,11 +239,24 @@ mod tests {
             ALLOW
         );
         assert_eq!(verdict(&p, AUDIT_COMPAT, compat::BRK, [0; 6]), NOTIFY);
-        assert_eq!(verdict(&p, AUDIT_NATIVE, nr::EXECVE, [0; 6]), ALLOW);
-        assert_eq!(
-            verdict(&program(true), AUDIT_NATIVE, nr::EXECVE, [0; 6]),
-            NOTIFY
-        );
+    }
+
+    #[test]
+    fn only_a_strict_filter_notifies_execve_of_each_abi() {
+        let calls = [
+            (AUDIT_NATIVE, [nr::EXECVE, nr::EXECVEAT]),
+            (
+                AUDIT_NATIVE,
+                [X32_BIT | x32::EXECVE, X32_BIT | x32::EXECVEAT],
+            ),
+            (AUDIT_COMPAT, [compat::EXECVE, compat::EXECVEAT]),
+        ];
+        for (arch, numbers) in calls {
+            for number in numbers {
+                assert_eq!(verdict(&program(false), arch, number, [0; 6]), ALLOW);
+                assert_eq!(verdict(&program(true), arch, number, [0; 6]), NOTIFY);
+            }
+        }
     }
 
     #[test]

@@ -120,6 +120,7 @@ impl Stage {
                 watchdog,
                 keeper,
                 cgroup,
+                strict: plan.strict,
             }
         });
         // Without a listener the command has failed before its start and is about to say why: what

@@ -8,6 +8,7 @@
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::execs::{EXECS, Exec};
 use super::namespaces::Slot;
 use crate::sys::seccomp::Notification;
 use crate::sys::shared::Shared;
@@ -23,11 +24,14 @@ pub(super) struct Journal {
     /// Notifications answered, for those who want to see that the supervisor lives.
     answered: AtomicU64,
     pub(super) slots: [Slot; SLOTS],
+    pub(super) execs: [Exec; EXECS],
 }
 
-// SAFETY: zeroes are a notification with id 0 (none), counters at 0 and free slots; see above for
+// SAFETY: zeroes are a notification with id 0 (none), counters at 0 and free slots and places; see above for
 // who uses what.
 unsafe impl Shared for Journal {}
+// SAFETY: of a worker's threads only the one that receives uses the notification.
+unsafe impl Sync for Journal {}
 
 impl Journal {
     /// Where RECV puts the next notification.

@@ -14,12 +14,14 @@
 mod cgroup;
 mod door;
 mod enter;
+mod execs;
 mod front;
 mod handlers;
 mod journal;
 mod keeper;
 mod message;
 mod namespaces;
+mod tracer;
 mod warning;
 mod worker;
 

@@ -176,13 +176,33 @@ pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
 
 /// The leader of the process that thread `tid` belongs to.
 pub(super) fn process_of(proc: BorrowedFd<'_>, tid: i32) -> Option<i32> {
+    status(proc, tid).map(|status| status.leader)
+}
+
+/// A thread as `/proc/TID/status` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Status {
+    /// Its process.
+    pub(super) leader: i32,
+    /// Who traces it, or 0.
+    pub(super) tracer: i32,
+}
+
+/// The status of thread `tid`; `None` if it is gone.
+pub(super) fn status(proc: BorrowedFd<'_>, tid: i32) -> Option<Status> {
     let path = format!("{tid}/status");
     let fd = openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut bytes = [0; 1024];
     let len = rustix::io::read(fd, &mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
-    text.lines()
-        .find_map(|line| line.strip_prefix("Tgid:\t")?.parse().ok())
+    let number = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.parse().ok())
+    };
+    Some(Status {
+        leader: number("Tgid:\t")?,
+        tracer: number("TracerPid:\t")?,
+    })
 }
 
 #[cfg(test)]

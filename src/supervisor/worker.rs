@@ -3,15 +3,21 @@
 //! One thread blocks in RECV, since the kernel's synchronous wake-up reaches only such a thread. A
 //! second one watches the keeper. All that a new worker must know lies in the journal.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 
 use super::cgroup::Cgroup;
 use super::handlers::Handlers;
 use super::journal::Journal;
 use super::keeper::is_hung_up;
+use super::namespaces;
+use super::tracer::Tracer;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::sys::process;
@@ -22,7 +28,7 @@ use crate::sys::seccomp::{self, Answer, Notification};
 pub(super) const PATIENCE: i64 = 5;
 
 /// Workers that may fail over one notification before its call fails.
-const MOST_FAILURES: u32 = 3;
+pub(super) const MOST_FAILURES: u32 = 3;
 
 /// What the keeper hands to each worker.
 pub(super) struct Service {
@@ -39,6 +45,8 @@ pub(super) struct Service {
     /// The keeper, to be watched.
     pub(super) keeper: OwnedFd,
     pub(super) cgroup: Option<Cgroup>,
+    /// Whether calls of execve(2) are notified.
+    pub(super) strict: bool,
 }
 
 impl Service {
@@ -50,6 +58,35 @@ impl Service {
             self.keeper.as_raw_fd(),
         ]
     }
+
+    /// The same with descriptors of its own.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            listener: self.listener.try_clone()?,
+            journal: self.journal,
+            image: self.image.clone(),
+            own_image: self.own_image.clone(),
+            offsets: self.offsets,
+            proc: self.proc.try_clone()?,
+            watchdog: self.watchdog.try_clone()?,
+            keeper: self.keeper.try_clone()?,
+            cgroup: self.cgroup.clone(),
+            strict: self.strict,
+        })
+    }
+
+    /// The number (0 is the tree's own) and the offsets of a process's namespace.
+    pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
+        namespaces::of(self.journal, self.proc.as_fd(), pid, &self.offsets)
+    }
+
+    /// The image for a process that has none; `None` if it is gone.
+    pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Vec<u8>> {
+        match self.namespace(pid)? {
+            (0, _) => Some(self.own_image.clone()),
+            (id, offsets) => image.patch(&offsets, id).ok(),
+        }
+    }
 }
 
 /// Serves until no process is left under the filter.
@@ -57,13 +94,20 @@ pub(super) fn run(service: &Service) -> ! {
     process::close_all_but(0, &service.descriptors());
     // A worker that could not watch its keeper would outlive it: better none.
     let cgroup = service.cgroup.clone();
-    let watching = service.keeper.try_clone().and_then(|keeper| {
-        std::thread::Builder::new().spawn(move || watch_keeper(&keeper, cgroup.as_ref()))
+    let watchdog = service.strict.then(tracer_watchdog);
+    let started = watchdog.transpose().and_then(|watchdog| {
+        let watched = watchdog.as_ref().map(OwnedFd::try_clone).transpose()?;
+        let keeper = service.keeper.try_clone()?;
+        std::thread::Builder::new()
+            .spawn(move || watch_keeper(&keeper, cgroup.as_ref(), watched.as_ref()))?;
+        watchdog
+            .map(|watchdog| Tracer::start(service, watchdog))
+            .transpose()
     });
-    if watching.is_err() {
+    let Ok(tracer) = started else {
         process::exit_now(1);
-    }
-    let mut handlers = Handlers::new(service);
+    };
+    let mut handlers = Handlers::new(service, tracer);
     if let Some(pending) = service.journal.pending() {
         handle(service, &mut handlers, &pending);
     }
@@ -97,6 +141,11 @@ fn handle(service: &Service, handlers: &mut Handlers<'_>, notification: &Notific
 }
 
 pub(super) fn set_watchdog(service: &Service, seconds: i64) {
+    set_timer(&service.watchdog, seconds);
+}
+
+/// Makes a timer go off in `seconds`; 0 stops it.
+pub(super) fn set_timer(timer: &OwnedFd, seconds: i64) {
     let zero = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -108,14 +157,23 @@ pub(super) fn set_watchdog(service: &Service, seconds: i64) {
             tv_nsec: 0,
         },
     };
-    let _ = timerfd_settime(&service.watchdog, TimerfdTimerFlags::empty(), &value);
+    let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &value);
+}
+
+fn tracer_watchdog() -> io::Result<OwnedFd> {
+    let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+    Ok(timerfd_create(TimerfdClockId::Monotonic, flags)?)
 }
 
 /// Ends the tree when the keeper has died; what cannot be ended fails at its next start, as the
-/// listener closes with this process.
-fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>) {
-    let mut fds = [PollFd::new(keeper, PollFlags::IN)];
+/// listener closes with this process. Ends the worker alone when its tracer hangs.
+fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&OwnedFd>) {
+    let mut fds = vec![PollFd::new(keeper, PollFlags::IN)];
+    fds.extend(watchdog.map(|timer| PollFd::new(timer, PollFlags::IN)));
     while poll(&mut fds, None).is_err() {}
+    if fds[0].revents().is_empty() {
+        process::exit_now(1);
+    }
     if let Some(cgroup) = cgroup {
         cgroup.kill();
         cgroup.remove();

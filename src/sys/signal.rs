@@ -2,7 +2,7 @@
 //!
 //! # Safety
 //! Signal sets are initialised by sigemptyset or sigfillset before use.
-#![expect(unsafe_code, reason = "sigprocmask(2), signalfd(2)")]
+#![expect(unsafe_code, reason = "sigprocmask(2), signalfd(2), signal(2)")]
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -46,6 +46,12 @@ pub(crate) fn descriptor(all: bool) -> io::Result<OwnedFd> {
             fd => Ok(OwnedFd::from_raw_fd(fd)),
         }
     }
+}
+
+/// Makes stops and ends of children and tracees heard of, whatever the caller had asked for.
+pub(crate) fn hear_of_children() {
+    // SAFETY: SIG_DFL is no handler, so that no code runs asynchronously.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
 /// A signal that came, and from where.
