@@ -1,5 +1,7 @@
 //! The command line, as a user meets it: one line for each mistake, and nothing started.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::{Command, Output};

@@ -1,5 +1,7 @@
 //! `elsewhen run --backend=kernel` against the kernel's own time namespaces.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
