@@ -1,24 +1,25 @@
 //! The report, put together from the probes.
 
-use super::{
-    Backend, Clock, Feature, Process, ReadPath, Report, Seccomp, cgroup, compat, machine, process,
-    seccomp,
-};
+use super::{Backend, Clock, Feature, Process, Report, Seccomp, compat, machine, process, seccomp};
+use crate::image::{Image, ReadPath};
+use crate::supervisor::{Outer, probe_cgroup};
 use crate::{Error, Result};
 
 impl Report {
-    /// Tries what this machine offers; `read_path` is how the guest backend answers reads here.
+    /// Tries what this machine offers.
     ///
     /// # Errors
     /// If no child can be started to try things in.
-    pub fn gather(read_path: ReadPath) -> Result<Self> {
+    pub fn gather() -> Result<Self> {
+        let outer = Outer::find();
+        let reads = reads(&outer);
         let vdso = machine::vdso();
         let seccomp = seccomp::probe();
         let process = process::probe(vdso.map(|(start, _)| start))
             .map_err(|error| Error::os("cannot start a child to try things in", error))?;
         let time_namespaces = machine::time_namespaces();
-        let cgroup_kill = Feature::tried("5.14", &cgroup::probe());
-        let guest = guest(&seccomp, &process);
+        let cgroup_kill = Feature::tried("5.14", &probe_cgroup());
+        let guest = guest(&seccomp, &process, &outer, &reads);
         let kernel_backend = kernel_backend(&time_namespaces.feature);
         Ok(Self {
             kernel: machine::kernel_release(),
@@ -34,18 +35,48 @@ impl Report {
             yama_ptrace_scope: machine::yama_ptrace_scope(),
             sets_no_new_privs: !machine::has_sys_admin(),
             programs_32bit: compat::programs_32bit(),
-            clocks: clocks(read_path, guest.works, kernel_backend.works),
+            clocks: clocks(
+                reads.as_deref().unwrap_or_default(),
+                guest.works,
+                kernel_backend.works,
+            ),
             guest,
             kernel_backend,
         })
     }
 }
 
+/// How the guest backend answers reads, or why it cannot.
+fn reads(outer: &Result<Option<Outer>>) -> std::result::Result<String, String> {
+    if let Ok(Some(_)) = outer {
+        return Ok("as in the namespace around this process".to_owned());
+    }
+    let image = Image::compose().map_err(|error| error.to_string())?;
+    Ok(match image.read_path() {
+        ReadPath::Direct => "vDSO image, from the kernel's page".to_owned(),
+        ReadPath::Syscall { reason } => format!("vDSO image, by system call ({reason})"),
+    })
+}
+
 /// Without these, no program could be given its clocks.
-fn guest(seccomp: &Seccomp, process: &Process) -> Backend {
+fn guest(
+    seccomp: &Seccomp,
+    process: &Process,
+    outer: &Result<Option<Outer>>,
+    reads: &std::result::Result<String, String>,
+) -> Backend {
     let mut missing = Vec::new();
     if !cfg!(target_arch = "x86_64") {
         missing.push(format!("support for {}", std::env::consts::ARCH));
+    }
+    match outer {
+        // Its supervisor serves inner namespaces too.
+        Ok(Some(_)) => return backend(missing),
+        Ok(None) => {}
+        Err(error) => missing.push(error.to_string()),
+    }
+    if let Err(reason) = reads {
+        missing.push(reason.clone());
     }
     if seccomp.listener_above {
         missing.push("a place for our seccomp listener: another supervisor has it".to_owned());
@@ -76,7 +107,7 @@ fn need(missing: &mut Vec<String>, name: &str, feature: &Feature) {
     }
 }
 
-fn clocks(read_path: ReadPath, guest: bool, kernel: bool) -> Vec<Clock> {
+fn clocks(reads: &str, guest: bool, kernel: bool) -> Vec<Clock> {
     const ALL: [&str; 4] = [
         "CLOCK_REALTIME",
         "CLOCK_TAI",
@@ -86,16 +117,13 @@ fn clocks(read_path: ReadPath, guest: bool, kernel: bool) -> Vec<Clock> {
     let of_guest = |clock| Clock {
         clock,
         backend: "guest",
-        reads: match read_path {
-            ReadPath::VdsoImage => "vDSO image",
-            ReadPath::SystemCall => "system call",
-        },
+        reads: reads.to_owned(),
         absolute_waits: "not converted yet",
     };
     let of_kernel = |clock| Clock {
         clock,
         backend: "kernel",
-        reads: "the kernel's vDSO",
+        reads: "the kernel's vDSO".to_owned(),
         absolute_waits: "converted by the kernel",
     };
     let guest = ALL.into_iter().filter(|_| guest).map(of_guest);

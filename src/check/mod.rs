@@ -1,6 +1,5 @@
 //! What this machine offers, found by trying it.
 
-mod cgroup;
 mod child;
 mod compat;
 mod display;
@@ -10,16 +9,6 @@ mod process;
 mod seccomp;
 
 use serde::Serialize;
-
-/// How the guest backend will answer a clock read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReadPath {
-    /// By code in the program's own vDSO.
-    VdsoImage,
-    /// By the system call.
-    SystemCall,
-}
 
 /// One thing that a kernel may offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -121,7 +110,7 @@ pub struct Clock {
     /// The backend: `guest` or `kernel`.
     pub backend: &'static str,
     /// How a read is answered.
-    pub reads: &'static str,
+    pub reads: String,
     /// How a wait for an absolute time is answered; relative ones need nothing.
     pub absolute_waits: &'static str,
 }
