@@ -13,10 +13,17 @@ use harness::{Missing, need, tools};
 
 fn expect_shifted(name: &'static str, program: &Program) -> Result<(), Missing> {
     let mut wrong = Vec::new();
-    for way in [Way::Direct, Way::Grandchild, Way::EmptyEnvironment, Way::Pipe] {
+    for way in [
+        Way::Direct,
+        Way::Grandchild,
+        Way::EmptyEnvironment,
+        Way::Pipe,
+    ] {
         let dir = guests::public_directory();
         let command = way.command(program, dir.path())?;
-        let run = Run::shifted().as_user(dir.path()).in_dir(dir.path());
+        let run = Run::shifted()
+            .by_ordinary_user(dir.path())
+            .in_dir(dir.path());
         if let Err(why) = run.run(&command).check_shifted() {
             wrong.push(format!("{name} {way:?}: {why}"));
         }
@@ -28,7 +35,10 @@ fn expect_shifted(name: &'static str, program: &Program) -> Result<(), Missing> 
 fn guest_runs_shifted(name: &'static str, kind: Kind) {
     let dir = guests::public_directory();
     let guest = guests::copy(&need!(guests::build("now", kind)), dir.path(), 0o755);
-    need!(expect_shifted(name, &Program::new(name, &guest, &[] as &[&str])));
+    need!(expect_shifted(
+        name,
+        &Program::new(name, &guest, &[] as &[&str])
+    ));
 }
 
 #[test]
@@ -49,7 +59,10 @@ fn go_runs_shifted_for_an_ordinary_user() {
 #[test]
 fn date_runs_shifted_for_an_ordinary_user() {
     let date = need!(tools::find("date"));
-    need!(expect_shifted("date", &Program::new("date", &date, &["+%s.%N"])));
+    need!(expect_shifted(
+        "date",
+        &Program::new("date", &date, &["+%s.%N"])
+    ));
 }
 
 #[test]
@@ -69,6 +82,11 @@ fn perl_runs_shifted_for_an_ordinary_user() {
 #[test]
 fn an_ordinary_user_stays_that_user() {
     let dir = guests::public_directory();
-    let id = |run: Run| run.as_user(dir.path()).run(&["id"]).succeeded().stdout;
+    let id = |run: Run| {
+        run.by_ordinary_user(dir.path())
+            .run(&["id"])
+            .succeeded()
+            .stdout
+    };
     assert_eq!(id(Run::shifted()), id(Run::on_host()));
 }

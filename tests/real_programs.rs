@@ -68,16 +68,20 @@ fn date_runs_shifted() {
 fn static_busybox_runs_shifted() {
     let busybox = need!(tools::static_busybox());
     // BusyBox takes its applet from a script's name, so a shell of its own runs the script.
-    let program = Program::new("busybox", &busybox, &["date", "+%s"])
-        .with_script(" sh\nbusybox date +%s\n");
+    let program =
+        Program::new("busybox", &busybox, &["date", "+%s"]).with_script(" sh\nbusybox date +%s\n");
     need!(ways::expect_shifted(&program, &Way::ALL));
 }
 
 #[test]
 fn bash_runs_shifted() {
     let bash = need!(tools::find("bash"));
-    let program = Program::new("bash", &bash, &["-c", "echo $EPOCHREALTIME; echo $EPOCHSECONDS"])
-        .with_script("\necho $EPOCHREALTIME\nprintf '%(%s)T\\n' -1\n");
+    let program = Program::new(
+        "bash",
+        &bash,
+        &["-c", "echo $EPOCHREALTIME; echo $EPOCHSECONDS"],
+    )
+    .with_script("\necho $EPOCHREALTIME\nprintf '%(%s)T\\n' -1\n");
     need!(ways::expect_shifted(&program, &Way::ALL));
 }
 
@@ -85,8 +89,9 @@ fn bash_runs_shifted() {
 fn perl_runs_shifted() {
     let perl = need!(tools::find("perl"));
     let code = r#"use Time::HiRes; print time, "\n"; printf "%.6f\n", Time::HiRes::time();"#;
-    let program = Program::new("perl", &perl, &["-e", code])
-        .with_script("\nuse Time::HiRes;\nprint time, \"\\n\";\nprintf \"%.6f\\n\", Time::HiRes::time();\n");
+    let program = Program::new("perl", &perl, &["-e", code]).with_script(
+        "\nuse Time::HiRes;\nprint time, \"\\n\";\nprintf \"%.6f\\n\", Time::HiRes::time();\n",
+    );
     need!(ways::expect_shifted(&program, &Way::ALL));
 }
 
@@ -164,8 +169,21 @@ fn git_commits_at_the_shifted_date() {
 fn openssl_dates_certificates_by_the_shifted_clock() {
     let openssl = need!(tools::find("openssl"));
     let words = [
-        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-        "-subj", "/CN=a", "-days", "1", "-keyout", "key.pem", "-out", "certificate.pem",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=a",
+        "-days",
+        "1",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "certificate.pem",
     ];
     let program = Program::new("openssl", &openssl, &words).read_by(|dir| {
         let script = r#"date=$(openssl x509 -in certificate.pem -noout -startdate) &&
@@ -210,7 +228,10 @@ fn cargo_tells_its_version() {
     assert_eq!(inside.stdout, outside.stdout);
 
     // The version alone would not tell that the clock is shifted; its neighbour's does.
-    let script = format!("date +%s; {} --version >&2", ways::quoted(&[cargo.into()]).display());
+    let script = format!(
+        "date +%s; {} --version >&2",
+        ways::quoted(&[cargo.into()]).display()
+    );
     let both = Run::shifted().run(&["sh", "-c", &script]);
     both.expect_shifted();
     assert!(both.stderr.contains("cargo "), "{both:?}");
@@ -219,7 +240,9 @@ fn cargo_tells_its_version() {
 #[test]
 fn an_absolute_time_is_where_the_clock_starts() {
     let run = Run::inside(&["--realtime", "2038-01-19 03:14:00 UTC"]).run(&["date", "+%s.%N"]);
-    let expected = run.host("REALTIME").set_to(2_147_483_640 * harness::clock::SECOND);
+    let expected = run
+        .host("REALTIME")
+        .set_to(2_147_483_640 * harness::clock::SECOND);
     expected.check_lines(&run.succeeded().stdout).unwrap();
 }
 
@@ -234,6 +257,8 @@ fn a_clock_can_be_set_into_the_past() {
 fn the_clock_runs_past_the_last_32_bit_second() {
     let script = "date +%s.%N; sleep 2; date +%s.%N; test $(date +%s) -gt 2147483647";
     let run = Run::inside(&["--realtime", "@2147483647"]).run(&["sh", "-c", script]);
-    let expected = run.host("REALTIME").set_to(2_147_483_647 * harness::clock::SECOND);
+    let expected = run
+        .host("REALTIME")
+        .set_to(2_147_483_647 * harness::clock::SECOND);
     expected.check_lines(&run.succeeded().stdout).unwrap();
 }

@@ -153,12 +153,23 @@ mod tests {
     #[test]
     fn an_offset_prints_its_sign_and_fraction() {
         assert_eq!(Offset::from_secs(864_000).to_string(), "+864000");
-        assert_eq!(Offset::from_nanos(-250_000_000).unwrap().to_string(), "-0.25");
+        assert_eq!(
+            Offset::from_nanos(-250_000_000).unwrap().to_string(),
+            "-0.25"
+        );
     }
 
     #[test]
     fn packing_keeps_the_offset_to_the_nanosecond() {
-        for nanos in [0, 1, -1, 999_999_999, -999_999_999, 86_400 * NSEC_PER_SEC, -(1 << 60)] {
+        for nanos in [
+            0,
+            1,
+            -1,
+            999_999_999,
+            -999_999_999,
+            86_400 * NSEC_PER_SEC,
+            -(1 << 60),
+        ] {
             let offset = Offset::from_nanos(nanos.into()).unwrap();
             assert_eq!(Offset::from_packed(offset.packed().unwrap()), Some(offset));
         }

@@ -1,7 +1,8 @@
 /* Reads each clock in every way that Linux offers.
  *
  *   clocks                prints `WAY CLOCK SEC NSEC` lines, in the order of reading
- *   clocks monotone N     alternates the ways N times; exits 1 if a clock stepped back
+ *   clocks monotone N     alternates the ways N times; exits 1 if a clock stepped back, and
+ *                         ends with one `WAY CLOCK SEC NSEC` line
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -132,12 +133,6 @@ static stamp vsyscall_gettimeofday(void)
     return (stamp){ tv.tv_sec, tv.tv_usec * 1000LL };
 }
 
-static stamp vsyscall_time(void)
-{
-    return (stamp){ ((long (*)(long *))0xffffffffff600400UL)(NULL), 0 };
-}
-#endif
-
 static int has_vsyscall(void)
 {
     char line[512];
@@ -151,6 +146,12 @@ static int has_vsyscall(void)
     return found;
 }
 
+static stamp vsyscall_time(void)
+{
+    return (stamp){ ((long (*)(long *))0xffffffffff600400UL)(NULL), 0 };
+}
+#endif
+
 static void show(const char *way, const char *clock, stamp s)
 {
     printf("%s %s %lld %lld\n", way, clock, s.sec, s.nsec);
@@ -158,7 +159,6 @@ static void show(const char *way, const char *clock, stamp s)
 
 static void read_all(void)
 {
-    int vsyscall = has_vsyscall();
     unsigned i;
 
     for (i = 0; i < CLOCKS; i++) {
@@ -181,7 +181,7 @@ static void read_all(void)
     show("raw_gettimeofday", "OTHER", raw_gettimeofday());
     show("raw_time", "OTHER", raw_time());
     show("raw_time_memory", "OTHER", raw_time_memory());
-    if (vsyscall) {
+    if (has_vsyscall()) {
         show("vsyscall_gettimeofday", "OTHER", vsyscall_gettimeofday());
         show("vsyscall_time", "OTHER", vsyscall_time());
     }
@@ -230,6 +230,7 @@ int main(int argc, char **argv)
         failed |= alternate("gettimeofday", 0, rounds, libc_gettimeofday, raw_gettimeofday);
         failed |= alternate("time", 0, rounds, libc_time, raw_time);
 #endif
+        show("last", "OTHER", raw_read(CLOCK_REALTIME));
         return failed;
     }
     read_all();

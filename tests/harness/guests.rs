@@ -52,7 +52,12 @@ impl Kind {
 
     fn command(self, source: &Path, output: &Path) -> Result<Vec<OsString>, Missing> {
         let warnings = ["-O2", "-Wall", "-Wextra", "-pthread"];
-        let bare = ["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"];
+        let bare = [
+            "-static",
+            "-nostdlib",
+            "-ffreestanding",
+            "-fno-stack-protector",
+        ];
         let (tool, words): (PathBuf, Vec<&str>) = match self {
             Self::Glibc => (tools::find("gcc")?, warnings.to_vec()),
             Self::GlibcStatic => (tools::find("gcc")?, [&warnings[..], &["-static"]].concat()),
@@ -115,7 +120,10 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
         .join("tests/guests")
         .join(format!("{name}.{}", kind.extension()));
     let label = format!("{name}-{kind:?}").to_lowercase();
-    let (output, fresh) = (directory().join(&label), directory().join(label.clone() + ".new"));
+    let (output, fresh) = (
+        directory().join(&label),
+        directory().join(label.clone() + ".new"),
+    );
     let stamp = directory().join(label.clone() + ".stamp");
     let command = kind.command(&source, &fresh)?;
     let recipe = format!("{command:?}\n{}", std::fs::read_to_string(&source).unwrap());

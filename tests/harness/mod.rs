@@ -24,6 +24,7 @@ pub(crate) const SHIFT: i128 = 1_000_000;
 pub(crate) struct Missing(pub(crate) String);
 
 /// Says that the running test is skipped, past libtest's capture; fails where skips are forbidden.
+#[expect(clippy::explicit_write, reason = "eprintln! is captured")]
 pub(crate) fn skipped(reason: &str) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("test");

@@ -56,7 +56,7 @@ impl Run {
     }
 
     /// As an ordinary user: `elsewhen` too, so the binary is taken from a place that all can read.
-    pub(crate) fn as_user(mut self, public: &Path) -> Self {
+    pub(crate) fn by_ordinary_user(mut self, public: &Path) -> Self {
         if !super::is_root() {
             return self;
         }
@@ -65,7 +65,12 @@ impl Run {
             std::fs::copy(elsewhen(), &copy).unwrap();
             self.prefix[0] = copy.into();
         }
-        let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        let user = [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ];
         self.prefix.splice(0..0, user.map(OsString::from));
         self
     }
@@ -99,6 +104,7 @@ impl Run {
         command
             .args(&words[1..])
             .env(MARK, &mark)
+            .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(stdout.try_clone().unwrap())
             .stderr(stderr.try_clone().unwrap())
@@ -205,11 +211,7 @@ impl Running {
         while !self.left().is_empty() {
             if start.elapsed() > GRACE {
                 let left = self.kill_all();
-                panic!(
-                    "{:?} left behind {left:?}\n{}",
-                    self.words,
-                    self.output()
-                );
+                panic!("{:?} left behind {left:?}\n{}", self.words, self.output());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -300,7 +302,9 @@ impl Finished {
     /// # Errors
     /// What was wrong, with all that the command printed.
     pub(crate) fn check_shifted(&self) -> Result<(), String> {
-        let expected = self.host("REALTIME").shifted(super::SHIFT * super::clock::SECOND);
+        let expected = self
+            .host("REALTIME")
+            .shifted(super::SHIFT * super::clock::SECOND);
         let checked = if self.code == 0 {
             expected.check_lines(&self.stdout)
         } else {

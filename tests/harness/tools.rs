@@ -55,7 +55,11 @@ pub(crate) fn cargo() -> PathBuf {
 /// The compiler beside that Cargo.
 pub(crate) fn rustc() -> PathBuf {
     let beside = cargo().with_file_name("rustc");
-    if beside.is_file() { beside } else { "rustc".into() }
+    if beside.is_file() {
+        beside
+    } else {
+        "rustc".into()
+    }
 }
 
 /// BusyBox, if it is linked statically.

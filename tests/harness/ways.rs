@@ -75,7 +75,10 @@ impl Way {
 
 /// The words that start a command by the guest `starters`.
 pub(crate) fn starter(mode: &str) -> Result<Vec<OsString>, Missing> {
-    Ok(vec![guests::build("starters", Kind::Glibc)?.into(), mode.into()])
+    Ok(vec![
+        guests::build("starters", Kind::Glibc)?.into(),
+        mode.into(),
+    ])
 }
 
 /// A script whose interpreter is the program, or a shell if the program does not interpret.
@@ -119,7 +122,12 @@ pub(crate) fn expect_shifted(program: &Program, ways: &[Way]) -> Result<(), Miss
         }
     }
     let count = wrong.len();
-    assert!(wrong.is_empty(), "{count} of {} ways:\n{}", ways.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{count} of {} ways:\n{}",
+        ways.len(),
+        wrong.join("\n")
+    );
     Ok(())
 }
 
