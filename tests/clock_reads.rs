@@ -212,7 +212,7 @@ fn each_clock_has_its_own_shift() {
 #[test]
 fn a_negative_shift_agrees_too() {
     let clocks = need!(guests::build("clocks", Kind::Glibc));
-    let run = Run::inside(&["--realtime", "-1000000"]).run(&[&clocks]);
+    let run = Run::inside(&["--realtime=-1000000"]).run(&[&clocks]);
     expect_shifts(&run, |clock| -realtime_alone(clock));
     expect_agreement(&run);
 }

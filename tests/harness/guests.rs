@@ -1,6 +1,6 @@
 //! Building the programs in `tests/guests`, each once, into Cargo's directory for tests.
 
-use super::process::Run;
+use super::process::{Run, alone};
 use super::{Missing, tools};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -165,7 +165,7 @@ pub(crate) fn public_directory() -> TempDir {
 pub(crate) fn copy(guest: &Path, dir: &Path, mode: u32) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let copy = dir.join(guest.file_name().unwrap());
-    std::fs::copy(guest, &copy).unwrap();
+    alone(|| std::fs::copy(guest, &copy).unwrap());
     std::fs::set_permissions(&copy, PermissionsExt::from_mode(mode)).unwrap();
     copy
 }

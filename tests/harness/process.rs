@@ -8,6 +8,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The environment variable that marks every process a test has started.
@@ -15,6 +16,16 @@ const MARK: &str = "ELSEWHEN_TEST_ID";
 
 /// How long a process may take to vanish after its command has ended.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Held while a process is started and while a program is written: a child that another thread
+/// forks meanwhile would hold the file open for writing, and its exec would fail with `ETXTBSY`.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Starts a process or writes a program, one at a time.
+pub(crate) fn alone<T>(action: impl FnOnce() -> T) -> T {
+    let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    action()
+}
 
 /// The binary under test.
 pub(crate) fn elsewhen() -> PathBuf {
@@ -62,7 +73,7 @@ impl Run {
         }
         if self.prefix.first().is_some_and(|p| *p == elsewhen()) {
             let copy = public.join("elsewhen");
-            std::fs::copy(elsewhen(), &copy).unwrap();
+            alone(|| std::fs::copy(elsewhen(), &copy).unwrap());
             self.prefix[0] = copy.into();
         }
         let user = [
@@ -113,9 +124,8 @@ impl Run {
             command.current_dir(dir);
         }
         let before = Host::now();
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {words:?}: {e}"));
+        let child =
+            alone(|| command.spawn()).unwrap_or_else(|e| panic!("cannot start {words:?}: {e}"));
         Running {
             group: i32::try_from(child.id()).unwrap(),
             child: Some(child),

@@ -2,7 +2,7 @@
 
 use super::Missing;
 use super::guests::{self, Kind};
-use super::process::Run;
+use super::process::{Finished, Run, alone};
 use super::program::Program;
 use super::tools;
 use std::ffi::OsString;
@@ -97,13 +97,19 @@ fn script(program: &Program, shell: &Path, dir: &Path) -> std::path::PathBuf {
         }
         text.push(b'\n');
     }
-    std::fs::write(&file, text).unwrap();
+    alone(|| std::fs::write(&file, text).unwrap());
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
     file
 }
 
-/// Runs a program in each of the ways and fails with all that went wrong.
-pub(crate) fn expect_shifted(program: &Program, ways: &[Way]) -> Result<(), Missing> {
+/// Runs a program in each of the ways and fails with all that went wrong; `run` is told the
+/// working directory.
+pub(crate) fn expect_in_each(
+    program: &Program,
+    ways: &[Way],
+    run: impl Fn(&Path) -> Run,
+    check: impl Fn(&Finished) -> Result<(), String>,
+) -> Result<(), Missing> {
     let mut wrong = Vec::new();
     for way in ways {
         let dir = guests::public_directory();
@@ -111,13 +117,13 @@ pub(crate) fn expect_shifted(program: &Program, ways: &[Way]) -> Result<(), Miss
             prepare(dir.path());
         }
         let command = way.command(program, dir.path())?;
-        let mut finished = Run::shifted().in_dir(dir.path()).run(&command);
+        let mut finished = run(dir.path()).in_dir(dir.path()).run(&command);
         if let Some(readings) = program.readings
             && finished.code == 0
         {
             finished.stdout = readings(dir.path());
         }
-        if let Err(why) = finished.check_shifted() {
+        if let Err(why) = check(&finished) {
             wrong.push(format!("{} {way:?}: {why}", program.name));
         }
     }
@@ -129,6 +135,12 @@ pub(crate) fn expect_shifted(program: &Program, ways: &[Way]) -> Result<(), Miss
         wrong.join("\n")
     );
     Ok(())
+}
+
+/// Runs a program in every way; all that it tells must be the shifted time.
+pub(crate) fn expect_shifted(program: &Program) -> Result<(), Missing> {
+    let run = |_: &Path| Run::shifted();
+    expect_in_each(program, &Way::ALL, run, Finished::check_shifted)
 }
 
 /// The command `words` as one string for a shell.
