@@ -167,7 +167,10 @@ impl Stage {
         if let Some(cgroup) = cgroup {
             let _ = cgroup.join();
         }
-        let listener = install(&filter::program(plan.strict))?;
+        let listener = install(&filter::program(filter::Rules {
+            strict: plan.strict,
+            x32: process::has_x32(),
+        }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
             .map_err(doing("hand the listener to the keeper"))?;
         drop(listener);

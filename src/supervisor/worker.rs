@@ -53,8 +53,10 @@ impl Service {
 }
 
 /// Serves until no process is left under the filter.
-pub(super) fn run(service: &Service) -> ! {
-    process::close_all_but(0, &service.descriptors());
+pub(super) fn run(service: &Service, front: Option<OwnedFd>) -> ! {
+    let mut keep = service.descriptors().to_vec();
+    keep.extend(front.as_ref().map(AsRawFd::as_raw_fd));
+    process::close_all_but(0, &keep);
     // A worker that could not watch its keeper would outlive it: better none.
     let cgroup = service.cgroup.clone();
     let watching = service.keeper.try_clone().and_then(|keeper| {
@@ -63,7 +65,7 @@ pub(super) fn run(service: &Service) -> ! {
     if watching.is_err() {
         process::exit_now(1);
     }
-    let mut handlers = Handlers::new(service);
+    let mut handlers = Handlers::new(service, front);
     if let Some(pending) = service.journal.pending() {
         handle(service, &mut handlers, &pending);
     }

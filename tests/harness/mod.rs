@@ -67,3 +67,12 @@ pub(crate) fn root() -> Result<(), Missing> {
         Err(Missing("needs root".into()))
     }
 }
+
+/// Whether a line of elsewhen's own warns that a program sees the host's clocks.
+pub(crate) fn is_warned(stderr: &str, program: &str) -> bool {
+    stderr.lines().any(|line| {
+        line.starts_with("elsewhen: warning: ")
+            && line.contains(program)
+            && line.contains("the host's clocks")
+    })
+}
