@@ -79,7 +79,7 @@ impl fmt::Display for Error {
 }
 
 /// The system's own words for an error, without Rust's ` (os error N)`.
-fn errno_text(error: &io::Error) -> String {
+pub(crate) fn errno_text(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(end) => text[..end].to_lowercase(),

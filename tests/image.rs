@@ -7,6 +7,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::{env, mem, ptr, slice, thread};
@@ -39,6 +40,10 @@ fn finished() -> (Image, Vec<u8>) {
     (image, bytes)
 }
 
+fn index(address: u64) -> usize {
+    address.try_into().unwrap()
+}
+
 fn is_ours(name: &str) -> bool {
     ENTRIES.contains(&name.trim_start_matches("__vdso_"))
 }
@@ -54,7 +59,7 @@ fn every_symbol_but_ours_stays_at_its_address() {
         if is_ours(name) {
             redirected += 1;
             assert_ne!(old.address(), new.address(), "{name}");
-            assert!(new.address() as usize > image.host().len() - 4096, "{name}");
+            assert!(index(new.address()) > image.host().len() - 4096, "{name}");
         } else {
             assert_eq!(
                 (old.address(), old.size()),
@@ -162,23 +167,24 @@ fn the_unwind_table_is_sorted_and_covers_each_of_our_functions() {
         .find(|header| header.p_type(Endianness::Little) == elf::PT_GNU_EH_FRAME)
         .unwrap();
     let at = usize::try_from(header.p_vaddr(Endianness::Little)).unwrap();
-    let word = |at: usize| i64::from(i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     let count = usize::try_from(word(at + 8)).unwrap();
     assert_eq!(header.p_memsz(Endianness::Little), (12 + 8 * count) as u64);
     let ranges: Vec<_> = (0..count)
         .map(|n| {
             let entry = at + 12 + 8 * n;
-            let (function, frame) = (word(entry) + at as i64, word(entry + 4) + at as i64);
-            let frame = usize::try_from(frame).unwrap();
+            let base = u32::try_from(at).unwrap();
+            let [function, frame] = [entry, entry + 4].map(|at| word(at).wrapping_add(base));
             // An FDE: length, distance back to its CIE, start and length of the function.
-            assert_ne!(word(frame + 4), 0);
-            assert_eq!(word(frame + 8) + frame as i64 + 8, function);
-            function..function + word(frame + 12)
+            let fde = usize::try_from(frame).unwrap();
+            assert_ne!(word(fde + 4), 0);
+            assert_eq!(word(fde + 8).wrapping_add(frame + 8), function);
+            u64::from(function)..u64::from(function + word(fde + 12))
         })
         .collect();
     assert!(ranges.is_sorted_by_key(|range| range.start));
     for symbol in file.dynamic_symbols().filter(|symbol| symbol.size() > 0) {
-        let function = symbol.address() as i64..(symbol.address() + symbol.size()) as i64;
+        let function = symbol.address()..symbol.address() + symbol.size();
         assert!(ranges.contains(&function), "{}", symbol.name().unwrap());
     }
 }
@@ -678,29 +684,87 @@ extern "C" fn caller(function: ClockGettime) -> i32 {
     function(0, ptr::without_provenance_mut(8)) + 1
 }
 
-#[test]
-fn an_unwinder_finds_the_caller_of_a_fault_in_our_code() {
-    if !inside("an_unwinder_finds_the_caller_of_a_fault_in_our_code") {
+/// Runs `name` in a child that has had the image from before its first instruction.
+fn inside_from_the_start(name: &str, image: &Image, offsets: &ClockOffsets) -> bool {
+    if env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1");
+    // SAFETY: only a system call between fork and exec.
+    unsafe {
+        command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    let mut child = command.spawn().unwrap();
+    let pid = child.id();
+    // SAFETY: waits for the stop that exec makes, with a null status.
+    unsafe { libc::waitpid(pid.cast_signed(), ptr::null_mut(), 0) };
+    let auxv = fs::read(format!("/proc/{pid}/auxv")).unwrap();
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
+    let base = auxv
+        .chunks_exact(16)
+        .find_map(|pair| (word(&pair[..8]) == libc::AT_SYSINFO_EHDR).then(|| word(&pair[8..])));
+    let memory = OpenOptions::new()
+        .write(true)
+        .open(format!("/proc/{pid}/mem"))
+        .unwrap();
+    let bytes = image.patch(offsets, 1).unwrap();
+    memory.write_all_at(&bytes, base.unwrap()).unwrap();
+    // SAFETY: the child is stopped and traced by this thread.
+    unsafe { libc::ptrace(libc::PTRACE_DETACH, pid.cast_signed(), 0, 0) };
+    assert!(child.wait().unwrap().success());
+    false
+}
+
+fn with_image_from_the_start(name: &str, check: impl Fn(ClockGettime)) {
+    if env::var_os(INSIDE).is_none() {
+        for image in both() {
+            inside_from_the_start(name, &image, &offsets()[0]);
+        }
         return;
     }
-    for image in both() {
-        let Some(placed) = Placed::new(image) else {
-            return;
-        };
-        for function in placed.clock_gettime() {
-            // SAFETY: the child does nothing but fault, and its handler ends it.
-            let status = unsafe {
-                let child = libc::fork();
-                if child == 0 {
-                    libc::signal(libc::SIGSEGV, on_fault as *const () as libc::sighandler_t);
-                    caller(function);
-                    libc::_exit(4);
-                }
-                let mut status = 0;
-                libc::waitpid(child, &raw mut status, 0);
-                status
-            };
-            assert_eq!(status, 0, "3 << 8: not found; 4 << 8: no fault");
+    check(libc_clock_gettime);
+}
+
+extern "C" fn libc_clock_gettime(clock: i32, time: *mut libc::timespec) -> i32 {
+    // SAFETY: the caller's pointer.
+    unsafe { libc::clock_gettime(clock, time) }
+}
+
+#[test]
+fn libc_uses_an_image_that_was_there_before_it_started() {
+    let name = "libc_uses_an_image_that_was_there_before_it_started";
+    with_image_from_the_start(name, |function| {
+        let offset = offsets()[0].boottime.as_nanos();
+        for _ in 0..1000 {
+            let (before, inside, after) = (raw(7), call(function, 7), raw(7));
+            let range = before.unwrap() + offset..=after.unwrap() + offset;
+            assert!(range.contains(&inside.unwrap()));
         }
-    }
+    });
+}
+
+#[test]
+fn an_unwinder_finds_the_caller_of_a_fault_in_our_code() {
+    let name = "an_unwinder_finds_the_caller_of_a_fault_in_our_code";
+    with_image_from_the_start(name, |function| {
+        // SAFETY: the child does nothing but fault, and its handler ends it.
+        let status = unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::signal(libc::SIGSEGV, on_fault as *const () as libc::sighandler_t);
+                caller(function);
+                libc::_exit(4);
+            }
+            let mut status = 0;
+            libc::waitpid(child, &raw mut status, 0);
+            status
+        };
+        assert_eq!(status, 0, "3 << 8: not found; 4 << 8: no fault");
+    });
 }

@@ -15,6 +15,7 @@ pub(crate) const ARCH_SET_FS: u32 = 0x1002;
 /// Native numbers, also x32's below [`X32_BIT`].
 pub(crate) mod nr {
     pub(crate) const BRK: u32 = 12;
+    pub(crate) const GETPID: u32 = 39;
     pub(crate) const EXECVE: u32 = 59;
     pub(crate) const GETTIMEOFDAY: u32 = 96;
     pub(crate) const ARCH_PRCTL: u32 = 158;

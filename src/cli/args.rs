@@ -102,6 +102,6 @@ pub(crate) enum Backend {
     Auto,
     /// elsewhen: every clock, on any kernel
     Guest,
-    /// A time namespace of the kernel: CLOCK_MONOTONIC and CLOCK_BOOTTIME only
+    /// a time namespace of the kernel: CLOCK_MONOTONIC and CLOCK_BOOTTIME only
     Kernel,
 }

@@ -49,7 +49,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
 
 /// `elsewhen check`: 0 if the guest backend can work here, 1 if not.
 fn check(json: bool) -> std::result::Result<i32, Failure> {
-    let report = crate::check::Report::gather(crate::check::ReadPath::VdsoImage)?;
+    let report = crate::check::Report::gather()?;
     if json {
         let text = serde_json::to_string_pretty(&report)
             .map_err(|error| Error::new(format!("cannot write the report: {error}")))?;

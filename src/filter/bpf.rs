@@ -50,12 +50,6 @@ impl Program {
         self.push(RETURN, 0, 0, libc::SECCOMP_RET_USER_NOTIF);
     }
 
-    /// Fails with `EPERM` without asking anyone.
-    pub(super) fn refuse(&mut self) {
-        let errno = libc::EPERM.cast_unsigned();
-        self.push(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno);
-    }
-
     /// Runs `rules` if the accumulator equals `value`; they must end in a verdict or the
     /// accumulator must not matter afterwards.
     pub(super) fn when_eq(&mut self, value: u32, rules: impl FnOnce(&mut Self)) {

@@ -24,14 +24,23 @@ const SHIFTED_CLOCKS: [i32; 9] = [
     libc::CLOCK_TAI,
 ];
 
-/// The filter of a tree; `strict` also notifies `execve`.
-pub(crate) fn program(strict: bool) -> Vec<libc::sock_filter> {
+/// What a tree's filter is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Also notify `execve`.
+    pub(crate) strict: bool,
+    /// The kernel has x32's calls.
+    pub(crate) x32: bool,
+}
+
+/// The filter of a tree.
+pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     let mut p = Program::new();
     p.load_arch();
-    p.when_eq(AUDIT_COMPAT, |p| compat_rules(p, strict));
+    p.when_eq(AUDIT_COMPAT, |p| compat_rules(p, rules));
     p.when_ne(AUDIT_NATIVE, Program::allow);
     p.load_nr();
-    p.when_ge(X32_BIT, |p| x32_rules(p, strict));
+    p.when_ge(X32_BIT, |p| x32_rules(p, rules));
     p.when_eq(nr::BRK, |p| p.notify_if_arg64(0, 0));
     p.when_eq(nr::ARCH_PRCTL, |p| p.notify_if_arg32(0, ARCH_SET_FS));
     p.when_eq(nr::CLOCK_GETTIME, |p| {
@@ -59,7 +68,7 @@ pub(crate) fn program(strict: bool) -> Vec<libc::sock_filter> {
     for number in [nr::SETTIMEOFDAY, nr::ADJTIMEX] {
         p.when_eq(number, Program::notify);
     }
-    if strict {
+    if rules.strict {
         for number in [nr::EXECVE, nr::EXECVEAT] {
             p.when_eq(number, Program::notify);
         }
@@ -68,45 +77,35 @@ pub(crate) fn program(strict: bool) -> Vec<libc::sock_filter> {
     p.into_instructions()
 }
 
-/// x32: setters are refused here and now; reads and starts are the supervisor's to judge.
-fn x32_rules(p: &mut Program, strict: bool) {
-    for number in [
-        nr::CLOCK_SETTIME,
-        nr::SETTIMEOFDAY,
-        nr::ADJTIMEX,
-        nr::CLOCK_ADJTIME,
-    ] {
-        p.when_eq(X32_BIT | number, Program::refuse);
-    }
-    p.when_eq(X32_BIT | nr::BRK, |p| p.notify_if_arg64(0, 0));
-    for number in [nr::CLOCK_GETTIME, nr::GETTIMEOFDAY, nr::TIME] {
-        p.when_eq(X32_BIT | number, Program::notify);
-    }
-    if strict {
-        for number in [x32::EXECVE, x32::EXECVEAT] {
+/// x32, where the kernel has it: the same calls under other numbers.
+///
+/// Without it the kernel is to say `ENOSYS` by itself.
+fn x32_rules(p: &mut Program, rules: Rules) {
+    if rules.x32 {
+        p.when_eq(X32_BIT | nr::BRK, |p| p.notify_if_arg64(0, 0));
+        for number in [
+            nr::CLOCK_GETTIME,
+            nr::GETTIMEOFDAY,
+            nr::TIME,
+            nr::CLOCK_SETTIME,
+            nr::SETTIMEOFDAY,
+            nr::ADJTIMEX,
+            nr::CLOCK_ADJTIME,
+        ] {
             p.when_eq(X32_BIT | number, Program::notify);
+        }
+        if rules.strict {
+            for number in [x32::EXECVE, x32::EXECVEAT] {
+                p.when_eq(X32_BIT | number, Program::notify);
+            }
         }
     }
     p.allow();
 }
 
-/// i386.
-///
-/// DIFFERENCE: `adjtimex` is refused even when it only reads, since its modes lie in memory that a
-/// second thread could change after the supervisor had looked.
-fn compat_rules(p: &mut Program, strict: bool) {
+/// i386: 32-bit programs, which may execute 64-bit ones, and `int $0x80` in 64-bit ones.
+fn compat_rules(p: &mut Program, rules: Rules) {
     p.load_nr();
-    for number in [
-        compat::STIME,
-        compat::SETTIMEOFDAY,
-        compat::ADJTIMEX,
-        compat::CLOCK_SETTIME,
-        compat::CLOCK_ADJTIME,
-        compat::CLOCK_SETTIME64,
-        compat::CLOCK_ADJTIME64,
-    ] {
-        p.when_eq(number, Program::refuse);
-    }
     p.when_eq(compat::BRK, |p| p.notify_if_arg32(0, 0));
     for number in [
         compat::SET_THREAD_AREA,
@@ -114,10 +113,17 @@ fn compat_rules(p: &mut Program, strict: bool) {
         compat::GETTIMEOFDAY,
         compat::CLOCK_GETTIME,
         compat::CLOCK_GETTIME64,
+        compat::STIME,
+        compat::SETTIMEOFDAY,
+        compat::ADJTIMEX,
+        compat::CLOCK_SETTIME,
+        compat::CLOCK_SETTIME64,
+        compat::CLOCK_ADJTIME,
+        compat::CLOCK_ADJTIME64,
     ] {
         p.when_eq(number, Program::notify);
     }
-    if strict {
+    if rules.strict {
         for number in [compat::EXECVE, compat::EXECVEAT] {
             p.when_eq(number, Program::notify);
         }
@@ -163,11 +169,18 @@ mod tests {
 
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
-    const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+    const LAX: Rules = Rules {
+        strict: false,
+        x32: true,
+    };
+    const STRICT: Rules = Rules {
+        strict: true,
+        x32: false,
+    };
 
     #[test]
     fn only_reads_of_a_shifted_clock_without_the_cookie_are_notified() {
-        let p = program(false);
+        let p = program(LAX);
         for id in -20i32..40 {
             let arg = u64::from(id.cast_unsigned());
             let expected = if SHIFTED_CLOCKS.contains(&id) {
@@ -197,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_cookie_does_not_open_a_setter() {
-        let p = program(false);
+        let p = program(LAX);
         for number in [
             nr::CLOCK_SETTIME,
             nr::SETTIMEOFDAY,
@@ -210,21 +223,29 @@ mod tests {
             );
             assert_eq!(
                 verdict(&p, AUDIT_NATIVE, X32_BIT | number, [COOKIE; 6]),
-                REFUSE
+                NOTIFY
             );
         }
         for number in [25, 79, 124, 264, 343, 404, 405] {
             assert_eq!(
                 verdict(&p, AUDIT_COMPAT, number, [COOKIE; 6]),
-                REFUSE,
+                NOTIFY,
                 "{number}"
             );
         }
     }
 
     #[test]
+    fn a_kernel_without_x32_answers_for_itself() {
+        for number in 0..500 {
+            let call = verdict(&program(STRICT), AUDIT_NATIVE, X32_BIT | number, [0; 6]);
+            assert_eq!(call, ALLOW, "{number}");
+        }
+    }
+
+    #[test]
     fn only_the_first_calls_of_a_program_are_notified() {
-        let p = program(false);
+        let p = program(LAX);
         assert_eq!(verdict(&p, AUDIT_NATIVE, nr::BRK, [0; 6]), NOTIFY);
         assert_eq!(
             verdict(&p, AUDIT_NATIVE, nr::BRK, [1 << 32, 0, 0, 0, 0, 0]),
@@ -243,6 +264,10 @@ mod tests {
 
     #[test]
     fn only_a_strict_filter_notifies_execve_of_each_abi() {
+        let strict = Rules {
+            strict: true,
+            ..LAX
+        };
         let calls = [
             (AUDIT_NATIVE, [nr::EXECVE, nr::EXECVEAT]),
             (
@@ -253,8 +278,8 @@ mod tests {
         ];
         for (arch, numbers) in calls {
             for number in numbers {
-                assert_eq!(verdict(&program(false), arch, number, [0; 6]), ALLOW);
-                assert_eq!(verdict(&program(true), arch, number, [0; 6]), NOTIFY);
+                assert_eq!(verdict(&program(LAX), arch, number, [0; 6]), ALLOW);
+                assert_eq!(verdict(&program(strict), arch, number, [0; 6]), NOTIFY);
             }
         }
     }
@@ -262,7 +287,7 @@ mod tests {
     #[test]
     fn an_unlisted_call_is_decided_by_its_number_alone() {
         // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
-        let p = program(true);
+        let p = program(STRICT);
         let listed = [12, 59, 96, 158, 159, 164, 201, 227, 228, 305, 322];
         for number in (0..500).filter(|n| !listed.contains(n)) {
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);

@@ -29,7 +29,7 @@ impl<T> GuestPtr<T> {
         }
     }
 
-    pub(crate) fn is_null(self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         self.address == 0
     }
 }

@@ -9,6 +9,7 @@ mod offsets;
 mod sys;
 
 pub(crate) use exec::exec;
+pub(crate) use offsets::stated;
 pub(crate) use sys::INITIAL_TIME_NS;
 
 use std::fs::File;
@@ -17,7 +18,7 @@ use std::io;
 use crate::clock::ClockOffsets;
 use crate::{Error, Result};
 
-const OFFSETS: &str = "/proc/self/timens_offsets";
+pub(crate) const OFFSETS: &str = "/proc/self/timens_offsets";
 const FOR_CHILDREN: &str = "/proc/self/ns/time_for_children";
 
 /// Puts this process, which must have one thread, into a new time namespace.

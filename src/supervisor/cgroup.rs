@@ -1,6 +1,6 @@
 //! A control group for the tree, so that it can be ended at one stroke (cgroups(7), `cgroup.kill`).
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,18 +10,22 @@ use std::time::Duration;
 pub(super) struct Cgroup(PathBuf);
 
 impl Cgroup {
-    /// Makes one below our own; `None` where there is no cgroup v2, no `cgroup.kill` (5.14) or no
-    /// permission.
-    pub(super) fn create(name: &str) -> Option<Self> {
-        let own = own_group()?;
-        let path = own.join(name);
-        fs::create_dir(&path).ok()?;
-        let group = Self(path);
-        if group.0.join("cgroup.kill").exists() {
-            Some(group)
-        } else {
-            group.remove();
-            None
+    /// Makes one below our own.
+    ///
+    /// # Errors
+    /// There is no cgroup v2, no `cgroup.kill` (5.14) or no permission, also to move there.
+    pub(super) fn create(name: &str) -> io::Result<Self> {
+        let own = own_directory().ok_or_else(|| io::Error::other("no cgroup of version 2"))?;
+        // Moving a process needs write access where it comes from and where it goes.
+        writable(&own.join("cgroup.procs"))?;
+        let group = Self(own.join(name));
+        fs::create_dir(&group.0)?;
+        match writable(&group.0.join("cgroup.kill")) {
+            Ok(()) => Ok(group),
+            Err(e) => {
+                group.remove();
+                Err(e)
+            }
         }
     }
 
@@ -48,30 +52,69 @@ impl Cgroup {
     }
 }
 
-/// Where our own group of the unified hierarchy lies.
-fn own_group() -> Option<PathBuf> {
-    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = membership
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))?;
+/// Whether a tree could have a control group here: one is made and removed.
+///
+/// # Errors
+/// As for a tree's own.
+pub(crate) fn probe() -> io::Result<()> {
+    let group = Cgroup::create(&format!("elsewhen-check-{}", std::process::id()))?;
+    group.remove();
+    Ok(())
+}
+
+fn writable(file: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).open(file).map(drop)
+}
+
+/// Where this process's own cgroup is mounted.
+fn own_directory() -> Option<PathBuf> {
+    let cgroup = fs::read_to_string("/proc/self/cgroup").ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mount = mounts.lines().find_map(cgroup2_mount)?;
-    Some(Path::new(mount).join(path.trim_start_matches('/')))
+    locate(&cgroup, &mounts)
 }
 
-/// The mount point of a line of `/proc/PID/mountinfo` if it is a whole cgroup2 hierarchy.
-fn cgroup2_mount(line: &str) -> Option<&str> {
-    let (head, tail) = line.split_once(" - ")?;
-    let mut fields = head.split(' ').skip(3);
-    let (root, mount) = (fields.next()?, fields.next()?);
-    (tail.starts_with("cgroup2 ") && root == "/").then_some(mount)
-}
-
-/// Whether a group with `cgroup.kill` could be made here.
-pub(crate) fn can_be_had() -> bool {
-    let name = format!("elsewhen-check-{}", std::process::id());
-    Cgroup::create(&name).is_some_and(|group| {
-        group.remove();
-        true
+fn locate(cgroup: &str, mounts: &str) -> Option<PathBuf> {
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
+    mounts.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        if !kind.starts_with("cgroup2 ") {
+            return None;
+        }
+        // ID PARENT DEVICE ROOT POINT ...
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let below = Path::new(path).strip_prefix(root).ok()?;
+        Some(Path::new(&point.replace("\\040", " ")).join(below))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cgroup_is_found_where_it_is_mounted() {
+        let unified = "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let hybrid = "31 24 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+                      32 24 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let bound = "33 24 0:26 /pod /sys/fs/a\\040b rw shared:1 - cgroup2 cgroup2 rw\n";
+        let table = [
+            ("0::/\n", unified, Some("/sys/fs/cgroup/")),
+            (
+                "4:cpu:/x\n0::/a/b\n",
+                hybrid,
+                Some("/sys/fs/cgroup/unified/a/b"),
+            ),
+            ("0::/pod/c\n", bound, Some("/sys/fs/a b/c")),
+            ("0::/other\n", bound, None),
+            ("4:cpu:/x\n", hybrid, None),
+        ];
+        for (cgroup, mounts, expected) in table {
+            assert_eq!(
+                locate(cgroup, mounts),
+                expected.map(PathBuf::from),
+                "{cgroup}"
+            );
+        }
+    }
 }

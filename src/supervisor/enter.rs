@@ -97,7 +97,7 @@ impl Stage {
         let keeper = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
             .map_err(|e| Error::os("cannot open a pidfd", e.into()))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
-        let cgroup = Cgroup::create(&group_name(plan));
+        let cgroup = Cgroup::create(&group_name(plan)).ok();
         let (ours, theirs) = channel::pair().map_err(doing("make a socket pair"))?;
         let command = match process::fork().map_err(doing("start the command"))? {
             Forked::Parent(pid) => pid,
@@ -168,7 +168,10 @@ impl Stage {
         if let Some(cgroup) = cgroup {
             let _ = cgroup.join();
         }
-        let listener = install(&filter::program(plan.strict))?;
+        let listener = install(&filter::program(filter::Rules {
+            strict: plan.strict,
+            x32: process::has_x32(),
+        }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
             .map_err(doing("hand the listener to the keeper"))?;
         drop(listener);

@@ -7,7 +7,6 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{FileType, fstat};
 
 use super::message::{Incoming, Message, receive};
 use super::namespaces::descends;
@@ -39,13 +38,15 @@ pub(super) fn run(keeper: i32, channel: OwnedFd) -> ! {
         ];
         // EINTR cannot be: all signals are blocked. Any other error shows up at the reads.
         let _ = poll(&mut fds, None);
+        let mut child_changed = false;
         while let Some(arrived) = signal::next(signals.as_fd()) {
+            child_changed |= arrived.signal == libc::SIGCHLD;
             pass_on(arrived, channel.as_fd(), proc.as_fd(), keeper);
         }
         loop {
             match receive(channel.as_fd()) {
                 Incoming::Nothing => break,
-                Incoming::Closed => keeper_gone(keeper),
+                Incoming::Closed => keeper_gone(process::wait_for_end(keeper).ok()),
                 Incoming::Message(Message::Ended { code, alone }) => {
                     if alone {
                         // Nothing of ours is to be left when the caller goes on.
@@ -54,11 +55,16 @@ pub(super) fn run(keeper: i32, channel: OwnedFd) -> ! {
                     process::exit_now(code);
                 }
                 Incoming::Message(Message::Stopped) => {
-                    // SAFETY of order: SIGSTOP cannot be blocked, so we stop here, and go on here.
+                    // It cannot be blocked: we stop here, and go on here.
                     process::kill(own_pid(), libc::SIGSTOP);
                 }
+                Incoming::Warning(line) => eprintln!("elsewhen: warning: {line}"),
                 Incoming::Message(_) => {}
             }
+        }
+        // The worker holds the other end too, so a keeper's death is not seen there at once.
+        if child_changed && let Some(how) = process::has_ended(keeper) {
+            keeper_gone(Some(how));
         }
     }
 }
@@ -79,10 +85,10 @@ fn pass_on(arrived: signal::Arrived, channel: BorrowedFd<'_>, proc: BorrowedFd<'
     }
 }
 
-/// The keeper has closed its end without a word of the command.
-fn keeper_gone(keeper: i32) -> ! {
-    match process::wait_for_end(keeper) {
-        Ok(process::Change::Exited(code)) => process::exit_now(code),
+/// The keeper has ended without a word of the command's end.
+fn keeper_gone(how: Option<process::Change>) -> ! {
+    match how {
+        Some(process::Change::Exited(code)) => process::exit_now(code),
         _ => give_up("the keeper of the time namespace was killed"),
     }
 }
@@ -92,27 +98,14 @@ fn give_up(why: &str) -> ! {
     process::exit_now(super::EXIT_FAILED);
 }
 
-/// Lets go of what only the command should hold open, so that readers of its pipes see their end.
+/// Lets go of the streams, so that readers of the command's pipes see their end; standard error
+/// stays for warnings.
 fn release_streams() {
-    let Ok(null) = rustix::fs::open(
-        "/dev/null",
-        rustix::fs::OFlags::RDWR,
-        rustix::fs::Mode::empty(),
-    ) else {
-        return;
-    };
-    for fd in 0..=1 {
-        process::replace_fd(null.as_raw_fd(), fd);
-    }
-    let stderr = std::io::stderr();
-    let is_shared = fstat(&stderr).is_ok_and(|stat| {
-        matches!(
-            FileType::from_raw_mode(stat.st_mode),
-            FileType::Fifo | FileType::Socket
-        )
-    });
-    if is_shared {
-        process::replace_fd(null.as_raw_fd(), 2);
+    use rustix::fs::{Mode, OFlags, open};
+    if let Ok(null) = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        for fd in 0..=1 {
+            process::replace_fd(null.as_raw_fd(), fd);
+        }
     }
 }
 

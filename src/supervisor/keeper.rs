@@ -81,8 +81,8 @@ impl Keeper {
         match process::fork()? {
             Forked::Parent(pid) => self.worker = Some(pid),
             Forked::Child => {
-                self.front = None;
-                worker::run(service)
+                let front = self.front.take();
+                worker::run(service, front)
             }
         }
         Ok(())
@@ -196,7 +196,7 @@ impl Keeper {
                 Incoming::Message(Message::Signal(signal)) if !self.ended => {
                     process::kill(self.command, signal);
                 }
-                Incoming::Message(_) => {}
+                Incoming::Message(_) | Incoming::Warning(_) => {}
                 Incoming::Nothing => return,
                 Incoming::Closed => {
                     // Only SIGKILL ends a front before its command: the caller wants it dead.

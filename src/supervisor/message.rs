@@ -55,19 +55,40 @@ impl Message {
     }
 }
 
+/// What a warning's message begins with; the rest is its line.
+const WARNING: u8 = b'w';
+
+/// Hands a line to the front for its standard error; false if there is no front any more.
+pub(super) fn warn(to: BorrowedFd<'_>, line: &str) -> bool {
+    let mut bytes = vec![WARNING];
+    bytes.extend(line.as_bytes().iter().take(MOST_BYTES - 1));
+    channel::send(to, &bytes, None).is_ok()
+}
+
+/// The longest message.
+const MOST_BYTES: usize = 1024;
+
 /// What a read brought.
 pub(super) enum Incoming {
     Message(Message),
+    Warning(String),
     Nothing,
     Closed,
 }
 
 /// The next message, without waiting.
 pub(super) fn receive(from: BorrowedFd<'_>) -> Incoming {
-    let mut bytes = [0; 5];
+    let mut bytes = [0; MOST_BYTES];
     match channel::receive(from, &mut bytes, false) {
         Ok(received) if received.len == 0 => Incoming::Closed,
-        Ok(_) => Message::decode(bytes).map_or(Incoming::Nothing, Incoming::Message),
+        Ok(received) if bytes[0] == WARNING => {
+            Incoming::Warning(String::from_utf8_lossy(&bytes[1..received.len]).into_owned())
+        }
+        Ok(received) => bytes[..received.len]
+            .try_into()
+            .ok()
+            .and_then(Message::decode)
+            .map_or(Incoming::Nothing, Incoming::Message),
         Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Incoming::Nothing,
         Err(e) if e.kind() == std::io::ErrorKind::Interrupted => Incoming::Nothing,
         Err(_) => Incoming::Closed,

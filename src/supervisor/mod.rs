@@ -25,7 +25,7 @@ mod tracer;
 mod warning;
 mod worker;
 
-pub(crate) use cgroup::can_be_had as cgroup_kill_can_be_had;
+pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};
 

@@ -1,37 +1,53 @@
-//! Warnings about a program, on that program's own standard error.
+//! Warnings about a program.
 //!
-//! The supervisor holds nobody's terminal or pipe open, so it borrows the program's: where the
-//! program's own complaints go, there goes this one.
+//! The front prints them as long as the command runs. Afterwards they go to the program's own
+//! standard error, since the supervisor holds nobody's terminal or pipe open.
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, openat, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat, readlinkat};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use super::message;
 use crate::inject::{Missing, Task};
+use crate::line::one_line;
+use crate::sys::seccomp::Answer;
 
 /// How many programs are remembered as warned of.
 const REMEMBERED: usize = 64;
 
 /// Warns once for each program image.
-#[derive(Default)]
-pub(super) struct Warnings(VecDeque<(i32, String)>);
+pub(super) struct Warnings {
+    front: Option<OwnedFd>,
+    said: VecDeque<(i32, String)>,
+}
 
 impl Warnings {
-    /// Says that the program of `task` runs at host time, and why.
+    pub(super) fn new(front: Option<OwnedFd>) -> Self {
+        Self {
+            front,
+            said: VecDeque::new(),
+        }
+    }
+
+    /// Says that the program of `task` runs at host time, and why, and lets it go on. If nobody
+    /// can be told, its call fails: host time is never silent.
+    ///
+    /// `None` if nobody waits for the answer any more.
     pub(super) fn host_time(
         &mut self,
         task: &Task<'_>,
-        proc: std::os::fd::BorrowedFd<'_>,
+        proc: BorrowedFd<'_>,
         why: Missing,
-    ) {
+    ) -> Option<Answer> {
         let reason = match why {
-            // No vDSO means that every read is a system call, which is answered.
-            Missing::Gone | Missing::NoVdso => return,
-            Missing::Compat => "it is not a 64-bit program",
-            Missing::Denied => "its memory may not be written",
+            Missing::Gone => return None,
+            // Every read of such a program is a system call, which is answered.
+            Missing::NoVdso => return Some(Answer::Continue),
+            Missing::Compat => "it is a 32-bit or x32 program",
+            Missing::Denied => "its memory may not be written without CAP_SYS_PTRACE",
             Missing::Foreign => "its vDSO is not the kernel's",
         };
         let link = readlinkat(proc, format!("{}/exe", task.tid()), Vec::new());
@@ -40,21 +56,32 @@ impl Warnings {
             Err(_) => comm(task).unwrap_or_else(|| format!("process {}", task.tid())),
         };
         if !task.is_waiting() {
-            return;
+            return None;
         }
         let key = (task.tid(), name);
-        if self.0.contains(&key) {
-            return;
+        if self.said.contains(&key) {
+            return Some(Answer::Continue);
         }
-        let line = format!(
-            "elsewhen: warning: `{}` sees the host's clocks: {reason}\n",
-            key.1
-        );
-        write_to_stderr_of(task, proc, line.as_bytes());
-        if self.0.len() == REMEMBERED {
-            self.0.pop_front();
+        let line = format!("`{}` sees the host's clocks: {reason}", one_line(&key.1));
+        if !self.say(task, proc, &line) {
+            return Some(Answer::Errno(libc::ENOSYS));
         }
-        self.0.push_back(key);
+        if self.said.len() == REMEMBERED {
+            self.said.pop_front();
+        }
+        self.said.push_back(key);
+        Some(Answer::Continue)
+    }
+
+    fn say(&mut self, task: &Task<'_>, proc: BorrowedFd<'_>, line: &str) -> bool {
+        if let Some(front) = &self.front {
+            if message::warn(front.as_fd(), line) {
+                return true;
+            }
+            self.front = None;
+        }
+        let line = format!("elsewhen: warning: {line}\n");
+        write_to_stderr_of(task, proc, line.as_bytes()).is_some()
     }
 }
 
@@ -65,25 +92,25 @@ fn comm(task: &Task<'_>) -> Option<String> {
 }
 
 /// Writes without ever waiting: a guest that does not read its pipe stops nobody else.
-fn write_to_stderr_of(task: &Task<'_>, proc: std::os::fd::BorrowedFd<'_>, line: &[u8]) {
-    let flags =
-        OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+fn write_to_stderr_of(task: &Task<'_>, proc: BorrowedFd<'_>, line: &[u8]) -> Option<()> {
+    let borrowed = borrow_stderr(task.tid());
+    // An open file description of our own where it can block, the program's where it has an offset.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = openat(proc, format!("{}/fd/2", task.tid()), flags, Mode::empty());
     if !task.is_waiting() {
-        return;
+        return None;
     }
-    match opened {
-        Ok(fd) => {
-            let _ = std::fs::File::from(fd).write(line);
+    let borrowed = borrowed?;
+    let kind = FileType::from_raw_mode(fstat(&borrowed).ok()?.st_mode);
+    let written = match kind {
+        FileType::RegularFile => std::fs::File::from(borrowed).write(line).ok()?,
+        FileType::Socket => {
+            let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+            rustix::net::send(borrowed, line, flags).ok()?
         }
-        // A socket cannot be opened again, but it can be borrowed.
-        Err(_) => {
-            if let Some(fd) = borrow_stderr(task.tid()) {
-                let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
-                let _ = rustix::net::send(fd.as_fd(), line, flags);
-            }
-        }
-    }
+        _ => std::fs::File::from(opened.ok()?).write(line).ok()?,
+    };
+    (written == line.len()).then_some(())
 }
 
 fn borrow_stderr(tid: i32) -> Option<OwnedFd> {

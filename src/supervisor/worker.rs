@@ -90,8 +90,10 @@ impl Service {
 }
 
 /// Serves until no process is left under the filter.
-pub(super) fn run(service: &Service) -> ! {
-    process::close_all_but(0, &service.descriptors());
+pub(super) fn run(service: &Service, front: Option<OwnedFd>) -> ! {
+    let mut keep = service.descriptors().to_vec();
+    keep.extend(front.as_ref().map(AsRawFd::as_raw_fd));
+    process::close_all_but(0, &keep);
     // A worker that could not watch its keeper would outlive it: better none.
     let cgroup = service.cgroup.clone();
     let watchdog = service.strict.then(tracer_watchdog);
@@ -107,7 +109,7 @@ pub(super) fn run(service: &Service) -> ! {
     let Ok(tracer) = started else {
         process::exit_now(1);
     };
-    let mut handlers = Handlers::new(service, tracer);
+    let mut handlers = Handlers::new(service, front, tracer);
     if let Some(pending) = service.journal.pending() {
         handle(service, &mut handlers, &pending);
     }

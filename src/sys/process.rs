@@ -69,6 +69,14 @@ pub(crate) fn peek_children() -> io::Result<()> {
     }
 }
 
+/// How child `pid` has ended, if it has; it is reaped then.
+pub(crate) fn has_ended(pid: i32) -> Option<Change> {
+    wait(pid, libc::WNOHANG | libc::__WALL)
+        .ok()
+        .flatten()
+        .map(|(_, change)| change)
+}
+
 /// Waits until child `pid` has ended, and reaps it.
 pub(crate) fn wait_for_end(pid: i32) -> io::Result<Change> {
     loop {
@@ -170,4 +178,11 @@ pub(crate) fn replace_fd(fd: i32, target: i32) {
 pub(crate) fn own_vdso() -> u64 {
     // SAFETY: getauxval(3) takes a value and returns one.
     unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) }
+}
+
+/// Whether the kernel has x32's system calls.
+pub(crate) fn has_x32() -> bool {
+    let getpid = i64::from(crate::arch::X32_BIT | crate::arch::nr::GETPID);
+    // SAFETY: getpid(2) takes nothing and cannot fail where it exists.
+    unsafe { libc::syscall(getpid) != -1 }
 }

@@ -17,35 +17,42 @@ const _: () =
     assert!(offset_of!(libc::timex, status) % 8 == 0 && offset_of!(libc::timex, tai) % 8 == 0);
 
 pub(super) fn adjtimex(call: &Call<'_>) -> Reply {
-    query(call, GuestPtr::new(call.args[0]))
+    let timex = GuestPtr::<Timex>::new(call.args[0]);
+    let asked = call.task.read(timex)?;
+    let (state, answer) = query(call, low(asked[0]))?;
+    call.task.write(timex, &answer)?;
+    Ok(state)
 }
 
 pub(super) fn clock_adjtime(call: &Call<'_>) -> Reply {
-    match clock_id(call) {
-        libc::CLOCK_REALTIME => query(call, GuestPtr::new(call.args[1])),
-        // Copied first by the kernel, judged afterwards (`SYSCALL_DEFINE2(clock_adjtime)`).
-        other => {
-            call.task.read::<Timex>(GuestPtr::new(call.args[1]))?;
-            Err(Failure::Errno(match other {
-                16.. if clock::exists(other) => libc::EPERM,
-                _ if clock::exists(other) => libc::EOPNOTSUPP,
-                _ => libc::EINVAL,
-            }))
-        }
-    }
+    let timex = GuestPtr::<Timex>::new(call.args[1]);
+    let asked = call.task.read(timex)?;
+    check_clock(clock_id(call))?;
+    let (state, answer) = query(call, low(asked[0]))?;
+    call.task.write(timex, &answer)?;
+    Ok(state)
 }
 
-fn query(call: &Call<'_>, timex: GuestPtr<Timex>) -> Reply {
-    let asked = call.task.read(timex)?;
-    let modes = low(asked[0]).cast_unsigned();
+/// Only REALTIME can be asked (`kernel/time/posix-timers.c: do_clock_adjtime`).
+pub(super) fn check_clock(id: i32) -> Result<(), Failure> {
+    Err(Failure::Errno(match id {
+        libc::CLOCK_REALTIME => return Ok(()),
+        16.. if clock::exists(id) => libc::EPERM,
+        _ if clock::exists(id) => libc::EOPNOTSUPP,
+        _ => libc::EINVAL,
+    }))
+}
+
+/// The clock's state and the host's answer with the namespace's time, if `modes` only asks.
+pub(super) fn query(call: &Call<'_>, modes: i32) -> Result<(i64, Timex), Failure> {
+    let modes = modes.cast_unsigned();
     if modes != 0 && modes != libc::ADJ_OFFSET_SS_READ {
         return Err(Failure::Errno(libc::EPERM));
     }
     let (state, mut words) = clock::query_adjtimex(modes)
         .map_err(|e| Failure::Errno(e.raw_os_error().unwrap_or(libc::EINVAL)))?;
     shift(&mut words, &call.offsets);
-    call.task.write(timex, &words)?;
-    Ok(state.into())
+    Ok((state.into(), words))
 }
 
 fn shift(words: &mut Timex, offsets: &ClockOffsets) {
@@ -67,7 +74,7 @@ fn shift(words: &mut Timex, offsets: &ClockOffsets) {
 }
 
 /// The `int` in the first half of a word.
-fn low(word: u64) -> i32 {
+pub(super) fn low(word: u64) -> i32 {
     i32::from_le_bytes(
         word.to_le_bytes()[..4]
             .try_into()

@@ -5,31 +5,45 @@
 
 use super::clock_gettime::clock_id;
 use super::{Call, Failure, Reply};
-use crate::inject::GuestPtr;
+use crate::inject::{Fault, GuestPtr};
 use crate::sys::clock;
 
 /// `TIME_SETTOD_SEC_MAX` of `linux/time64.h`: 30 years before the end of `ktime_t`.
 const SETTOD_SEC_MAX: i64 = i64::MAX / 1_000_000_000 - 30 * 365 * 24 * 3600;
 
 pub(super) fn clock_settime(call: &Call<'_>) -> Reply {
+    refuse_settime(call, |at| call.task.read::<[i64; 2]>(GuestPtr::new(at)))
+}
+
+pub(super) fn settimeofday(call: &Call<'_>) -> Reply {
+    refuse_settimeofday(call, |at| call.task.read::<[i64; 2]>(GuestPtr::new(at)))
+}
+
+/// What `clock_settime` of any ABI answers; `read` reads the time in the ABI's form.
+pub(super) fn refuse_settime(
+    call: &Call<'_>,
+    read: impl FnOnce(u64) -> Result<[i64; 2], Fault>,
+) -> Reply {
     let id = clock_id(call);
     if !is_settable(id) {
         return Err(Failure::Errno(libc::EINVAL));
     }
-    let [sec, nsec]: [i64; 2] = call.task.read(GuestPtr::new(call.args[1]))?;
+    let [sec, nsec] = read(call.args[1])?;
     if id == libc::CLOCK_REALTIME && !is_settod_valid(sec, nsec) {
         return Err(Failure::Errno(libc::EINVAL));
     }
     Err(Failure::Errno(libc::EPERM))
 }
 
-pub(super) fn settimeofday(call: &Call<'_>) -> Reply {
-    let time = GuestPtr::<[i64; 2]>::new(call.args[0]);
+/// What `settimeofday` of any ABI answers.
+pub(super) fn refuse_settimeofday(
+    call: &Call<'_>,
+    read: impl FnOnce(u64) -> Result<[i64; 2], Fault>,
+) -> Reply {
     let zone = GuestPtr::<[i32; 2]>::new(call.args[1]);
-    let time = if time.is_null() {
-        None
-    } else {
-        Some(call.task.read(time)?)
+    let time = match call.args[0] {
+        0 => None,
+        at => Some(read(at)?),
     };
     if time.is_some_and(|[_, usec]| !(0..=1_000_000).contains(&usec)) {
         return Err(Failure::Errno(libc::EINVAL));
@@ -43,13 +57,11 @@ pub(super) fn settimeofday(call: &Call<'_>) -> Reply {
     Err(Failure::Errno(libc::EPERM))
 }
 
-/// Clocks that have a `clock_set` in the kernel. The CPU clocks' always says `EPERM`; an auxiliary
-/// clock (6.17) is the host's as REALTIME is.
+/// Clocks that have a `clock_set` in the kernel; an auxiliary clock (6.17) is the host's as
+/// REALTIME is.
 fn is_settable(id: i32) -> bool {
     match id {
-        libc::CLOCK_REALTIME | libc::CLOCK_PROCESS_CPUTIME_ID | libc::CLOCK_THREAD_CPUTIME_ID => {
-            true
-        }
+        libc::CLOCK_REALTIME => true,
         16.. => clock::exists(id),
         _ => false,
     }

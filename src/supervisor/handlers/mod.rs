@@ -8,7 +8,7 @@ mod execve;
 mod gettimeofday;
 mod time;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::door;
 use super::journal::Journal;
@@ -66,11 +66,15 @@ pub(super) struct Handlers<'a> {
 }
 
 impl<'a> Handlers<'a> {
-    pub(super) fn new(service: &'a Service, tracer: Option<Tracer>) -> Self {
+    pub(super) fn new(
+        service: &'a Service,
+        front: Option<OwnedFd>,
+        tracer: Option<Tracer>,
+    ) -> Self {
         Self {
             service,
             injector: Injector::new(service.image.clone()),
-            warnings: Warnings::default(),
+            warnings: Warnings::new(front),
             tracer,
         }
     }
@@ -107,8 +111,7 @@ impl<'a> Handlers<'a> {
             Err(_) if setter.is_some() => ClockOffsets::default(),
             Err(missing) => {
                 let proc = self.service.proc.as_fd();
-                self.warnings.host_time(&call.task, proc, missing);
-                return Some(Answer::Continue);
+                return self.warnings.host_time(&call.task, proc, missing);
             }
         };
         match setter.or_else(|| reader(data.arch, number)) {
@@ -148,9 +151,18 @@ fn answer(reply: Reply) -> Option<Answer> {
 /// Calls that would change a clock.
 fn setter(arch: u32, number: u32) -> Option<Handler> {
     if arch == AUDIT_COMPAT {
-        return None;
+        return Some(match number {
+            compat_nr::STIME => compat::stime,
+            compat_nr::SETTIMEOFDAY => compat::settimeofday,
+            compat_nr::ADJTIMEX => compat::adjtimex,
+            compat_nr::CLOCK_SETTIME => compat::clock_settime,
+            compat_nr::CLOCK_SETTIME64 => clock_settime::clock_settime,
+            compat_nr::CLOCK_ADJTIME => compat::clock_adjtime,
+            compat_nr::CLOCK_ADJTIME64 => adjtimex::clock_adjtime,
+            _ => return None,
+        });
     }
-    Some(match number {
+    Some(match number & !X32_BIT {
         nr::CLOCK_SETTIME => clock_settime::clock_settime,
         nr::SETTIMEOFDAY => clock_settime::settimeofday,
         nr::CLOCK_ADJTIME => adjtimex::clock_adjtime,

@@ -1,0 +1,140 @@
+//! The report, put together from the probes.
+
+use super::{Backend, Clock, Feature, Process, Report, Seccomp, compat, machine, process, seccomp};
+use crate::image::{Image, ReadPath};
+use crate::supervisor::{Outer, probe_cgroup};
+use crate::{Error, Result};
+
+impl Report {
+    /// Tries what this machine offers.
+    ///
+    /// # Errors
+    /// If no child can be started to try things in.
+    pub fn gather() -> Result<Self> {
+        let outer = Outer::find();
+        let reads = reads(&outer);
+        let vdso = machine::vdso();
+        let seccomp = seccomp::probe();
+        let process = process::probe(vdso.map(|(start, _)| start))
+            .map_err(|error| Error::os("cannot start a child to try things in", error))?;
+        let time_namespaces = machine::time_namespaces();
+        let cgroup_kill = Feature::tried("5.14", &probe_cgroup());
+        let guest = guest(&seccomp, &process, &outer, &reads);
+        let kernel_backend = kernel_backend(&time_namespaces.feature);
+        Ok(Self {
+            kernel: machine::kernel_release(),
+            architecture: std::env::consts::ARCH,
+            seccomp,
+            process,
+            vdso_bytes: vdso.map(|(start, end)| end - start),
+            btf: machine::btf(),
+            clock_source: machine::clock_source(),
+            time_namespaces,
+            keeper_death: keeper_death(cgroup_kill.available),
+            cgroup_kill,
+            yama_ptrace_scope: machine::yama_ptrace_scope(),
+            sets_no_new_privs: !machine::has_sys_admin(),
+            programs_32bit: compat::programs_32bit(),
+            clocks: clocks(
+                reads.as_deref().unwrap_or_default(),
+                guest.works,
+                kernel_backend.works,
+            ),
+            guest,
+            kernel_backend,
+        })
+    }
+}
+
+/// How the guest backend answers reads, or why it cannot.
+fn reads(outer: &Result<Option<Outer>>) -> std::result::Result<String, String> {
+    if let Ok(Some(_)) = outer {
+        return Ok("as in the namespace around this process".to_owned());
+    }
+    let image = Image::compose().map_err(|error| error.to_string())?;
+    Ok(match image.read_path() {
+        ReadPath::Direct => "vDSO image, from the kernel's page".to_owned(),
+        ReadPath::Syscall { reason } => format!("vDSO image, by system call ({reason})"),
+    })
+}
+
+/// Without these, no program could be given its clocks.
+fn guest(
+    seccomp: &Seccomp,
+    process: &Process,
+    outer: &Result<Option<Outer>>,
+    reads: &std::result::Result<String, String>,
+) -> Backend {
+    let mut missing = Vec::new();
+    if !cfg!(target_arch = "x86_64") {
+        missing.push(format!("support for {}", std::env::consts::ARCH));
+    }
+    match outer {
+        // Its supervisor serves inner namespaces too.
+        Ok(Some(_)) => return backend(missing),
+        Ok(None) => {}
+        Err(error) => missing.push(error.to_string()),
+    }
+    if let Err(reason) = reads {
+        missing.push(reason.clone());
+    }
+    if seccomp.listener_above {
+        missing.push("a place for our seccomp listener: another supervisor has it".to_owned());
+    } else {
+        need(&mut missing, "seccomp notify", &seccomp.notify);
+        need(&mut missing, "seccomp continue", &seccomp.resume);
+    }
+    need(&mut missing, "vDSO writes", &process.vdso_writes);
+    backend(missing)
+}
+
+fn kernel_backend(feature: &Feature) -> Backend {
+    let mut missing = Vec::new();
+    need(&mut missing, "time namespaces", feature);
+    backend(missing)
+}
+
+fn backend(missing: Vec<String>) -> Backend {
+    Backend {
+        works: missing.is_empty(),
+        missing,
+    }
+}
+
+fn need(missing: &mut Vec<String>, name: &str, feature: &Feature) {
+    if let Some(reason) = &feature.reason {
+        missing.push(format!("{name} (Linux {}): {reason}", feature.since));
+    }
+}
+
+fn clocks(reads: &str, guest: bool, kernel: bool) -> Vec<Clock> {
+    const ALL: [&str; 4] = [
+        "CLOCK_REALTIME",
+        "CLOCK_TAI",
+        "CLOCK_MONOTONIC",
+        "CLOCK_BOOTTIME",
+    ];
+    let of_guest = |clock| Clock {
+        clock,
+        backend: "guest",
+        reads: reads.to_owned(),
+        absolute_waits: "not converted yet",
+    };
+    let of_kernel = |clock| Clock {
+        clock,
+        backend: "kernel",
+        reads: "the kernel's vDSO".to_owned(),
+        absolute_waits: "converted by the kernel",
+    };
+    let guest = ALL.into_iter().filter(|_| guest).map(of_guest);
+    let kernel = ALL.into_iter().skip(2).filter(|_| kernel).map(of_kernel);
+    guest.chain(kernel).collect()
+}
+
+fn keeper_death(cgroup_kill: bool) -> &'static str {
+    if cgroup_kill {
+        "the tree is ended by cgroup.kill"
+    } else {
+        "new programs fail; nothing runs unshifted"
+    }
+}

@@ -1,0 +1,78 @@
+//! What the tests of the command share: the command itself, the programs it runs, the host's
+//! own clocks, and skips that can be seen.
+//!
+//! `ELSEWHEN_BIN` names another binary to test, such as an installed one.
+//! With `CI=true` or `ELSEWHEN_NO_SKIP=1` a skip is a failure.
+#![allow(dead_code, reason = "each test file uses the part that it needs")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+
+pub(crate) mod clock;
+pub(crate) mod guests;
+pub(crate) mod process;
+pub(crate) mod program;
+pub(crate) mod sys;
+pub(crate) mod tools;
+pub(crate) mod ways;
+
+use std::io::Write;
+
+/// The shift that most tests ask for, in seconds.
+pub(crate) const SHIFT: i128 = 1_000_000;
+
+/// A thing that a test needs and this machine lacks, in words.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) String);
+
+/// Says that the running test is skipped, past libtest's capture; fails where skips are forbidden.
+#[expect(clippy::explicit_write, reason = "eprintln! is captured")]
+pub(crate) fn skipped(reason: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("test");
+    let forbidden = std::env::var("CI").is_ok_and(|v| v == "true")
+        || std::env::var("ELSEWHEN_NO_SKIP").is_ok_and(|v| v == "1");
+    writeln!(std::io::stderr(), "SKIP {name}: {reason}").unwrap();
+    assert!(!forbidden, "skips are forbidden here: {reason}");
+}
+
+/// Skips the running test with a reason that is seen.
+macro_rules! skip {
+    ($($reason:tt)*) => {{
+        $crate::harness::skipped(&format!($($reason)*));
+        return;
+    }};
+}
+pub(crate) use skip;
+
+/// The value, or a skip of the running test if something is missing.
+macro_rules! need {
+    ($value:expr) => {
+        match $value {
+            Ok(value) => value,
+            Err($crate::harness::Missing(reason)) => $crate::harness::skip!("{reason}"),
+        }
+    };
+}
+pub(crate) use need;
+
+/// Whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    sys::effective_user() == 0
+}
+
+/// Root, or the reason for a skip.
+pub(crate) fn root() -> Result<(), Missing> {
+    if is_root() {
+        Ok(())
+    } else {
+        Err(Missing("needs root".into()))
+    }
+}
+
+/// Whether a line of elsewhen's own warns that a program sees the host's clocks.
+pub(crate) fn is_warned(stderr: &str, program: &str) -> bool {
+    stderr.lines().any(|line| {
+        line.starts_with("elsewhen: warning: ")
+            && line.contains(program)
+            && line.contains("the host's clocks")
+    })
+}
