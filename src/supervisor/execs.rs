@@ -16,7 +16,7 @@ pub(super) struct Exec {
     tid: AtomicI32,
     /// The thread's process, or 0 as long as the thread is not traced.
     leader: AtomicI32,
-    /// Workers that have died with the call in hand.
+    /// Workers that have begun to work on the call, and have died over it.
     failures: AtomicU32,
 }
 
@@ -38,9 +38,17 @@ impl Exec {
         self.leader.store(leader, Ordering::Relaxed);
     }
 
-    /// Counts the death of a worker; gives how many there were.
-    pub(super) fn note_failure(&self) -> u32 {
-        self.failures.fetch_add(1, Ordering::Relaxed) + 1
+    /// How many workers have died over the call.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Does a part of the work; counts as a failure unless `work` returns.
+    pub(super) fn attempt<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let result = work();
+        self.failures.fetch_sub(1, Ordering::Relaxed);
+        result
     }
 
     /// Gives the place up: the call needs us no more.

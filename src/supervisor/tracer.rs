@@ -176,14 +176,14 @@ impl Tracing {
         let (unanswered, others): (Vec<_>, Vec<_>) =
             inherited().partition(|exec| self.is_waiting(exec));
         for exec in others {
-            if exec.leader() == 0 || exec.note_failure() > MOST_FAILURES {
+            if exec.leader() == 0 || exec.failures() >= MOST_FAILURES {
                 exec.free();
             } else {
                 self.recover(exec);
             }
         }
         for exec in unanswered {
-            if exec.note_failure() > MOST_FAILURES {
+            if exec.failures() >= MOST_FAILURES {
                 self.answer(exec, Answer::Errno(libc::ENOSYS));
                 exec.free();
             } else {
@@ -203,7 +203,7 @@ impl Tracing {
         };
         let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
         let running = match namespaces::descends(proc, leader, keeper) {
-            true if !self.tracees.contains_key(&leader) => ptrace::seize(tid).ok(),
+            true if !self.tracees.contains_key(&leader) => exec.attempt(|| ptrace::seize(tid)).ok(),
             _ => None,
         };
         match running {
@@ -222,13 +222,24 @@ impl Tracing {
             exec.free();
             return;
         };
-        if let Some(tracee) = self.tracees.get_mut(&status.leader) {
-            tracee.waiting.push(exec);
-            return;
+        match self.tracees.get_mut(&status.leader) {
+            // Interrupted earlier, and not stopped since: this call is where it will.
+            Some(tracee) if tracee.running.tid() == exec.tid() => {
+                exec.set_leader(status.leader);
+                tracee.role.exec().free();
+                tracee.role = Role::InterruptedFirst(exec);
+                self.answer(exec, Answer::Continue);
+                return;
+            }
+            Some(tracee) => {
+                tracee.waiting.push(exec);
+                return;
+            }
+            None => {}
         }
         exec.set_leader(status.leader);
         let seized = match status.tracer {
-            0 => ptrace::seize(exec.tid()).ok(),
+            0 => exec.attempt(|| ptrace::seize(exec.tid())).ok(),
             _ => None,
         };
         let Some(running) = seized else {
@@ -270,7 +281,9 @@ impl Tracing {
         };
         if let Change::Stopped(stopped) = change {
             match (stopped.why(), tracee.role) {
-                (Stop::Exec, _) | (_, Role::Inherited(_)) => self.inject(&stopped),
+                (Stop::Exec, _) | (_, Role::Inherited(_)) => {
+                    tracee.role.exec().attempt(|| self.inject(&stopped));
+                }
                 (Stop::Trap, Role::InterruptedFirst(_)) if stopped.result() == Some(RESTART) => {
                     self.early = false;
                 }
