@@ -80,16 +80,22 @@ static void after_failures(void)
     _exit(99);
 }
 
-static void from_vfork(void)
+static pid_t start(void)
 {
-    int status;
     pid_t pid = vfork();
 
     if (pid == 0) {
         execute();
         _exit(99);
     }
-    waitpid(pid, &status, 0);
+    return pid;
+}
+
+static void from_vfork(void)
+{
+    int status;
+
+    waitpid(start(), &status, 0);
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 97);
 }
 
@@ -240,21 +246,14 @@ static void measure(int number)
     long *times = calloc((size_t)number, sizeof *times);
 
     for (int i = 0; i < number; i++) {
-        struct timespec start;
-        pid_t pid;
+        struct timespec before;
 
-        clock_gettime(CLOCK_MONOTONIC, &start);
-        if (access(program, X_OK) != 0) {
+        clock_gettime(CLOCK_MONOTONIC, &before);
+        if (access(program, X_OK) != 0)
             fail(program);
-        } else {
-            pid = vfork();
-            if (pid == 0) {
-                execute();
-                _exit(99);
-            }
-            waitpid(pid, 0, 0);
-        }
-        times[i] = elapsed(&start);
+        else
+            waitpid(start(), 0, 0);
+        times[i] = elapsed(&before);
     }
     qsort(times, (size_t)number, sizeof *times, by_size);
     printf("%ld\n", times[number / 2]);

@@ -1,8 +1,8 @@
 /* A program whose first act is to read the clock through the vDSO; gcc -nostdlib -static.
  *
  * FIRST SECONDS: exits 0 if CLOCK_REALTIME is at SECONDS or up to a day later, else 1; 2 if there
- * is no vDSO. Makes no system call before its exit. Built with -DLATE it computes for some 50 ms
- * before.
+ * is no vDSO. Makes no system call before its exit. Under a name that ends in `late` it computes
+ * for some 50 ms before it reads.
  */
 #include <elf.h>
 
@@ -53,6 +53,7 @@ __attribute__((used)) static void start(long *stack)
     const unsigned char *base = 0;
     int (*clock_gettime)(int, struct time *) = 0;
     struct time now;
+    const char *name = argv[0];
 
     while (*word)
         word++;
@@ -63,10 +64,10 @@ __attribute__((used)) static void start(long *stack)
         clock_gettime = find(base, "__vdso_clock_gettime");
     if (!clock_gettime)
         leave(2);
-#ifdef LATE
-    for (volatile int i = 0; i < 30000000; i++)
+    while (*name)
+        name++;
+    for (volatile int i = 0; same(name - 4, "late") && i < 30000000; i++)
         ;
-#endif
     clock_gettime(0, &now);
     for (const char *digit = argv[argc - 1]; *digit; digit++)
         expected = 10 * expected + (*digit - '0');
