@@ -158,7 +158,7 @@ fn a_program_gets_its_clocks_from_the_next_worker_when_one_is_killed() {
     alone(|| fs::copy(first, &late).unwrap());
     let mut command = Command::new(elsewhen());
     command.arg("run").args(STRICT).arg(execs);
-    command.arg("storm").arg(&late).args([&seconds(), "20"]);
+    command.arg("storm").arg(&late).args([&seconds(), "4"]);
     let mut front = alone(|| command.spawn().unwrap());
     let started = Instant::now();
     let mut killed = 0;

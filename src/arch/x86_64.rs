@@ -39,6 +39,11 @@ pub(crate) fn result(registers: &libc::user_regs_struct) -> i64 {
     registers.rax.cast_signed()
 }
 
+/// Where a stopped thread goes on.
+pub(crate) fn instruction(registers: &libc::user_regs_struct) -> u64 {
+    registers.rip
+}
+
 /// i386 numbers.
 pub(crate) mod compat {
     pub(crate) const EXECVE: u32 = 11;

@@ -72,7 +72,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) name: Option<OsString>,
 
-    /// Stop at any program that would not be given the clocks, rather than run it
+    /// Give each program the clocks before its first instruction; starts take longer
     #[arg(long)]
     pub(crate) strict: bool,
 

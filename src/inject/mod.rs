@@ -91,6 +91,13 @@ impl Injector {
             .ok_or(Missing::Foreign)
     }
 
+    /// Whether the program's vDSO holds this address: a thread there may be in the midst of bytes
+    /// that an injection replaces.
+    pub(crate) fn holds(&self, task: &Task<'_>, address: u64) -> bool {
+        self.find_base(task)
+            .is_ok_and(|base| (base..base + self.buffer.len() as u64).contains(&address))
+    }
+
     /// The offsets at the remembered base; a stale base shows no magic.
     fn peek(&self, task: &Task<'_>) -> Option<ClockOffsets> {
         let base = *self.bases.get(&task.tid())?;

@@ -34,11 +34,11 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use super::execs::{EXECS, Exec, claim};
 use super::journal::Journal;
 use super::namespaces::{self, status};
-use super::worker::{MOST_FAILURES, PATIENCE, Service, set_timer};
+use super::worker::{MOST_FAILURES, PATIENCE, Service, give_up, set_timer};
 use crate::inject::{Injector, Task};
 use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
-use crate::sys::{process, signal};
+use crate::sys::signal;
 
 /// What a call returns that a stop has taken out of its notification (`ERESTARTSYS`).
 const RESTART: i64 = -512;
@@ -98,7 +98,7 @@ struct EndOfWorker;
 
 impl Drop for EndOfWorker {
     fn drop(&mut self) {
-        process::exit_now(1)
+        give_up()
     }
 }
 
@@ -321,6 +321,12 @@ impl Tracing {
     fn inject(&mut self, stopped: &Stopped) {
         let service = &self.service;
         let task = Task::stopped(stopped, service.proc.as_fd());
+        // Only a program that has run already, without a worker, can be there; then its first
+        // `brk(NULL)` is soon enough.
+        let is_in_vdso = |at| self.injector.holds(&task, at);
+        if stopped.why() != Stop::Exec && stopped.instruction().is_none_or(is_in_vdso) {
+            return;
+        }
         let _ = self
             .injector
             .ensure(&task, |image| service.new_image(stopped.tid(), image));

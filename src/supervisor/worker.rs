@@ -167,6 +167,16 @@ fn tracer_watchdog() -> io::Result<OwnedFd> {
     Ok(timerfd_create(TimerfdClockId::Monotonic, flags)?)
 }
 
+/// Ends the worker for a fault of its tracer, which the notification received last has no part in:
+/// the keeper takes it for a worker that was killed.
+pub(super) fn give_up() -> ! {
+    process::kill(
+        rustix::process::getpid().as_raw_nonzero().get(),
+        libc::SIGKILL,
+    );
+    process::exit_now(1)
+}
+
 /// Ends the tree when the keeper has died; what cannot be ended fails at its next start, as the
 /// listener closes with this process. Ends the worker alone when its tracer hangs.
 fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&OwnedFd>) {
@@ -174,7 +184,7 @@ fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&Own
     fds.extend(watchdog.map(|timer| PollFd::new(timer, PollFlags::IN)));
     while poll(&mut fds, None).is_err() {}
     if fds[0].revents().is_empty() {
-        process::exit_now(1);
+        give_up();
     }
     if let Some(cgroup) = cgroup {
         cgroup.kill();

@@ -13,6 +13,8 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+use crate::arch;
+
 /// A thread that this thread traces and that runs, or has stopped or ended without our knowing.
 #[must_use = "a tracee that is forgotten is traced for ever"]
 #[derive(Debug)]
@@ -103,13 +105,22 @@ impl Stopped {
 
     /// What the system call that it was interrupted in is about to return.
     pub(crate) fn result(&self) -> Option<i64> {
+        self.registers().as_ref().map(arch::result)
+    }
+
+    /// Where it goes on.
+    pub(crate) fn instruction(&self) -> Option<u64> {
+        self.registers().as_ref().map(arch::instruction)
+    }
+
+    fn registers(&self) -> Option<libc::user_regs_struct> {
         let mut registers = MaybeUninit::<libc::user_regs_struct>::uninit();
         // SAFETY: the kernel fills the structure if it returns 0, and only then is it read.
         unsafe {
             let none = std::ptr::null_mut::<libc::c_void>();
             let into = registers.as_mut_ptr();
             match libc::ptrace(libc::PTRACE_GETREGS, self.tid, none, into) {
-                0 => Some(crate::arch::result(&registers.assume_init())),
+                0 => Some(registers.assume_init()),
                 _ => None,
             }
         }

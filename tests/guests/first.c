@@ -2,7 +2,7 @@
  *
  * FIRST SECONDS: exits 0 if CLOCK_REALTIME is at SECONDS or up to a day later, else 1; 2 if there
  * is no vDSO. Makes no system call before its exit. Under a name that ends in `late` it computes
- * for some 50 ms before it reads.
+ * for some 200 ms before it reads.
  */
 #include <elf.h>
 
@@ -66,7 +66,7 @@ __attribute__((used)) static void start(long *stack)
         leave(2);
     while (*name)
         name++;
-    for (volatile int i = 0; same(name - 4, "late") && i < 30000000; i++)
+    for (volatile int i = 0; same(name - 4, "late") && i < 200000000; i++)
         ;
     clock_gettime(0, &now);
     for (const char *digit = argv[argc - 1]; *digit; digit++)
