@@ -308,3 +308,36 @@ fn redirect(
         })
         .ok_or("a symbol points outside it")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vdso_cut_short_or_full_is_refused() {
+        let host = Host::find().unwrap().bytes();
+        assert!(compose(&host).is_ok());
+        for len in (0..host.len() - 1024).step_by(8) {
+            assert!(compose(&host[..len]).is_err(), "{len:#x}");
+        }
+        let mut full = host;
+        *full.last_mut().unwrap() = 1;
+        assert_eq!(
+            compose(&full).unwrap_err(),
+            "something follows its last section"
+        );
+    }
+
+    #[test]
+    fn without_room_for_the_kernels_frames_they_stay_where_they_are() {
+        let host = Host::find().unwrap().bytes();
+        let parts = Parts::of(&host).unwrap();
+        let (_, page_at) = compose(&host).unwrap();
+        let end = page_at + size_of::<Page>();
+        let (tight, _) = compose(&host[..end - 1]).unwrap();
+        let frames = |image: &[u8]| parts.section(image, ".eh_frame").unwrap();
+        assert_eq!(frames(&tight), frames(&host));
+        let (roomy, _) = compose(&host).unwrap();
+        assert_ne!(frames(&roomy), frames(&host));
+    }
+}

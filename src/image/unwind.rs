@@ -133,4 +133,29 @@ mod tests {
         other[3] = 0xff;
         assert!(Table::read(&other, 0).is_none());
     }
+
+    #[test]
+    fn moved_frames_describe_the_same_functions() {
+        // One FDE at 8, of the function at 0x40.
+        let mut image = vec![0; 8];
+        for word in [12_u32, 8, 0x40 - 16, 4] {
+            image.extend(word.to_le_bytes());
+        }
+        let table = Table {
+            frames: 8,
+            entries: vec![(0x40, 8)],
+        };
+        let mut moved = table.clone();
+        let frames = moved.move_frames(&image, &(8..24), 0x80).unwrap();
+        assert_eq!(
+            (moved.frames, &moved.entries[..]),
+            (0x80, &[(0x40, 0x80)][..])
+        );
+        assert_eq!(u32(&frames, 8).unwrap().wrapping_add(0x88), 0x40);
+        let mut wrong = Table {
+            entries: vec![(0x41, 8)],
+            ..table
+        };
+        assert!(wrong.move_frames(&image, &(8..24), 0x80).is_none());
+    }
 }
