@@ -4,6 +4,8 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use std::time::Duration;
+
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
@@ -40,7 +42,12 @@ pub(super) struct Setting {
 }
 
 impl Keeper {
+    /// Makes this process the keeper: it leaves the caller's session and directory.
     pub(super) fn new(setting: Setting) -> Self {
+        // The command stays in the session; its process group is then orphaned exactly when it
+        // would be without us.
+        let _ = rustix::process::setsid();
+        let _ = rustix::process::chdir("/");
         Self {
             front: Some(setting.front),
             front_pid: setting.front_pid,
@@ -88,7 +95,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn wait(&self) {
+    fn wait(&mut self) {
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         if let Some(front) = &self.front {
             fds.push(PollFd::new(front, PollFlags::IN));
@@ -100,25 +107,29 @@ impl Keeper {
             fds.push(PollFd::new(&service.watchdog, PollFlags::IN));
         }
         let _ = poll(&mut fds, None);
-        let hung = self.service.as_ref().is_some_and(|service| {
+        let is_late = self.service.as_ref().is_some_and(|service| {
             let mut ticks = [0; 8];
             rustix::io::read(&service.watchdog, &mut ticks).is_ok()
         });
-        if hung {
-            self.judge_slow_worker();
+        if is_late {
+            self.judge_late_worker();
         }
     }
 
-    /// Ends a worker that hangs in a guest's memory, but not one that only waits for a CPU.
-    fn judge_slow_worker(&self) {
-        if let (Some(worker), Some(service)) = (self.worker, &self.service) {
-            if is_runnable(service.proc.as_fd(), worker) {
-                worker::set_watchdog(service, worker::PATIENCE);
-            } else {
-                service.journal.note_failure();
-                process::kill(worker, libc::SIGKILL);
-            }
+    /// Replaces a worker that hangs in a guest's memory, but not one that only waits for a CPU.
+    fn judge_late_worker(&mut self) {
+        let (Some(worker), Some(service)) = (self.worker, &self.service) else {
+            return;
+        };
+        if is_runnable(service.proc.as_fd(), worker) {
+            worker::set_watchdog(service, worker::PATIENCE);
+            return;
         }
+        service.journal.note_failure();
+        process::kill(worker, libc::SIGKILL);
+        // Its page fault may not be killable (FUSE, NFS), so it is not waited for: it never comes
+        // back to user mode, and is reaped like any orphan.
+        let _ = self.start_worker();
     }
 
     /// Takes note of what children did; true if there are none left.
@@ -172,8 +183,16 @@ impl Keeper {
         let Some(service) = &self.service else {
             return;
         };
-        if matches!(change, Change::Stopped(_) | Change::Continued) {
-            return;
+        match change {
+            Change::Exited(_) | Change::Killed(_) => {}
+            Change::Continued => return,
+            Change::Stopped(_) => {
+                // A stopped worker would stop every start in the tree.
+                if let Some(worker) = self.worker {
+                    process::kill(worker, libc::SIGKILL);
+                }
+                return;
+            }
         }
         self.worker = None;
         if is_hung_up(service.listener.as_fd()) {
@@ -212,7 +231,13 @@ impl Keeper {
     fn finish(&mut self) -> ! {
         if let Some(worker) = self.worker {
             process::kill(worker, libc::SIGKILL);
-            let _ = process::wait_for_end(worker);
+            // As a rule it is gone at once; a hung one is left to whoever adopts it.
+            for _ in 0..100 {
+                if process::has_ended(worker).is_some() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         if let Some(cgroup) = self.service.as_ref().and_then(|s| s.cgroup.as_ref()) {
             cgroup.remove();
@@ -220,12 +245,8 @@ impl Keeper {
         process::exit_now(0)
     }
 
-    /// Lets go of the caller's session, directory and descriptors.
+    /// Closes what the caller had open.
     fn let_go(&self) {
-        // The command stays in the session; its process group is then orphaned exactly when it
-        // would be without us.
-        let _ = rustix::process::setsid();
-        let _ = rustix::process::chdir("/");
         let mut keep = vec![self.signals.as_raw_fd()];
         keep.extend(self.front.as_ref().map(AsRawFd::as_raw_fd));
         if let Some(service) = &self.service {

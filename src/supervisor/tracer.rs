@@ -28,6 +28,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
@@ -91,6 +92,19 @@ impl Tracer {
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
         Some(())
     }
+}
+
+/// Traces a thread whose last tracer has been killed, but may not have let go of it yet.
+fn seize_from_dying(tid: i32) -> io::Result<Running> {
+    for _ in 0..20 {
+        match ptrace::seize(tid) {
+            Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            other => return other,
+        }
+    }
+    ptrace::seize(tid)
 }
 
 /// A worker without its tracer is worse than none: the keeper starts another.
@@ -203,7 +217,9 @@ impl Tracing {
         };
         let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
         let running = match namespaces::descends(proc, leader, keeper) {
-            true if !self.tracees.contains_key(&leader) => exec.attempt(|| ptrace::seize(tid)).ok(),
+            true if !self.tracees.contains_key(&leader) => {
+                exec.attempt(|| seize_from_dying(tid)).ok()
+            }
             _ => None,
         };
         match running {

@@ -25,10 +25,10 @@ use crate::sys::seccomp::{self, Answer, Notification};
 
 /// How long one notification may take before the worker counts as hung, in seconds. Guests can
 /// make a look at their memory last for ever (userfaultfd(2), FUSE).
-pub(super) const PATIENCE: i64 = 5;
+pub(super) const PATIENCE: i64 = 2;
 
 /// Workers that may fail over one notification before its call fails.
-pub(super) const MOST_FAILURES: u32 = 3;
+pub(super) const MOST_FAILURES: u32 = 2;
 
 /// What the keeper hands to each worker.
 pub(super) struct Service {

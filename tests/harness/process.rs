@@ -168,6 +168,11 @@ impl Running {
         self.child.as_mut().unwrap().try_wait().unwrap().is_none()
     }
 
+    /// The command's first process: with a namespace, the front.
+    pub(crate) fn pid(&self) -> i32 {
+        self.group
+    }
+
     /// What the command has written so far.
     pub(crate) fn output(&self) -> String {
         format!(
