@@ -236,7 +236,7 @@ impl Keeper {
 }
 
 /// Whether no process is left under the listener's filter.
-pub(super) fn is_hung_up(listener: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_hung_up(listener: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(&listener, PollFlags::empty())];
     let now = Timespec {
         tv_sec: 0,
