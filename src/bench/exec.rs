@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-use super::program::Program;
 use crate::sys::process::{self, Change};
 
 /// A program that can be started again and again.
@@ -20,11 +19,11 @@ pub(super) struct Launcher {
 }
 
 impl Launcher {
-    pub(super) fn new(program: Program) -> io::Result<Self> {
-        Ok(Self {
-            file: program.file()?,
+    pub(super) fn of(file: File) -> Self {
+        Self {
+            file,
             stack: vec![0; 1024],
-        })
+        }
     }
 
     /// Starts the program and waits for its end.

@@ -1,6 +1,7 @@
 //! A helper process, as the bench sees it.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::rows::{Row, Side};
@@ -16,10 +17,11 @@ pub(super) struct Helper {
 
 impl Helper {
     /// Starts the helper of `side` on the CPUs that this process may use.
-    pub(super) fn start(side: Side) -> Result<Self> {
+    pub(super) fn start(side: Side, program: Option<&Path>) -> Result<Self> {
         let mut command = Command::new("/proc/self/exe");
         command
             .args(["bench-side", side.name()])
+            .args(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         if side == Side::Inside {

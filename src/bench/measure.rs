@@ -1,7 +1,9 @@
 //! The measurements themselves, each done in the process whose world is measured.
 
+use std::fs::File;
 use std::hint::black_box;
 use std::io;
+use std::path::Path;
 use std::time::Instant;
 
 use super::exec::Launcher;
@@ -14,15 +16,18 @@ use crate::sys::clock;
 pub(super) struct Bench {
     short: Launcher,
     dynamic: Launcher,
+    program: Option<Launcher>,
     /// Only one helper is asked for this, and not every world would let it.
     surgeon: Option<Surgeon>,
 }
 
 impl Bench {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(program: Option<&Path>) -> io::Result<Self> {
+        let program = program.map(File::open).transpose()?.map(Launcher::of);
         Ok(Self {
-            short: Launcher::new(Program::Short)?,
-            dynamic: Launcher::new(Program::Dynamic)?,
+            short: Launcher::of(Program::Short.file()?),
+            dynamic: Launcher::of(Program::Dynamic.file()?),
+            program,
             surgeon: None,
         })
     }
@@ -52,6 +57,10 @@ impl Bench {
         match row {
             Row::Exec => timed(times, || self.short.run()),
             Row::ExecDynamic => timed(times, || self.dynamic.run()),
+            Row::Program => match &mut self.program {
+                Some(program) => timed(times, || program.run()),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
             Row::Unlisted => timed(times, || {
                 black_box(rustix::process::getppid());
                 Ok(())

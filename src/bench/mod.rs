@@ -1,6 +1,6 @@
 //! What a namespace costs: `elsewhen bench`.
 //!
-//! Every kind of world that a program can run in has a helper process, a [`Side`]; all of them
+//! Every kind of world that a program can run in has a helper process, a side; all of them
 //! stand on one CPU and are asked in random order, round by round, so that what disturbs the
 //! machine disturbs all alike. What is printed are medians.
 
@@ -16,6 +16,6 @@ mod report;
 mod rows;
 mod serve;
 
-pub use report::{Cell, Machine, Part, Report, RowReport};
+pub use report::{Cell, Machine, Options, Part, Report, RowReport};
 pub(crate) use rows::Side;
 pub(crate) use serve::serve;

@@ -22,7 +22,7 @@ pub(super) fn one_rule() -> Vec<libc::sock_filter> {
 }
 
 /// Does `work` under elsewhen's filter, while this thread lets every notified call continue.
-pub(super) fn under_supervision(work: fn() -> Result<()>) -> Result<()> {
+pub(super) fn under_supervision(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
     let (sender, receiver) = mpsc::channel();
     // A filter belongs to a thread and its children: this thread stays outside of it.
     let worker = std::thread::spawn(move || {

@@ -20,7 +20,7 @@ use crate::sys::process;
 pub(super) const STEPS: [(&str, &str); 5] = [
     ("auxv", "reading where its vDSO is"),
     ("open", "opening its memory"),
-    ("read", "reading its vDSO"),
+    ("read", "reading the end of its vDSO"),
     ("write", "writing the image"),
     ("close", "closing its memory"),
 ];
@@ -30,16 +30,20 @@ pub(super) struct Surgeon {
     patient: Launcher,
     proc: OwnedFd,
     image: Vec<u8>,
-    buffer: Vec<u8>,
+    tail_at: u64,
+    tail: Vec<u8>,
 }
 
 impl Surgeon {
     pub(super) fn new() -> io::Result<Self> {
-        let image = Image::compose()?.patch(&ClockOffsets::default(), 0)?;
+        let composed = Image::compose()?;
+        let image = composed.patch(&ClockOffsets::default(), 0)?;
+        let tail_at = composed.page_at() & !4095;
         Ok(Self {
-            patient: Launcher::new(Program::Stopping)?,
+            patient: Launcher::of(Program::Stopping.file()?),
             proc: rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
-            buffer: vec![0; image.len()],
+            tail: vec![0; image.len() - tail_at],
+            tail_at: tail_at as u64,
             image,
         })
     }
@@ -68,7 +72,7 @@ impl Surgeon {
         lap(0);
         let mem = self.open(pid, "mem", OFlags::RDWR)?;
         lap(1);
-        mem.read_exact_at(&mut self.buffer, base)?;
+        mem.read_exact_at(&mut self.tail, base + self.tail_at)?;
         lap(2);
         mem.write_all_at(&self.image, base)?;
         lap(3);

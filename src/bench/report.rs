@@ -1,6 +1,7 @@
 //! The whole bench: starts the helpers, asks them, and sums up.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
@@ -11,6 +12,17 @@ use super::parts::STEPS;
 use super::rows::{Row, Side, Unit};
 use crate::check::{clock_source, kernel_release};
 use crate::{Error, Result};
+
+/// How to measure.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How often each row is measured.
+    pub rounds: u32,
+    /// Whether every CPU is used, and not only one.
+    pub all_cpus: bool,
+    /// A program of the user's whose exec is measured too.
+    pub program: Option<PathBuf>,
+}
 
 /// What `elsewhen bench` prints; the field names are stable.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,18 +89,23 @@ pub struct Part {
 type Samples = HashMap<(&'static str, &'static str), Vec<f64>>;
 
 impl Report {
-    /// Measures for so many rounds, on one CPU or all that this process may use.
+    /// Measures as the options say.
     ///
     /// # Errors
     /// A helper cannot be started, among them one in a namespace.
-    pub fn gather(rounds: u32, all_cpus: bool) -> Result<Self> {
-        let cpu = if all_cpus { None } else { Some(pin()?) };
+    pub fn gather(options: &Options) -> Result<Self> {
+        let rounds = options.rounds;
+        let program = options.program.as_deref();
+        let cpu = if options.all_cpus { None } else { Some(pin()?) };
         let mut helpers = Side::ALL
             .into_iter()
-            .map(Helper::start)
+            .map(|side| Helper::start(side, program))
             .collect::<Result<Vec<_>>>()?;
-        let samples = sample(&mut helpers, rounds)?;
-        let rows = Row::TABLE.iter().map(|row| row_report(*row, &samples));
+        let samples = sample(&mut helpers, rounds, program.is_some())?;
+        let rows = Row::TABLE
+            .into_iter()
+            .filter(|row| program.is_some() || *row != Row::Program)
+            .map(|row| row_report(row, &samples));
         Ok(Self {
             machine: Machine {
                 processor: processor(),
@@ -104,11 +121,12 @@ impl Report {
 }
 
 /// Asks the helpers in a random order, a different one each round.
-fn sample(helpers: &mut [Helper], rounds: u32) -> Result<Samples> {
+fn sample(helpers: &mut [Helper], rounds: u32, program: bool) -> Result<Samples> {
     let mut questions: Vec<(usize, Row)> = helpers
         .iter()
         .enumerate()
         .flat_map(|(i, helper)| Row::of(helper.side()).map(move |row| (i, row)))
+        .filter(|(_, row)| program || *row != Row::Program)
         .collect();
     let mut random = Random::new();
     let mut samples = Samples::new();

@@ -36,6 +36,8 @@ impl Side {
 pub(super) enum Row {
     Exec,
     ExecDynamic,
+    /// The user's own program.
+    Program,
     Unlisted,
     Realtime,
     Monotonic,
@@ -55,9 +57,10 @@ pub(super) enum Unit {
 
 impl Row {
     /// The rows of the table, in its order.
-    pub(super) const TABLE: [Self; 8] = [
+    pub(super) const TABLE: [Self; 9] = [
         Self::Exec,
         Self::ExecDynamic,
+        Self::Program,
         Self::Unlisted,
         Self::Realtime,
         Self::Monotonic,
@@ -66,9 +69,10 @@ impl Row {
         Self::Memory,
     ];
 
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Exec,
         Self::ExecDynamic,
+        Self::Program,
         Self::Unlisted,
         Self::Realtime,
         Self::Monotonic,
@@ -83,6 +87,7 @@ impl Row {
         match self {
             Self::Exec => "exec",
             Self::ExecDynamic => "exec_three_calls",
+            Self::Program => "exec_program",
             Self::Unlisted => "unlisted_call",
             Self::Realtime => "clock_realtime",
             Self::Monotonic => "clock_monotonic",
@@ -102,6 +107,7 @@ impl Row {
         match self {
             Self::Exec => "vfork, exec and wait of a static program",
             Self::ExecDynamic => "the same with the three first calls of glibc",
+            Self::Program => "the same of the given program",
             Self::Unlisted => "a system call that carries no time (getppid)",
             Self::Realtime => "clock_gettime REALTIME, hot",
             Self::Monotonic => "clock_gettime MONOTONIC, hot",
@@ -122,7 +128,9 @@ impl Row {
     /// Where it is measured.
     pub(super) fn sides(self) -> &'static [Side] {
         match self {
-            Self::Exec | Self::ExecDynamic | Self::Unlisted | Self::SystemCall => &Side::ALL,
+            Self::Exec | Self::ExecDynamic | Self::Program | Self::Unlisted | Self::SystemCall => {
+                &Side::ALL
+            }
             Self::Realtime | Self::Monotonic | Self::Coarse | Self::Memory => {
                 &[Side::Host, Side::Inside]
             }
@@ -140,7 +148,7 @@ impl Row {
     /// How many times the thing is done for one sample, and samples taken in a round.
     pub(super) fn amount(self) -> (u32, u32) {
         match self {
-            Self::Exec | Self::ExecDynamic => (1, 20),
+            Self::Exec | Self::ExecDynamic | Self::Program => (1, 20),
             Self::Steps => (1, 10),
             Self::Unlisted | Self::Realtime | Self::Monotonic | Self::Coarse => (2000, 5),
             Self::SystemCall => (50, 5),

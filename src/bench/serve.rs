@@ -4,6 +4,7 @@
 //! standard input.
 
 use std::io::{self, BufRead, Write};
+use std::path::Path;
 
 use super::measure::Bench;
 use super::notify;
@@ -12,7 +13,9 @@ use crate::sys::seccomp;
 use crate::{Error, Result};
 
 /// Serves as the helper of `side` until the bench has no more questions.
-pub(crate) fn serve(side: Side) -> Result<()> {
+pub(crate) fn serve(side: Side, program: Option<&Path>) -> Result<()> {
+    let program = program.map(Path::to_owned);
+    let answer_questions = move || answer_questions(program.as_deref());
     match side {
         Side::Host | Side::Inside => answer_questions(),
         Side::Filtered => {
@@ -25,9 +28,9 @@ pub(crate) fn serve(side: Side) -> Result<()> {
     }
 }
 
-fn answer_questions() -> Result<()> {
+fn answer_questions(program: Option<&Path>) -> Result<()> {
     let failed = |e: io::Error| Error::os("cannot measure", e);
-    let mut bench = Bench::new().map_err(failed)?;
+    let mut bench = Bench::new(program).map_err(failed)?;
     say("ready").map_err(failed)?;
     for line in io::stdin().lock().lines() {
         let line = line.map_err(failed)?;

@@ -1,6 +1,7 @@
 //! The options, as clap reads them and as `--help` shows them.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -114,12 +115,17 @@ pub(crate) struct BenchArgs {
     /// Use every CPU
     #[arg(long)]
     pub(crate) all_cpus: bool,
+
+    /// Also measure the exec of a program of yours, which must end with 0
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// One helper process of the bench.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchSideArgs {
     pub(crate) side: String,
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// How many rounds a bench has.

@@ -12,7 +12,7 @@ use clap::Parser;
 use crate::bench;
 use crate::line::{one_line, shown};
 use crate::{Error, Result};
-use args::{Args, BenchArgs, Command, Rounds};
+use args::{Args, BenchArgs, BenchSideArgs, Command, Rounds};
 
 /// elsewhen itself failed, as for env(1) and timeout(1).
 const EXIT_FAILED: i32 = 125;
@@ -45,8 +45,8 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
     match args.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args.json),
-        Command::Bench(args) => bench(&args),
-        Command::BenchSide(args) => bench_side(&args.side),
+        Command::Bench(args) => bench(args),
+        Command::BenchSide(args) => bench_side(&args),
     }
 }
 
@@ -58,21 +58,26 @@ fn check(json: bool) -> std::result::Result<i32, Failure> {
 }
 
 /// `elsewhen bench`.
-fn bench(args: &BenchArgs) -> std::result::Result<i32, Failure> {
+fn bench(args: BenchArgs) -> std::result::Result<i32, Failure> {
     let rounds = match args.rounds {
         Rounds::Full => 100,
         Rounds::Small => 2,
     };
-    let report = bench::Report::gather(rounds, args.all_cpus)?;
+    let report = bench::Report::gather(&bench::Options {
+        rounds,
+        all_cpus: args.all_cpus,
+        program: args.program,
+    })?;
     print_report(&report, args.json)?;
     Ok(0)
 }
 
 /// A process of the bench's.
-fn bench_side(name: &str) -> std::result::Result<i32, Failure> {
+fn bench_side(args: &BenchSideArgs) -> std::result::Result<i32, Failure> {
+    let name = &args.side;
     let side = bench::Side::from_name(name)
         .ok_or_else(|| Error::new(format!("the bench has no side `{}`", shown(name.as_ref()))))?;
-    bench::serve(side)?;
+    bench::serve(side, args.program.as_deref())?;
     Ok(0)
 }
 
