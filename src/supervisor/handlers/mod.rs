@@ -7,6 +7,7 @@ mod compat;
 mod gettimeofday;
 mod time;
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::journal::Journal;
@@ -117,8 +118,8 @@ impl<'a> Handlers<'a> {
             namespaces::of(service.journal, proc, task.tid(), own)
         };
         let found = self.injector.ensure(task, |image| match namespace()? {
-            (0, _) => Some(service.own_image.clone()),
-            (id, offsets) => image.patch(&offsets, id).ok(),
+            (0, _) => Some(Cow::Borrowed(&*service.own_image)),
+            (id, offsets) => image.patch(&offsets, id).ok().map(Cow::Owned),
         });
         match found {
             // Every read of such a program is a notified call.
