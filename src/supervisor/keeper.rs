@@ -9,6 +9,7 @@ use rustix::time::Timespec;
 
 use super::message::{Incoming, Message, receive};
 use super::namespaces::is_runnable;
+use super::watchdog::Patience;
 use super::worker::{self, Service};
 use crate::sys::process::{self, Change, Forked};
 use crate::sys::signal;
@@ -23,6 +24,7 @@ pub(super) struct Keeper {
     signals: OwnedFd,
     service: Option<Service>,
     worker: Option<i32>,
+    patience: Patience,
     /// Whether the command has ended.
     ended: bool,
     /// Whether the tree still had members when last looked at.
@@ -48,6 +50,7 @@ impl Keeper {
             signals: setting.signals,
             service: setting.service,
             worker: None,
+            patience: Patience::default(),
             ended: false,
             awaits_tree: true,
         }
@@ -78,6 +81,8 @@ impl Keeper {
         let Some(service) = &self.service else {
             return Ok(());
         };
+        // The last one may have died before it had started the timer that it said it would.
+        service.journal.note_rest();
         match process::fork()? {
             Forked::Parent(pid) => self.worker = Some(pid),
             Forked::Child => {
@@ -88,7 +93,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn wait(&self) {
+    fn wait(&mut self) {
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         if let Some(front) = &self.front {
             fds.push(PollFd::new(front, PollFlags::IN));
@@ -97,27 +102,18 @@ impl Keeper {
             if self.awaits_tree {
                 fds.push(PollFd::new(&service.listener, PollFlags::empty()));
             }
-            fds.push(PollFd::new(&service.watchdog, PollFlags::IN));
+            fds.push(PollFd::new(&service.watchdog.timer, PollFlags::IN));
         }
         let _ = poll(&mut fds, None);
-        let hung = self.service.as_ref().is_some_and(|service| {
-            let mut ticks = [0; 8];
-            rustix::io::read(&service.watchdog, &mut ticks).is_ok()
-        });
-        if hung {
-            self.judge_slow_worker();
-        }
-    }
-
-    /// Ends a worker that hangs in a guest's memory, but not one that only waits for a CPU.
-    fn judge_slow_worker(&self) {
-        if let (Some(worker), Some(service)) = (self.worker, &self.service) {
-            if is_runnable(service.proc.as_fd(), worker) {
-                worker::set_watchdog(service, worker::PATIENCE);
-            } else {
-                service.journal.note_failure();
-                process::kill(worker, libc::SIGKILL);
-            }
+        if let Some(service) = &self.service
+            && service.watchdog.has_ticked()
+            && self.patience.is_over(&service.watchdog, service.journal)
+            && let Some(worker) = self.worker
+            // One that only waits for a CPU does not hang in a guest's memory.
+            && !is_runnable(service.proc.as_fd(), worker)
+        {
+            service.journal.note_failure();
+            process::kill(worker, libc::SIGKILL);
         }
     }
 

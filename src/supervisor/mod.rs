@@ -21,6 +21,7 @@ mod keeper;
 mod message;
 mod namespaces;
 mod warning;
+mod watchdog;
 mod worker;
 
 pub(crate) use cgroup::probe as probe_cgroup;

@@ -6,20 +6,16 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
 use super::cgroup::Cgroup;
 use super::handlers::Handlers;
 use super::journal::Journal;
 use super::keeper::is_hung_up;
+use super::watchdog::Watchdog;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::sys::process;
 use crate::sys::seccomp::{self, Answer, Notification};
-
-/// How long one notification may take before the worker counts as hung, in seconds. Guests can
-/// make a look at their memory last for ever (userfaultfd(2), FUSE).
-pub(super) const PATIENCE: i64 = 5;
 
 /// Workers that may fail over one notification before its call fails.
 const MOST_FAILURES: u32 = 3;
@@ -34,8 +30,7 @@ pub(super) struct Service {
     pub(super) offsets: ClockOffsets,
     /// `/proc`.
     pub(super) proc: OwnedFd,
-    /// A timer that the worker sets before each notification and the keeper polls.
-    pub(super) watchdog: OwnedFd,
+    pub(super) watchdog: Watchdog,
     /// The keeper, to be watched.
     pub(super) keeper: OwnedFd,
     pub(super) cgroup: Option<Cgroup>,
@@ -46,7 +41,7 @@ impl Service {
         [
             self.listener.as_raw_fd(),
             self.proc.as_raw_fd(),
-            self.watchdog.as_raw_fd(),
+            self.watchdog.timer.as_raw_fd(),
             self.keeper.as_raw_fd(),
         ]
     }
@@ -82,8 +77,11 @@ pub(super) fn run(service: &Service) -> ! {
 }
 
 fn handle(service: &Service, handlers: &mut Handlers<'_>, notification: &Notification) {
-    set_watchdog(service, PATIENCE);
-    let answer = if service.journal.failures() < MOST_FAILURES {
+    let Service {
+        journal, watchdog, ..
+    } = service;
+    watchdog.begin(journal, notification.id);
+    let answer = if journal.failures() < MOST_FAILURES {
         handlers.answer(notification)
     } else {
         Some(Answer::Errno(libc::ENOSYS))
@@ -92,23 +90,7 @@ fn handle(service: &Service, handlers: &mut Handlers<'_>, notification: &Notific
         // ENOENT: the thread was killed meanwhile, which needs no answer.
         let _ = seccomp::answer(service.listener.as_fd(), notification.id, answer);
     }
-    service.journal.clear();
-    set_watchdog(service, 0);
-}
-
-pub(super) fn set_watchdog(service: &Service, seconds: i64) {
-    let zero = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let value = Itimerspec {
-        it_interval: zero,
-        it_value: Timespec {
-            tv_sec: seconds,
-            tv_nsec: 0,
-        },
-    };
-    let _ = timerfd_settime(&service.watchdog, TimerfdTimerFlags::empty(), &value);
+    journal.clear();
 }
 
 /// Ends the tree when the keeper has died; what cannot be ended fails at its next start, as the
