@@ -17,11 +17,11 @@ impl Display for Report {
             "{}, Linux {}, clock source {}; medians of {} rounds {place}\n",
             machine.processor, machine.kernel, machine.clock_source, self.rounds,
         )?;
-        write!(f, "{:<46}", "")?;
+        let mut header = format!("{:<46}", "");
         for side in Side::ALL {
-            write!(f, "{:>11}{:6}", side.name(), "")?;
+            header += &format!("{:>11}{:8}", side.name(), "");
         }
-        writeln!(f)?;
+        writeln!(f, "{}", header.trim_end())?;
         for row in &self.rows {
             self::row(f, row)?;
         }
@@ -38,7 +38,7 @@ fn row(f: &mut Formatter<'_>, row: &RowReport) -> fmt::Result {
     for side in Side::ALL {
         match row.cells.iter().find(|cell| cell.side == side.name()) {
             Some(cell) => line += &self::cell(cell, row.unit),
-            None => line += &format!("{:17}", ""),
+            None => line += &format!("{:19}", ""),
         }
     }
     writeln!(f, "{}", line.trim_end())
@@ -50,8 +50,8 @@ fn cell(cell: &Cell, unit: &str) -> String {
         unit => format!("{:.0} {unit}", cell.median),
     };
     match cell.ratio {
-        Some(ratio) if cell.side != Side::Host.name() => format!("{value:>11}{ratio:>5.2}x"),
-        _ => format!("{value:>11}{:6}", ""),
+        Some(ratio) if cell.side != Side::Host.name() => format!("{value:>11}{ratio:>7.2}x"),
+        _ => format!("{value:>11}{:8}", ""),
     }
 }
 

@@ -107,7 +107,7 @@ impl Row {
         match self {
             Self::Exec => "vfork, exec and wait of a static program",
             Self::ExecDynamic => "the same with the three first calls of glibc",
-            Self::Program => "the same of the given program",
+            Self::Program => "the same of the program given",
             Self::Unlisted => "a system call that carries no time (getppid)",
             Self::Realtime => "clock_gettime REALTIME, hot",
             Self::Monotonic => "clock_gettime MONOTONIC, hot",
