@@ -29,6 +29,8 @@
 
 mod arch;
 #[doc(hidden)]
+pub mod bench;
+#[doc(hidden)]
 pub mod check;
 #[doc(hidden)]
 pub mod cli;

@@ -207,6 +207,11 @@ impl Image {
         &self.host
     }
 
+    /// The image without its last part, the parameter page.
+    pub(crate) fn template(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// How this image reads the clocks.
     #[must_use]
     pub fn read_path(&self) -> &ReadPath {

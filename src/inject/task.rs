@@ -1,8 +1,9 @@
 //! A thread that is held in a notified call or in a stop, and its memory.
 
 use std::cell::OnceCell;
+use std::ffi::CStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
@@ -99,7 +100,10 @@ impl<'a> Task<'a> {
     /// Opens `/proc/TID/name`; call [`is_waiting`](Self::is_waiting) before using it.
     pub(crate) fn open(&self, name: &str, write: bool) -> io::Result<File> {
         let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
-        let path = format!("{}/{name}", self.tid);
+        // Without an allocation: every program that starts waits for this.
+        let mut path = [0; 32];
+        write!(&mut path[..], "{}/{name}", self.tid)?;
+        let path = CStr::from_bytes_until_nul(&path).map_err(io::Error::other)?;
         let fd = openat(self.proc, path, access | OFlags::CLOEXEC, Mode::empty())?;
         Ok(File::from(fd))
     }

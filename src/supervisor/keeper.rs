@@ -11,6 +11,7 @@ use rustix::time::Timespec;
 
 use super::message::{Incoming, Message, receive};
 use super::namespaces::is_runnable;
+use super::watchdog::Patience;
 use super::worker::{self, Service};
 use crate::sys::process::{self, Change, Forked};
 use crate::sys::signal;
@@ -25,6 +26,7 @@ pub(super) struct Keeper {
     signals: OwnedFd,
     service: Option<Service>,
     worker: Option<i32>,
+    patience: Patience,
     /// Whether the command has ended.
     ended: bool,
     /// Whether the tree still had members when last looked at.
@@ -55,6 +57,7 @@ impl Keeper {
             signals: setting.signals,
             service: setting.service,
             worker: None,
+            patience: Patience::default(),
             ended: false,
             awaits_tree: true,
         }
@@ -85,6 +88,8 @@ impl Keeper {
         let Some(service) = &self.service else {
             return Ok(());
         };
+        // The last one may have died before it had started the timer that it said it would.
+        service.journal.note_rest();
         match process::fork()? {
             Forked::Parent(pid) => self.worker = Some(pid),
             Forked::Child => {
@@ -104,14 +109,13 @@ impl Keeper {
             if self.awaits_tree {
                 fds.push(PollFd::new(&service.listener, PollFlags::empty()));
             }
-            fds.push(PollFd::new(&service.watchdog, PollFlags::IN));
+            fds.push(PollFd::new(&service.watchdog.timer, PollFlags::IN));
         }
         let _ = poll(&mut fds, None);
-        let is_late = self.service.as_ref().is_some_and(|service| {
-            let mut ticks = [0; 8];
-            rustix::io::read(&service.watchdog, &mut ticks).is_ok()
-        });
-        if is_late {
+        if self.service.as_ref().is_some_and(|service| {
+            service.watchdog.has_ticked()
+                && self.patience.is_over(&service.watchdog, service.journal)
+        }) {
             self.judge_late_worker();
         }
     }
@@ -122,7 +126,6 @@ impl Keeper {
             return;
         };
         if is_runnable(service.proc.as_fd(), worker) {
-            worker::set_watchdog(service, worker::PATIENCE);
             return;
         }
         service.journal.note_failure();
@@ -257,7 +260,7 @@ impl Keeper {
 }
 
 /// Whether no process is left under the listener's filter.
-pub(super) fn is_hung_up(listener: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_hung_up(listener: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(&listener, PollFlags::empty())];
     let now = Timespec {
         tv_sec: 0,

@@ -51,6 +51,7 @@ pub(super) fn add(
         .slots
         .iter()
         .find(|slot| !slot.is_live(proc) || slot.is(stat))?;
+    journal.note_inner();
     // The anchor's pid is the commit: without it the slot is free.
     slot.anchor.store(0, Ordering::Release);
     for (word, offset) in slot.offsets.iter().zip(words) {
@@ -70,11 +71,7 @@ pub(super) fn of(
     pid: i32,
     own: &ClockOffsets,
 ) -> Option<(u64, ClockOffsets)> {
-    if journal
-        .slots
-        .iter()
-        .all(|slot| slot.anchor.load(Ordering::Acquire) == 0)
-    {
+    if !journal.has_inner() {
         return Some((0, *own));
     }
     // A parent may die between two reads, and its pid may be used again: only a chain that reads

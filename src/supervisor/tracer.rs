@@ -35,7 +35,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use super::execs::{EXECS, Exec, claim};
 use super::journal::Journal;
 use super::namespaces::{self, status};
-use super::worker::{MOST_FAILURES, PATIENCE, Service, give_up, set_timer};
+use super::watchdog::{PATIENCE, go_off_in};
+use super::worker::{MOST_FAILURES, Service, give_up};
 use crate::inject::{Injector, Task};
 use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
@@ -172,20 +173,20 @@ impl Tracing {
             let _ = poll(&mut fds, None);
             let _ = rustix::io::read(bell, &mut [0; 8]);
             while signal::next(signals.as_fd()).is_some() {}
-            set_timer(&self.watchdog, PATIENCE);
+            go_off_in(&self.watchdog, PATIENCE);
             while let Some(change) = ptrace::next_change() {
                 self.follow(change);
             }
             for exec in inbox.try_iter() {
                 self.begin(exec);
             }
-            set_timer(&self.watchdog, 0);
+            go_off_in(&self.watchdog, 0);
         }
     }
 
     /// Goes on with what a dead worker had in hand.
     fn take_over(&mut self) {
-        set_timer(&self.watchdog, PATIENCE);
+        go_off_in(&self.watchdog, PATIENCE);
         let inherited = || self.service.journal.execs.iter().filter(|e| e.id() != 0);
         let (unanswered, others): (Vec<_>, Vec<_>) =
             inherited().partition(|exec| self.is_waiting(exec));
@@ -204,7 +205,7 @@ impl Tracing {
                 self.begin(exec);
             }
         }
-        set_timer(&self.watchdog, 0);
+        go_off_in(&self.watchdog, 0);
     }
 
     /// Stops a thread that may be in execve(2) or in its new program already.

@@ -3,14 +3,11 @@
 //! One thread blocks in RECV, since the kernel's synchronous wake-up reaches only such a thread. A
 //! second one watches the keeper. All that a new worker must know lies in the journal.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
 
 use super::cgroup::Cgroup;
 use super::handlers::Handlers;
@@ -18,14 +15,11 @@ use super::journal::Journal;
 use super::keeper::is_hung_up;
 use super::namespaces;
 use super::tracer::Tracer;
+use super::watchdog::{Watchdog, timer};
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::sys::process;
 use crate::sys::seccomp::{self, Answer, Notification};
-
-/// How long one notification may take before the worker counts as hung, in seconds. Guests can
-/// make a look at their memory last for ever (userfaultfd(2), FUSE).
-pub(super) const PATIENCE: i64 = 2;
 
 /// Workers that may fail over one notification before its call fails.
 pub(super) const MOST_FAILURES: u32 = 2;
@@ -40,8 +34,7 @@ pub(super) struct Service {
     pub(super) offsets: ClockOffsets,
     /// `/proc`.
     pub(super) proc: OwnedFd,
-    /// A timer that the worker sets before each notification and the keeper polls.
-    pub(super) watchdog: OwnedFd,
+    pub(super) watchdog: Watchdog,
     /// The keeper, to be watched.
     pub(super) keeper: OwnedFd,
     pub(super) cgroup: Option<Cgroup>,
@@ -54,7 +47,7 @@ impl Service {
         [
             self.listener.as_raw_fd(),
             self.proc.as_raw_fd(),
-            self.watchdog.as_raw_fd(),
+            self.watchdog.timer.as_raw_fd(),
             self.keeper.as_raw_fd(),
         ]
     }
@@ -81,10 +74,10 @@ impl Service {
     }
 
     /// The image for a process that has none; `None` if it is gone.
-    pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Vec<u8>> {
+    pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
         match self.namespace(pid)? {
-            (0, _) => Some(self.own_image.clone()),
-            (id, offsets) => image.patch(&offsets, id).ok(),
+            (0, _) => Some(Cow::Borrowed(&*self.own_image)),
+            (id, offsets) => image.patch(&offsets, id).ok().map(Cow::Owned),
         }
     }
 }
@@ -96,7 +89,7 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>) -> ! {
     process::close_all_but(0, &keep);
     // A worker that could not watch its keeper would outlive it: better none.
     let cgroup = service.cgroup.clone();
-    let watchdog = service.strict.then(tracer_watchdog);
+    let watchdog = service.strict.then(timer);
     let started = watchdog.transpose().and_then(|watchdog| {
         let watched = watchdog.as_ref().map(OwnedFd::try_clone).transpose()?;
         let keeper = service.keeper.try_clone()?;
@@ -128,8 +121,11 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>) -> ! {
 }
 
 fn handle(service: &Service, handlers: &mut Handlers<'_>, notification: &Notification) {
-    set_watchdog(service, PATIENCE);
-    let answer = if service.journal.failures() < MOST_FAILURES {
+    let Service {
+        journal, watchdog, ..
+    } = service;
+    watchdog.begin(journal, notification.id);
+    let answer = if journal.failures() < MOST_FAILURES {
         handlers.answer(notification)
     } else {
         Some(Answer::Errno(libc::ENOSYS))
@@ -138,33 +134,7 @@ fn handle(service: &Service, handlers: &mut Handlers<'_>, notification: &Notific
         // ENOENT: the thread was killed meanwhile, which needs no answer.
         let _ = seccomp::answer(service.listener.as_fd(), notification.id, answer);
     }
-    service.journal.clear();
-    set_watchdog(service, 0);
-}
-
-pub(super) fn set_watchdog(service: &Service, seconds: i64) {
-    set_timer(&service.watchdog, seconds);
-}
-
-/// Makes a timer go off in `seconds`; 0 stops it.
-pub(super) fn set_timer(timer: &OwnedFd, seconds: i64) {
-    let zero = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let value = Itimerspec {
-        it_interval: zero,
-        it_value: Timespec {
-            tv_sec: seconds,
-            tv_nsec: 0,
-        },
-    };
-    let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &value);
-}
-
-fn tracer_watchdog() -> io::Result<OwnedFd> {
-    let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-    Ok(timerfd_create(TimerfdClockId::Monotonic, flags)?)
+    journal.clear();
 }
 
 /// Ends the worker for a fault of its tracer, which the notification received last has no part in:
