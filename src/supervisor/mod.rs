@@ -1,8 +1,9 @@
 //! The processes around a command: front, keeper and worker.
 //!
 //! ```text
-//! front ── keeper ─┬─ worker     answers notified calls
-//!                  └─ COMMAND    and everything it starts
+//! front ─┬─ keeper ─┬─ worker     answers notified calls
+//!        │          └─ COMMAND    and everything it starts
+//!        └─ witness               tells the front what its process group was sent
 //! ```
 //!
 //! The **front** is the process that the caller started: it waits, passes signals on, and ends as
@@ -21,6 +22,7 @@ mod keeper;
 mod message;
 mod namespaces;
 mod warning;
+mod witness;
 mod worker;
 
 pub(crate) use cgroup::probe as probe_cgroup;
