@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, pidfd_open};
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 use super::cgroup::Cgroup;
@@ -215,6 +215,11 @@ fn install(program: &[libc::sock_filter]) -> Result<OwnedFd> {
 /// on one byte of our own, which keeps its value.
 fn check_forced_writes(image: &Image) -> Result<()> {
     use std::os::unix::fs::FileExt;
+    // After a change of user, up to the next exec, a process may not open its own memory file.
+    // What it starts will be another matter, so go on.
+    if rustix::process::dumpable_behavior().ok() != Some(DumpableBehavior::Dumpable) {
+        return Ok(());
+    }
     let base = process::own_vdso();
     let byte = &image.host()[..1];
     std::fs::File::options()

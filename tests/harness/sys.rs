@@ -35,3 +35,12 @@ pub(crate) fn effective_user() -> u32 {
     // SAFETY: geteuid(2) takes no memory and cannot fail.
     unsafe { libc::geteuid() }
 }
+
+/// Waits until something is so; fails with what it was if it never is.
+pub(crate) fn wait_until(mut is_so: impl FnMut() -> bool, what: &str) {
+    let start = std::time::Instant::now();
+    while !is_so() {
+        assert!(start.elapsed().as_secs() < 30, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
