@@ -57,7 +57,7 @@ impl Front {
         let _ = poll(&mut fds, None);
     }
 
-    /// Passes on what was sent to this process alone.
+    /// Passes on what was sent to this process alone; the keeper judges what its group was sent.
     fn pass_signals_on(&mut self) {
         let sorted = self.arrived();
         for arrived in sorted.by_kernel {
@@ -67,9 +67,16 @@ impl Front {
                 libc::SIGHUP | libc::SIGCONT if is_session_leader() => {
                     Message::Signal(arrived.signal).send(self.channel.as_fd());
                 }
-                signal if !self.from_terminal.contains(&signal) => self.from_terminal.push(signal),
-                _ => {}
+                signal => {
+                    Message::GroupSignal(signal).send(self.channel.as_fd());
+                    if !self.from_terminal.contains(&signal) {
+                        self.from_terminal.push(signal);
+                    }
+                }
             }
+        }
+        for arrived in sorted.to_group {
+            Message::GroupSignal(arrived.signal).send(self.channel.as_fd());
         }
         let mut child_changed = false;
         for arrived in sorted.to_front {
@@ -77,8 +84,8 @@ impl Front {
                 libc::SIGCHLD => child_changed = true,
                 // The keeper sends it when the command goes on or ends behind our back.
                 libc::SIGCONT if arrived.sender == self.keeper => {}
-                // Our own mishap: a warning that nobody reads.
-                libc::SIGPIPE if arrived.sender == own_pid() => {}
+                // Our own doing: a stop taken back, or a warning that nobody reads.
+                _ if arrived.sender == own_pid() => {}
                 signal => Message::Signal(signal).send(self.channel.as_fd()),
             }
         }
@@ -134,7 +141,7 @@ impl Front {
                     let line = format!("elsewhen: warning: {line}\n");
                     let _ = std::io::stderr().write_all(line.as_bytes());
                 }
-                Incoming::Message(Message::Signal(_)) => {}
+                Incoming::Message(Message::Signal(_) | Message::GroupSignal(_)) => {}
             }
         }
         if let Some(signal) = stop {

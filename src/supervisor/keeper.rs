@@ -203,6 +203,12 @@ impl Keeper {
                 Incoming::Message(Message::Signal(signal)) if !self.ended => {
                     process::kill(self.command, signal);
                 }
+                // A shell makes a group of its own; without us it would lead the front's.
+                Incoming::Message(Message::GroupSignal(signal)) if !self.ended => {
+                    if !process::share_group(self.command, self.front_pid) {
+                        process::kill(self.command, signal);
+                    }
+                }
                 Incoming::Message(_) | Incoming::Warning(_) => {}
                 Incoming::Nothing => return,
                 Incoming::Closed => {

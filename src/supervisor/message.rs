@@ -15,6 +15,8 @@ pub(super) enum Message {
     Continued,
     /// A signal for the command.
     Signal(i32),
+    /// A signal that the front's process group has got.
+    GroupSignal(i32),
 }
 
 /// How the command has ended.
@@ -33,6 +35,7 @@ impl Message {
             Message::Stopped(signal) => (b's', signal),
             Message::Continued => (b'c', 0),
             Message::Signal(signal) => (b'k', signal),
+            Message::GroupSignal(signal) => (b'g', signal),
         };
         let mut bytes = [kind; 5];
         bytes[1..].copy_from_slice(&number.to_le_bytes());
@@ -49,6 +52,7 @@ impl Message {
             b's' => Message::Stopped(number),
             b'c' => Message::Continued,
             b'k' => Message::Signal(number),
+            b'g' => Message::GroupSignal(number),
             _ => return None,
         })
     }

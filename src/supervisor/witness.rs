@@ -1,6 +1,6 @@
 //! The witness: tells whether a signal was sent to the front alone or to its whole process group.
 //!
-//! The command is in the front's group too, so it has what the group was sent; only what came to
+//! The command mostly is in the front's group too, so it has what the group was sent; only what came to
 //! the front alone is to be passed on. The signal itself does not say which it was. So the front
 //! keeps a child in its group that does nothing but receive: what the witness got as well was
 //! sent to the group (or to everybody, as by `kill -1`).
@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 
 use crate::sys::channel;
 use crate::sys::process::{self, Forked};
@@ -45,17 +46,13 @@ impl Witness {
         let mut of_group = HashSet::new();
         let mut sent = Vec::new();
         loop {
-            let mut new = Vec::new();
+            let before = sent.len();
             while let Some(arrived) = signal::next(signals) {
-                new.push(arrived);
+                sent.push(arrived);
             }
-            let (by_kernel, by_process): (Vec<_>, Vec<_>) =
-                new.into_iter().partition(|arrived| arrived.by_kernel);
-            sorted.by_kernel.extend(by_kernel);
-            if by_process.is_empty() {
+            if sent.len() == before {
                 break;
             }
-            sent.extend(by_process);
             // A signal reaches a group's members one after the other. With a barrier on both
             // sides, whatever one of us two has by now, the other has too, or will have read
             // when this loop ends.
@@ -63,23 +60,34 @@ impl Witness {
             of_group.extend(self.ask());
             wait_for_senders();
         }
-        sorted.to_front = sent
-            .into_iter()
-            .filter(|arrived| !of_group.contains(&(arrived.signal, arrived.sender)))
-            .collect();
+        for arrived in sent {
+            if arrived.by_kernel {
+                sorted.by_kernel.push(arrived);
+            } else if is_of_group(arrived, &of_group) {
+                sorted.to_group.push(arrived);
+            } else {
+                sorted.to_front.push(arrived);
+            }
+        }
         sorted
     }
 
     /// What the witness got since it was last asked; nothing if it is dead.
     fn ask(&self) -> Vec<Sent> {
-        // A stop of the whole group stops it too.
-        process::kill(self.pid, libc::SIGCONT);
         let mut answer = [0; MOST * 8];
         if channel::send(self.channel.as_fd(), b"?", None).is_err() {
             return Vec::new();
         }
         let mut fds = [PollFd::new(&self.channel, PollFlags::IN)];
-        let _ = poll(&mut fds, None);
+        let some_time = Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
+        while let Ok(0) = poll(&mut fds, Some(&some_time)) {
+            // Stopped with the group, it seems, while we alone were continued. Not done earlier:
+            // a SIGCONT takes back the stops that it may have to tell of.
+            process::kill(self.pid, libc::SIGCONT);
+        }
         match channel::receive(&self.channel, &mut answer, false) {
             // The first byte says that an answer came, even if it is empty.
             Ok(received) if received.len > 0 => decode(&answer[1..received.len]),
@@ -99,13 +107,34 @@ impl Witness {
 pub(super) struct Sorted {
     /// From the kernel, mostly the terminal.
     pub(super) by_kernel: Vec<Arrived>,
+    /// From a process, to the front's group.
+    pub(super) to_group: Vec<Arrived>,
     /// From a process, to the front and not to its group.
     pub(super) to_front: Vec<Arrived>,
+}
+
+/// Whether the group was sent this signal, going by what the witness got.
+///
+/// A signal that stops takes back a SIGCONT that was not read yet, and the other way round
+/// (`kernel/signal.c: prepare_signal`); we may have read what the witness has not.
+fn is_of_group(arrived: Arrived, of_group: &HashSet<Sent>) -> bool {
+    let stops = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+    let taken_back_by = |signal| {
+        if arrived.signal == libc::SIGCONT {
+            stops.contains(&signal)
+        } else {
+            signal == libc::SIGCONT && stops.contains(&arrived.signal)
+        }
+    };
+    of_group.contains(&(arrived.signal, arrived.sender))
+        || of_group.iter().any(|(signal, _)| taken_back_by(*signal))
 }
 
 /// The witness's life: until the front is gone.
 fn watch(front: &OwnedFd, signals: BorrowedFd<'_>) -> ! {
     process::close_all_but(0, &[front.as_raw_fd(), signals.as_raw_fd()]);
+    // Whoever signals all processes named `elsewhen` does not mean the group.
+    let _ = rustix::thread::set_name(c"group-witness");
     let mut question = [0];
     while channel::receive(front, &mut question, true).is_ok_and(|received| received.len > 0) {
         let mut answer = vec![b'!'];

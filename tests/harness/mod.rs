@@ -11,6 +11,7 @@ pub(crate) mod guests;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod sys;
+pub(crate) mod terminal;
 pub(crate) mod tools;
 pub(crate) mod ways;
 
