@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{DumpableBehavior, Pid, PidfdFlags, pidfd_open};
 
 use super::cgroup::Cgroup;
 use super::door::Outer;
@@ -41,14 +41,16 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
     let outer = Outer::find()?;
     let image = match outer {
         Some(_) => None,
-        None => Some(Image::compose()?),
+        None => {
+            check_proc()?;
+            Some(Image::compose()?)
+        }
     };
     if let Some(image) = &image {
         check_forced_writes(image)?;
-        check_proc()?;
     }
     let (front_end, keeper_end) = channel::pair().map_err(doing("make a socket pair"))?;
-    let mask = signal::block_all();
+    let inherited = signal::Inherited::set_aside();
     let front_pid = own_pid();
     match process::fork() {
         Ok(Forked::Parent(keeper)) => {
@@ -57,7 +59,7 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
         }
         Ok(Forked::Child) => drop(front_end),
         Err(e) => {
-            signal::restore(&mask);
+            inherited.give_back();
             return Err(Error::os("cannot start the keeper", e));
         }
     }
@@ -67,7 +69,7 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
     let stage = Stage {
         front: keeper_end,
         front_pid,
-        mask,
+        inherited,
     };
     match (outer, image) {
         (None, Some(image)) => stage.keep(plan, image),
@@ -80,7 +82,7 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
 struct Stage {
     front: OwnedFd,
     front_pid: i32,
-    mask: signal::Mask,
+    inherited: signal::Inherited,
 }
 
 impl Stage {
@@ -140,7 +142,7 @@ impl Stage {
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
         match process::fork().map_err(doing("start the command"))? {
             Forked::Child => {
-                signal::restore(&self.mask);
+                self.inherited.give_back();
                 registered
             }
             Forked::Parent(command) => Keeper::new(Setting {
@@ -176,7 +178,7 @@ impl Stage {
             Ok(received) if received.len == 1 => {}
             _ => return Err(Error::new("the keeper has died before the command started")),
         }
-        signal::restore(&self.mask);
+        self.inherited.give_back();
         Ok(())
     }
 }
@@ -210,6 +212,11 @@ fn install(program: &[libc::sock_filter]) -> Result<OwnedFd> {
 /// on one byte of our own, which keeps its value.
 fn check_forced_writes(image: &Image) -> Result<()> {
     use std::os::unix::fs::FileExt;
+    // After a change of user, up to the next exec, a process may not open its own memory file.
+    // What it starts will be another matter, so go on.
+    if rustix::process::dumpable_behavior().ok() != Some(DumpableBehavior::Dumpable) {
+        return Ok(());
+    }
     let base = process::own_vdso();
     let byte = &image.host()[..1];
     std::fs::File::options()
@@ -233,10 +240,9 @@ fn check_proc() -> Result<()> {
         Ok(_) => Err(Error::new(
             "`/proc` belongs to another pid namespace; mount one of this namespace's own over it",
         )),
-        Err(e) => Err(Error::os(
-            "cannot read `/proc/self`; mount proc(5) on `/proc`",
-            e,
-        )),
+        Err(e) => {
+            Err(Error::os("cannot read `/proc/self`", e).with_way_out("mount proc(5) on `/proc`"))
+        }
     }
 }
 

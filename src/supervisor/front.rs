@@ -4,97 +4,197 @@
 //! passes on the signals that were sent to it alone. What the terminal sends to a process group
 //! reaches the command without help, since the command is in the front's group.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::message::{Incoming, Message, receive};
-use super::namespaces::descends;
+use super::message::{End, Incoming, Message, receive};
+use super::witness::{Sorted, Witness};
 use crate::sys::{process, signal};
 
 /// Waits for the command and ends this process in its stead. Every signal must be blocked.
 pub(super) fn run(keeper: i32, channel: OwnedFd) -> ! {
-    let signals = signal::descriptor(true);
-    let Ok(signals) = signals else {
+    let Ok(signals) = signal::descriptor(true) else {
         give_up("no descriptor for signals is to be had");
     };
-    let proc = rustix::fs::open(
-        "/proc",
-        rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
-        rustix::fs::Mode::empty(),
-    );
-    let Ok(proc) = proc else {
-        give_up("cannot open `/proc`");
-    };
-    process::close_all_but(
-        3,
-        &[channel.as_raw_fd(), signals.as_raw_fd(), proc.as_raw_fd()],
-    );
+    process::close_all_but(3, &[channel.as_raw_fd(), signals.as_raw_fd()]);
     release_streams();
+    let mut front = Front {
+        keeper,
+        keeper_end: None,
+        witness: Witness::start(signals.as_fd()),
+        channel,
+        signals,
+        from_terminal: Vec::new(),
+    };
     loop {
+        front.wait();
+        front.pass_signals_on();
+        front.hear_keeper();
+    }
+}
+
+struct Front {
+    keeper: i32,
+    /// How the keeper has ended.
+    keeper_end: Option<process::Change>,
+    channel: OwnedFd,
+    signals: OwnedFd,
+    /// None if no process was to be had: signals to the group then reach the command twice.
+    witness: Option<Witness>,
+    /// The signals that the terminal has sent to the group.
+    from_terminal: Vec<i32>,
+}
+
+impl Front {
+    fn wait(&self) {
         let mut fds = [
-            PollFd::new(&channel, PollFlags::IN),
-            PollFd::new(&signals, PollFlags::IN),
+            PollFd::new(&self.channel, PollFlags::IN),
+            PollFd::new(&self.signals, PollFlags::IN),
         ];
         // EINTR cannot be: all signals are blocked. Any other error shows up at the reads.
         let _ = poll(&mut fds, None);
-        let mut child_changed = false;
-        while let Some(arrived) = signal::next(signals.as_fd()) {
-            child_changed |= arrived.signal == libc::SIGCHLD;
-            pass_on(arrived, channel.as_fd(), proc.as_fd(), keeper);
-        }
-        loop {
-            match receive(channel.as_fd()) {
-                Incoming::Nothing => break,
-                Incoming::Closed => keeper_gone(process::wait_for_end(keeper).ok()),
-                Incoming::Message(Message::Ended { code, alone }) => {
-                    if alone {
-                        // Nothing of ours is to be left when the caller goes on.
-                        let _ = process::wait_for_end(keeper);
+    }
+
+    /// Passes on what was sent to this process alone; the keeper judges what its group was sent.
+    fn pass_signals_on(&mut self) {
+        let sorted = self.arrived();
+        for arrived in sorted.by_kernel {
+            match arrived.signal {
+                // A terminal's hangup is told to the session's leader alone, which the command
+                // would be in our place.
+                libc::SIGHUP | libc::SIGCONT if is_session_leader() => {
+                    Message::Signal(arrived.signal).send(self.channel.as_fd());
+                }
+                signal => {
+                    Message::GroupSignal(signal).send(self.channel.as_fd());
+                    if !self.from_terminal.contains(&signal) {
+                        self.from_terminal.push(signal);
                     }
-                    process::exit_now(code);
                 }
-                Incoming::Message(Message::Stopped) => {
-                    // It cannot be blocked: we stop here, and go on here.
-                    process::kill(own_pid(), libc::SIGSTOP);
-                }
-                Incoming::Warning(line) => eprintln!("elsewhen: warning: {line}"),
-                Incoming::Message(_) => {}
+            }
+        }
+        for arrived in sorted.to_group {
+            Message::GroupSignal(arrived.signal).send(self.channel.as_fd());
+        }
+        let mut child_changed = false;
+        for arrived in sorted.to_front {
+            match arrived.signal {
+                libc::SIGCHLD => child_changed = true,
+                // The keeper sends it when the command goes on or ends behind our back.
+                libc::SIGCONT if arrived.sender == self.keeper => {}
+                // Our own doing: a stop taken back, or a warning that nobody reads.
+                _ if arrived.sender == own_pid() => {}
+                signal => Message::Signal(signal).send(self.channel.as_fd()),
             }
         }
         // The worker holds the other end too, so a keeper's death is not seen there at once.
-        if child_changed && let Some(how) = process::has_ended(keeper) {
-            keeper_gone(Some(how));
+        if child_changed && let Some(how) = process::has_ended(self.keeper) {
+            // The last word may still lie in the channel.
+            self.keeper_end = Some(how);
+            self.hear_keeper();
+            self.keeper_gone();
         }
     }
-}
 
-/// Passes a signal on, unless the command has it already.
-fn pass_on(arrived: signal::Arrived, channel: BorrowedFd<'_>, proc: BorrowedFd<'_>, keeper: i32) {
-    match arrived.signal {
-        libc::SIGCHLD => return,
-        // The keeper sends it when the command was continued behind our back.
-        libc::SIGCONT if arrived.sender == keeper => return,
-        _ => {}
+    fn arrived(&self) -> Sorted {
+        if let Some(witness) = &self.witness {
+            return witness.sort(self.signals.as_fd());
+        }
+        let mut sorted = Sorted::default();
+        while let Some(arrived) = signal::next(self.signals.as_fd()) {
+            if arrived.by_kernel {
+                sorted.by_kernel.push(arrived);
+            } else {
+                sorted.to_front.push(arrived);
+            }
+        }
+        sorted
     }
-    // The terminal's signals go to the whole group. So do those that a member sends with
-    // kill(0, …); one sent by a member to us alone is lost, as the command has no such parent.
-    let from_inside = arrived.sender != 0 && descends(proc, arrived.sender, keeper);
-    if !arrived.by_kernel && !from_inside {
-        Message::Signal(arrived.signal).send(channel);
-    }
-}
 
-/// The keeper has ended without a word of the command's end.
-fn keeper_gone(how: Option<process::Change>) -> ! {
-    match how {
-        Some(process::Change::Exited(code)) => process::exit_now(code),
-        _ => give_up("the keeper of the time namespace was killed"),
+    fn hear_keeper(&mut self) {
+        let mut stop = None;
+        loop {
+            match receive(self.channel.as_fd()) {
+                Incoming::Nothing => break,
+                Incoming::Closed => {
+                    if self.keeper_end.is_none() {
+                        self.keeper_end = process::wait_for_end(self.keeper).ok();
+                    }
+                    self.keeper_gone()
+                }
+                Incoming::Message(Message::Ended { how, alone }) => self.end(how, alone),
+                // Held until the keeper has no more to say: a signal that continues the command,
+                // of which the keeper tells before it passes it on to us, takes a held stop back.
+                Incoming::Message(Message::Stopped(signal)) => {
+                    signal::hold(signal);
+                    stop = Some(signal);
+                }
+                Incoming::Message(Message::Continued) => {
+                    if stop.take().is_some() {
+                        process::kill(own_pid(), libc::SIGCONT);
+                    }
+                }
+                Incoming::Warning(line) => {
+                    // A closed standard error is the caller's wish.
+                    let line = format!("elsewhen: warning: {line}\n");
+                    let _ = std::io::stderr().write_all(line.as_bytes());
+                }
+                Incoming::Message(Message::Signal(_) | Message::GroupSignal(_)) => {}
+            }
+        }
+        if let Some(signal) = stop {
+            signal::let_through(signal);
+        }
+    }
+
+    /// Ends as the command has ended.
+    fn end(&mut self, how: End, alone: bool) -> ! {
+        while let Some(arrived) = signal::next(self.signals.as_fd()) {
+            if arrived.by_kernel {
+                self.from_terminal.push(arrived.signal);
+            }
+        }
+        self.leave(alone);
+        match how {
+            End::Exited(code) => process::exit_now(code),
+            // The key was pressed for us too: a shell's loop goes on after a Ctrl-C unless the
+            // program that it waits for died of it.
+            End::Killed(signal @ (libc::SIGINT | libc::SIGQUIT))
+                if self.from_terminal.contains(&signal) =>
+            {
+                process::dump_no_core();
+                signal::hold(signal);
+                signal::let_through(signal);
+                process::exit_now(128 + signal)
+            }
+            End::Killed(signal) => process::exit_now(128 + signal),
+        }
+    }
+
+    /// Nothing of ours is to be left when the caller goes on.
+    fn leave(&mut self, alone: bool) {
+        if let Some(witness) = self.witness.take() {
+            witness.dismiss();
+        }
+        if alone {
+            let _ = process::wait_for_end(self.keeper);
+        }
+    }
+
+    /// The keeper has ended without a word of the command's end.
+    fn keeper_gone(&mut self) -> ! {
+        self.leave(false);
+        match self.keeper_end {
+            Some(process::Change::Exited(code)) => process::exit_now(code),
+            _ => give_up("the keeper of the time namespace was killed"),
+        }
     }
 }
 
 fn give_up(why: &str) -> ! {
-    eprintln!("elsewhen: {why}");
+    let _ = writeln!(std::io::stderr(), "elsewhen: {why}");
     process::exit_now(super::EXIT_FAILED);
 }
 
@@ -107,6 +207,10 @@ fn release_streams() {
             process::replace_fd(null.as_raw_fd(), fd);
         }
     }
+}
+
+fn is_session_leader() -> bool {
+    rustix::process::getsid(None).is_ok_and(|leader| leader.as_raw_nonzero().get() == own_pid())
 }
 
 fn own_pid() -> i32 {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
-use super::message::{Incoming, Message, receive};
+use super::message::{End, Incoming, Message, receive};
 use super::namespaces::is_runnable;
 use super::watchdog::Patience;
 use super::worker::{self, Service};
@@ -154,24 +154,31 @@ impl Keeper {
 
     fn tell_of_command(&mut self, change: Change) {
         let message = match change {
-            Change::Exited(code) => self.command_ended(code),
-            Change::Killed(signal) => self.command_ended(128 + signal),
-            Change::Stopped(_) => Message::Stopped,
-            Change::Continued => {
-                if rustix::process::getppid().map(|p| p.as_raw_nonzero().get())
-                    == Some(self.front_pid)
-                {
-                    process::kill(self.front_pid, libc::SIGCONT);
-                }
-                Message::Continued
-            }
+            Change::Exited(code) => self.command_ended(End::Exited(code)),
+            Change::Killed(signal) => self.command_ended(End::Killed(signal)),
+            // It cannot be held back until the front has looked whether the command goes on
+            // already; sent from here, its stop and its going on keep their order.
+            Change::Stopped(libc::SIGSTOP) => return self.signal_front(libc::SIGSTOP),
+            Change::Stopped(signal) => Message::Stopped(signal),
+            Change::Continued => Message::Continued,
         };
         if let Some(front) = &self.front {
             message.send(front.as_fd());
         }
+        if !matches!(message, Message::Stopped(_)) {
+            // A stopped front would not hear of it.
+            self.signal_front(libc::SIGCONT);
+        }
     }
 
-    fn command_ended(&mut self, code: i32) -> Message {
+    fn signal_front(&self, signal: i32) {
+        let parent = rustix::process::getppid().map(|p| p.as_raw_nonzero().get());
+        if parent == Some(self.front_pid) {
+            process::kill(self.front_pid, signal);
+        }
+    }
+
+    fn command_ended(&mut self, how: End) -> Message {
         self.ended = true;
         let alone = match &self.service {
             Some(service) => is_hung_up(service.listener.as_fd()),
@@ -179,7 +186,7 @@ impl Keeper {
                 matches!(process::peek_children(), Err(e) if e.raw_os_error() == Some(libc::ECHILD))
             }
         };
-        Message::Ended { code, alone }
+        Message::Ended { how, alone }
     }
 
     fn replace_worker(&mut self, change: Change) {
@@ -217,6 +224,12 @@ impl Keeper {
             match receive(front.as_fd()) {
                 Incoming::Message(Message::Signal(signal)) if !self.ended => {
                     process::kill(self.command, signal);
+                }
+                // A shell makes a group of its own; without us it would lead the front's.
+                Incoming::Message(Message::GroupSignal(signal)) if !self.ended => {
+                    if !process::share_group(self.command, self.front_pid) {
+                        process::kill(self.command, signal);
+                    }
                 }
                 Incoming::Message(_) | Incoming::Warning(_) => {}
                 Incoming::Nothing => return,

@@ -8,23 +8,34 @@ use crate::sys::channel;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Message {
     /// The command has ended; `alone` if nothing of its tree is left.
-    Ended { code: i32, alone: bool },
-    /// The command has stopped.
-    Stopped,
+    Ended { how: End, alone: bool },
+    /// The command has stopped by this signal of its terminal's.
+    Stopped(i32),
     /// The command goes on.
     Continued,
     /// A signal for the command.
     Signal(i32),
+    /// A signal that the front's process group has got.
+    GroupSignal(i32),
+}
+
+/// How the command has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With this code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
 }
 
 impl Message {
     fn encode(self) -> [u8; 5] {
         let (kind, number) = match self {
-            Message::Ended { code, alone: false } => (b'e', code),
-            Message::Ended { code, alone: true } => (b'E', code),
-            Message::Stopped => (b's', 0),
+            Message::Ended { how, alone } => (if alone { b'E' } else { b'e' }, how.number()),
+            Message::Stopped(signal) => (b's', signal),
             Message::Continued => (b'c', 0),
             Message::Signal(signal) => (b'k', signal),
+            Message::GroupSignal(signal) => (b'g', signal),
         };
         let mut bytes = [kind; 5];
         bytes[1..].copy_from_slice(&number.to_le_bytes());
@@ -34,17 +45,14 @@ impl Message {
     fn decode(bytes: [u8; 5]) -> Option<Self> {
         let number = i32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
         Some(match bytes[0] {
-            b'e' => Message::Ended {
-                code: number,
-                alone: false,
+            kind @ (b'e' | b'E') => Message::Ended {
+                how: End::from_number(number),
+                alone: kind == b'E',
             },
-            b'E' => Message::Ended {
-                code: number,
-                alone: true,
-            },
-            b's' => Message::Stopped,
+            b's' => Message::Stopped(number),
             b'c' => Message::Continued,
             b'k' => Message::Signal(number),
+            b'g' => Message::GroupSignal(number),
             _ => return None,
         })
     }
@@ -52,6 +60,24 @@ impl Message {
     /// Sends the message; a closed other end is found out by reading, not here.
     pub(super) fn send(self, to: BorrowedFd<'_>) {
         let _ = channel::send(to, &self.encode(), None);
+    }
+}
+
+impl End {
+    /// The code, or the signal below zero.
+    fn number(self) -> i32 {
+        match self {
+            End::Exited(code) => code,
+            End::Killed(signal) => -signal,
+        }
+    }
+
+    fn from_number(number: i32) -> Self {
+        if number < 0 {
+            End::Killed(-number)
+        } else {
+            End::Exited(number)
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The processes around a command: front, keeper and worker.
 //!
 //! ```text
-//! front ── keeper ─┬─ worker     answers notified calls
-//!                  └─ COMMAND    and everything it starts
+//! front ─┬─ keeper ─┬─ worker     answers notified calls
+//!        │          └─ COMMAND    and everything it starts
+//!        └─ witness               tells the front what its process group was sent
 //! ```
 //!
 //! The **front** is the process that the caller started: it waits, passes signals on, and ends as
@@ -24,6 +25,7 @@ mod namespaces;
 mod tracer;
 mod warning;
 mod watchdog;
+mod witness;
 mod worker;
 
 pub(crate) use cgroup::probe as probe_cgroup;

@@ -31,7 +31,7 @@ struct Stat {
 }
 
 /// The deepest chain of ancestors that is followed.
-const DEEPEST: usize = 512;
+const DEEPEST: usize = 1 << 15;
 
 /// Puts `offsets` in a free slot for the tree below `anchor`; `None` if no slot is free.
 pub(super) fn add(

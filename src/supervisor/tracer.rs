@@ -57,7 +57,6 @@ pub(super) struct Tracer {
 impl Tracer {
     /// Starts the thread; `watchdog` runs while it could hang.
     pub(super) fn start(service: &Service, watchdog: OwnedFd) -> io::Result<Self> {
-        signal::hear_of_children();
         let service = service.try_clone()?;
         let journal = service.journal;
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;

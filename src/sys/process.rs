@@ -120,6 +120,25 @@ pub(crate) fn kill(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
+/// Has the end of this process leave no core file: it is not the one that failed.
+pub(crate) fn dump_no_core() {
+    // SAFETY: values only.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
+}
+
+/// Whether two processes are in one process group; also true if one is gone.
+pub(crate) fn share_group(one: i32, other: i32) -> bool {
+    // SAFETY: values only.
+    let group = |pid| match unsafe { libc::getpgid(pid) } {
+        -1 => None,
+        group => Some(group),
+    };
+    match (group(one), group(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    }
+}
+
 /// `brk(0, …)` with further arguments, which only a supervisor reads (see `supervisor::door`).
 pub(crate) fn raw_brk(args: [u64; 4]) -> i64 {
     // SAFETY: brk(0) changes nothing; the further arguments are read only by a supervisor, which

@@ -12,6 +12,7 @@ pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod supervisor;
 pub(crate) mod sys;
+pub(crate) mod terminal;
 pub(crate) mod tools;
 pub(crate) mod ways;
 

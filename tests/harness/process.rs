@@ -2,13 +2,14 @@
 
 use super::clock::{Bracket, Host};
 use super::sys;
+use super::terminal::Terminal;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The environment variable that marks every process a test has started.
@@ -39,6 +40,7 @@ pub(crate) struct Run {
     prefix: Vec<OsString>,
     dir: Option<PathBuf>,
     limit: Duration,
+    terminal: Option<Arc<std::fs::File>>,
 }
 
 impl Run {
@@ -63,6 +65,7 @@ impl Run {
             prefix: Vec::new(),
             dir: None,
             limit: Duration::from_secs(60),
+            terminal: None,
         }
     }
 
@@ -92,6 +95,14 @@ impl Run {
         self
     }
 
+    /// In a session of its own, with this terminal as its controlling terminal and its streams.
+    pub(crate) fn on_terminal(mut self, terminal: &Terminal) -> Self {
+        self.prefix
+            .splice(0..0, ["setsid", "--ctty"].map(OsString::from));
+        self.terminal = Some(terminal.program_side());
+        self
+    }
+
     /// With another limit than a minute.
     pub(crate) fn limit(mut self, seconds: u64) -> Self {
         self.limit = Duration::from_secs(seconds);
@@ -118,8 +129,15 @@ impl Run {
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(stdout.try_clone().unwrap())
-            .stderr(stderr.try_clone().unwrap())
-            .process_group(0);
+            .stderr(stderr.try_clone().unwrap());
+        if let Some(terminal) = &self.terminal {
+            command
+                .stdin(terminal.try_clone().unwrap())
+                .stdout(terminal.try_clone().unwrap())
+                .stderr(terminal.try_clone().unwrap());
+        } else {
+            command.process_group(0);
+        }
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
@@ -168,11 +186,6 @@ impl Running {
         self.child.as_mut().unwrap().try_wait().unwrap().is_none()
     }
 
-    /// The command's first process: with a namespace, the front.
-    pub(crate) fn pid(&self) -> i32 {
-        self.group
-    }
-
     /// What the command has written so far.
     pub(crate) fn output(&self) -> String {
         format!(
@@ -180,6 +193,11 @@ impl Running {
             text(&self.stdout),
             text(&self.stderr)
         )
+    }
+
+    /// The command's first process, whose number is its group's too.
+    pub(crate) fn pid(&self) -> i32 {
+        self.group
     }
 
     /// Sends a signal to the command's first process.

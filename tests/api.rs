@@ -1,0 +1,270 @@
+//! The library, as a Rust program uses it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+
+mod harness;
+
+use elsewhen::{ClockOffsets, CommandExt as _, Offset, TimeNamespace};
+use harness::clock::{Host, Reading, SECOND};
+use harness::process::alone;
+use harness::{guests, need, root, sys, tools};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+
+/// A namespace this many seconds ahead.
+fn ahead(seconds: i64) -> TimeNamespace {
+    let shift = Offset::from_secs(seconds);
+    TimeNamespace::new(ClockOffsets {
+        realtime: shift,
+        tai: shift,
+        ..Default::default()
+    })
+    .unwrap()
+}
+
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end and gives what it wrote.
+fn text(command: &mut Command) -> String {
+    let output = alone(|| {
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    });
+    let output = output.unwrap().wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0), "{command:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn expect_ahead(before: Host, seconds: i64, text: &str) {
+    let expected = before
+        .until(Host::now(), "REALTIME")
+        .shifted(i128::from(seconds) * SECOND);
+    let reading = Reading::parse(text.trim()).unwrap_or_else(|| panic!("no reading: {text}"));
+    assert!(expected.contains(reading), "{reading:?}, not {expected:?}");
+}
+
+#[test]
+fn output_is_the_commands_and_its_clock_is_the_namespaces() {
+    let before = Host::now();
+    let told = text(
+        Command::new("date")
+            .arg("+%s.%N")
+            .time_namespace(&ahead(5000)),
+    );
+    expect_ahead(before, 5000, &told);
+}
+
+#[test]
+fn a_status_tells_the_commands_code_or_its_signal() {
+    let status = |script: &str| {
+        let child = alone(|| shell(script).time_namespace(&ahead(1)).spawn());
+        child.unwrap().wait().unwrap()
+    };
+    assert_eq!(status("exit 7").code(), Some(7));
+    assert_eq!(
+        status("kill -TERM $$").into_raw(),
+        (128 + libc::SIGTERM) << 8
+    );
+}
+
+#[test]
+fn standard_input_can_be_piped_and_its_end_is_seen() {
+    let mut child = alone(|| {
+        shell("cat; echo end")
+            .time_namespace(&ahead(1))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+    })
+    .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than a pipe holds, so both directions are at work.
+    let mut output = child.stdout.take().unwrap();
+    let writer = std::thread::spawn(move || input.write_all(&[b'x'; 1 << 20]).unwrap());
+    let mut read = String::new();
+    output.read_to_string(&mut read).unwrap();
+    writer.join().unwrap();
+    assert_eq!(read.len(), (1 << 20) + 4);
+    assert!(read.ends_with("xend\n"));
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_output_of_a_command_ends_before_the_command_does() {
+    let mut child = alone(|| {
+        shell("echo all; exec >&-; read line; exit 6")
+            .time_namespace(&ahead(1))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+    })
+    .unwrap();
+    let mut read = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut read)
+        .unwrap();
+    assert_eq!(read, "all\n");
+    assert!(child.try_wait().unwrap().is_none());
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(6));
+}
+
+#[test]
+fn directory_environment_and_name_are_the_commands() {
+    let dir = guests::public_directory();
+    let told = text(
+        Command::new("/bin/sh")
+            .arg0("another")
+            .args(["-c", "pwd; echo $ONLY; echo ${HOME-none}; echo $0"])
+            .env_clear()
+            .env("ONLY", "this")
+            .current_dir(dir.path())
+            .time_namespace(&ahead(1)),
+    );
+    let dir = dir.path().display();
+    assert_eq!(told, format!("{dir}\nthis\nnone\nanother\n"));
+}
+
+#[test]
+fn a_process_group_of_its_own_is_the_commands_too() {
+    let child = alone(|| {
+        shell("ps -o pgid= -p $$")
+            .time_namespace(&ahead(1))
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .spawn()
+    })
+    .unwrap();
+    let pid = child.id().to_string();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), pid);
+}
+
+#[test]
+fn a_command_can_be_another_users() {
+    need!(root());
+    let told = text(
+        shell("id -u; id -g; date +%s.%N")
+            .uid(65534)
+            .gid(65533)
+            .current_dir("/")
+            .time_namespace(&ahead(1000)),
+    );
+    let mut lines = told.lines();
+    assert_eq!(lines.next(), Some("65534"));
+    assert_eq!(lines.next(), Some("65533"));
+    let reading = Reading::parse(lines.next().unwrap()).unwrap();
+    let now = Host::now();
+    let latest = now.until(now, "REALTIME").before + 1000 * SECOND;
+    assert!((latest - reading.nanos) < 60 * SECOND && reading.nanos <= latest + SECOND);
+}
+
+#[test]
+fn a_missing_program_is_an_error_of_spawn() {
+    let error = alone(|| {
+        Command::new("/does/not/exist")
+            .time_namespace(&ahead(1))
+            .spawn()
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+    let error = alone(|| Command::new("/etc").time_namespace(&ahead(1)).spawn());
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    let error = alone(|| {
+        Command::new("true")
+            .current_dir("/does/not/exist")
+            .time_namespace(&ahead(1))
+            .spawn()
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_killed_child_takes_the_command_along() {
+    let mut child = alone(|| {
+        shell("echo $$; exec sleep 1000")
+            .time_namespace(&ahead(1))
+            .stdout(Stdio::piped())
+            .spawn()
+    })
+    .unwrap();
+    let pid = first_line(&mut child);
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+    sys::wait_until(
+        || !std::path::Path::new("/proc").join(&pid).exists(),
+        "the command ends",
+    );
+}
+
+/// The first line of a child's output, which stays open.
+fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    let output = child.stdout.as_mut().unwrap();
+    let mut byte = [0];
+    while output.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+        line.push(byte[0].into());
+    }
+    line
+}
+
+#[test]
+fn a_command_value_can_be_started_again_and_each_child_is_in_a_tree_of_its_own() {
+    let mut command = Command::new("date");
+    command.arg("+%s.%N").time_namespace(&ahead(77_000));
+    for _ in 0..3 {
+        let before = Host::now();
+        expect_ahead(before, 77_000, &text(&mut command));
+    }
+}
+
+#[test]
+fn many_threads_start_commands_in_many_namespaces_at_once() {
+    need!(tools::find("date"));
+    std::thread::scope(|scope| {
+        for thread in 0..8_i64 {
+            scope.spawn(move || {
+                for turn in 0..5_i64 {
+                    let seconds = 100_000 * (thread + 1) + 1000 * turn;
+                    let before = Host::now();
+                    // Not one at a time: the library must do with what other threads are at.
+                    let output = Command::new("date")
+                        .arg("+%s.%N")
+                        .time_namespace(&ahead(seconds))
+                        .output()
+                        .unwrap();
+                    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+                    expect_ahead(before, seconds, &String::from_utf8(output.stdout).unwrap());
+                }
+            });
+        }
+        // Threads that keep the allocator's lock busy while others fork.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for size in 0..200_000_usize {
+                    std::hint::black_box(vec![0_u8; size % 4096]);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_namespace_leaves_the_calling_process_where_it_is() {
+    let before = Host::now();
+    text(shell("true").time_namespace(&ahead(50_000)));
+    let after = Host::now();
+    let passed = before.until(after, "REALTIME");
+    assert!(passed.after - passed.before < 40_000 * SECOND);
+    let told = text(Command::new("date").arg("+%s.%N"));
+    expect_ahead(before, 0, &told);
+}
