@@ -162,5 +162,5 @@ fn decode(answer: &[u8]) -> Vec<Sent> {
 /// kill_something_info`, `kernel/sys.c: setpgid`). No process has that number, so nothing changes;
 /// our own group may have none here, if it lies outside of this pid namespace.
 fn wait_for_senders() {
-    let _ = rustix::process::setpgid(None, Pid::from_raw(i32::MAX));
+    let _ = rustix::process::setpgid(None, rustix::process::Pid::from_raw(i32::MAX));
 }
