@@ -15,7 +15,10 @@ use crate::sys::{process, signal};
 
 /// Waits for the command and ends this process in its stead. Every signal must be blocked.
 pub(super) fn run(keeper: i32, channel: OwnedFd) -> ! {
-    let Ok(signals) = signal::descriptor(true) else {
+    let (Ok(channel), Ok(signals)) = (
+        above_streams(channel),
+        signal::descriptor(true).and_then(above_streams),
+    ) else {
         give_up("no descriptor for signals is to be had");
     };
     process::close_all_but(3, &[channel.as_raw_fd(), signals.as_raw_fd()]);
@@ -196,6 +199,14 @@ impl Front {
 fn give_up(why: &str) -> ! {
     let _ = writeln!(std::io::stderr(), "elsewhen: {why}");
     process::exit_now(super::EXIT_FAILED);
+}
+
+/// Moves a descriptor out of the streams' places, where it lies if the caller has closed them.
+fn above_streams(fd: OwnedFd) -> std::io::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    Ok(rustix::io::fcntl_dupfd_cloexec(&fd, 3)?)
 }
 
 /// Lets go of the streams, so that readers of the command's pipes see their end; standard error
