@@ -67,7 +67,7 @@ impl Front {
             match arrived.signal {
                 // A terminal's hangup is told to the session's leader alone, which the command
                 // would be in our place.
-                libc::SIGHUP | libc::SIGCONT if is_session_leader() => {
+                libc::SIGHUP | libc::SIGCONT if process::leads_session() => {
                     Message::Signal(arrived.signal).send(self.channel.as_fd());
                 }
                 signal => {
@@ -218,10 +218,6 @@ fn release_streams() {
             process::replace_fd(null.as_raw_fd(), fd);
         }
     }
-}
-
-fn is_session_leader() -> bool {
-    rustix::process::getsid(None).is_ok_and(|leader| leader.as_raw_nonzero().get() == own_pid())
 }
 
 fn own_pid() -> i32 {
