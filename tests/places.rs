@@ -116,8 +116,8 @@ fn bare_root(dir: &Path) -> Result<(), Missing> {
     ];
     let libraries = Run::on_host().run(&["ldd".as_ref(), elsewhen().as_os_str()]);
     for word in libraries.stdout.split_whitespace() {
-        if word.starts_with('/') {
-            files.push((word.into(), word[1..].into()));
+        if let Some(below) = word.strip_prefix('/') {
+            files.push((word.into(), below.into()));
         }
     }
     for (from, to) in files {
