@@ -4,9 +4,10 @@
 
 mod harness;
 
+use harness::guests::{self, Kind};
 use harness::process::{Run, Running, elsewhen};
 use harness::terminal::Terminal;
-use harness::{Missing, guests, need, sys, tools};
+use harness::{Missing, need, sys, tools};
 
 /// What stands before each command: nothing on the host, `elsewhen run` in a namespace.
 fn worlds() -> [String; 3] {
@@ -41,7 +42,15 @@ impl Shell {
     }
 
     /// Types a key that makes the shell take over.
+    ///
+    /// Waits first until the shell waits: bash misses a job's stop right after its continuation.
     fn key_back_to_shell(&mut self, key: &str) -> String {
+        let file = format!("/proc/{}/syscall", self.running.pid());
+        let wait4 = format!("{} ", libc::SYS_wait4);
+        sys::wait_until(
+            || std::fs::read_to_string(&file).is_ok_and(|call| call.starts_with(&wait4)),
+            "the shell waits",
+        );
         self.terminal.send(key);
         self.terminal.expect("ready>")
     }
@@ -62,9 +71,13 @@ impl Shell {
     }
 }
 
+/// A program that says which signals come.
+fn counter() -> Result<String, Missing> {
+    Ok(guests::build("counter", Kind::Glibc)?.display().to_string())
+}
+
 /// Runs a scene in each world, at a fresh shell.
 fn in_each_world(scene: impl Fn(&mut Shell, &str)) {
-    need!(tools::find("perl"));
     for world in worlds() {
         let mut shell = need!(Shell::start());
         scene(&mut shell, &world);
@@ -125,11 +138,10 @@ fn ctrl_backslash_quits_a_command() {
 
 #[test]
 fn ctrl_z_stops_a_command_and_fg_goes_on_with_it() {
+    let counter = need!(counter());
     in_each_world(|shell, world| {
-        shell.line(&format!(
-            "{world}perl -e '$| = 1; $SIG{{CONT}} = sub {{ print \"cont\\n\" }}; print \"go\\n\"; sysread STDIN, $line, 9 until $line; print \"read $line\"; exit 8'"
-        ));
-        shell.terminal.expect("go\n");
+        shell.line(&format!("{world}{counter} lines 18"));
+        shell.terminal.expect("ready\n");
         for _ in 0..3 {
             let shown = shell.key_back_to_shell("\x1a");
             assert!(shown.contains("Stopped  "), "{world}: {shown}");
@@ -137,11 +149,12 @@ fn ctrl_z_stops_a_command_and_fg_goes_on_with_it() {
             let jobs = shell.output("jobs");
             assert!(jobs.contains("[1]+  Stopped   "), "{world}: {jobs}");
             shell.line("fg");
-            shell.terminal.expect("cont\n");
+            shell.terminal.expect("18\n");
         }
         shell.terminal.send("hello\n");
         let rest = shell.terminal.expect("ready>");
-        assert_eq!(rest, "read hello\n", "{world}");
+        // Bash itself continues a job more than once at times.
+        assert_eq!(rest.trim_start_matches("18\n"), "read hello\n", "{world}");
         assert_eq!(shell.status(), "8", "{world}");
     });
 }
@@ -264,17 +277,16 @@ fn a_stopped_command_that_is_killed_ends_its_job() {
 
 #[test]
 fn a_command_is_told_of_the_windows_new_size_once() {
+    let counter = need!(counter());
     in_each_world(|shell, world| {
-        shell.line(&format!(
-            "{world}perl -e '$| = 1; $SIG{{WINCH}} = sub {{ system \"stty size\" }}; print \"go\\n\"; sysread STDIN, $line, 9 until $line; print \"bye\\n\"'"
-        ));
-        shell.terminal.expect("go\n");
+        shell.line(&format!("{world}{counter} lines 28"));
+        shell.terminal.expect("ready\n");
         for rows in [31, 32] {
             shell.terminal.resize(rows, 101);
-            shell.terminal.expect(&format!("{rows} 101\n"));
+            shell.terminal.expect("28\n");
         }
         shell.terminal.send("end\n");
-        let rest = shell.terminal.expect("bye\n");
+        let rest = shell.terminal.expect("read end\n");
         assert_eq!(rest, "", "{world}");
         shell.terminal.expect("ready>");
     });
@@ -350,11 +362,9 @@ fn a_hangup_ends_a_command_at_a_shell() {
         shell.terminal.expect("go\n");
         drop(shell.terminal);
         shell.running.finish();
-        assert_eq!(
-            std::fs::read_to_string(&file).unwrap(),
-            "hung up\n",
-            "{world}"
-        );
+        // The shell and the kernel may both tell of it.
+        let told = std::fs::read_to_string(&file).unwrap();
+        assert!(told.starts_with("hung up\n"), "{world}");
     }
 }
 

@@ -7,6 +7,7 @@
 use std::io;
 
 use super::handlers::{Call, Failure};
+use super::journal::SLOTS;
 use super::namespaces;
 use crate::clock::{ClockOffsets, Offset};
 use crate::inject::GuestPtr;
@@ -50,8 +51,15 @@ impl Outer {
             return Ok(());
         }
         let errno = i32::try_from(-answer).unwrap_or(libc::EPROTO);
+        let why = match errno {
+            libc::ENOSPC => format!("it has {SLOTS} already"),
+            libc::ERANGE => {
+                "an offset, added to that of the outer one, lies beyond 272 years".into()
+            }
+            _ => "its supervisor says".into(),
+        };
         Err(Error::os(
-            "the time namespace around this process gives no inner one",
+            format!("the time namespace around this process gives no inner one: {why}"),
             io::Error::from_raw_os_error(errno),
         ))
     }

@@ -15,7 +15,10 @@ use crate::sys::{process, signal};
 
 /// Waits for the command and ends this process in its stead. Every signal must be blocked.
 pub(super) fn run(keeper: i32, channel: OwnedFd) -> ! {
-    let Ok(signals) = signal::descriptor(true) else {
+    let (Ok(channel), Ok(signals)) = (
+        above_streams(channel),
+        signal::descriptor(true).and_then(above_streams),
+    ) else {
         give_up("no descriptor for signals is to be had");
     };
     process::close_all_but(3, &[channel.as_raw_fd(), signals.as_raw_fd()]);
@@ -64,7 +67,7 @@ impl Front {
             match arrived.signal {
                 // A terminal's hangup is told to the session's leader alone, which the command
                 // would be in our place.
-                libc::SIGHUP | libc::SIGCONT if is_session_leader() => {
+                libc::SIGHUP | libc::SIGCONT if process::leads_session() => {
                     Message::Signal(arrived.signal).send(self.channel.as_fd());
                 }
                 signal => {
@@ -198,6 +201,14 @@ fn give_up(why: &str) -> ! {
     process::exit_now(super::EXIT_FAILED);
 }
 
+/// Moves a descriptor out of the streams' places, where it lies if the caller has closed them.
+fn above_streams(fd: OwnedFd) -> std::io::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    Ok(rustix::io::fcntl_dupfd_cloexec(&fd, 3)?)
+}
+
 /// Lets go of the streams, so that readers of the command's pipes see their end; standard error
 /// stays for warnings.
 fn release_streams() {
@@ -207,10 +218,6 @@ fn release_streams() {
             process::replace_fd(null.as_raw_fd(), fd);
         }
     }
-}
-
-fn is_session_leader() -> bool {
-    rustix::process::getsid(None).is_ok_and(|leader| leader.as_raw_nonzero().get() == own_pid())
 }
 
 fn own_pid() -> i32 {

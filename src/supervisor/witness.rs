@@ -56,9 +56,9 @@ impl Witness {
             // A signal reaches a group's members one after the other. With a barrier on both
             // sides, whatever one of us two has by now, the other has too, or will have read
             // when this loop ends.
-            wait_for_senders();
+            process::wait_for_senders();
             of_group.extend(self.ask());
-            wait_for_senders();
+            process::wait_for_senders();
         }
         for arrived in sent {
             if arrived.by_kernel {
@@ -155,12 +155,4 @@ fn decode(answer: &[u8]) -> Vec<Sent> {
         .chunks_exact(8)
         .map(|sent| (number(&sent[..4]), number(&sent[4..])))
         .collect()
-}
-
-/// Waits until whoever is sending to a group has sent to all of it: kill(2) reads the list of
-/// processes under a lock that setpgid(2) takes for writing (`kernel/signal.c:
-/// kill_something_info`, `kernel/sys.c: setpgid`). No process has that number, so nothing changes;
-/// our own group may have none here, if it lies outside of this pid namespace.
-fn wait_for_senders() {
-    let _ = rustix::process::setpgid(None, rustix::process::Pid::from_raw(i32::MAX));
 }

@@ -126,6 +126,22 @@ pub(crate) fn dump_no_core() {
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
 }
 
+/// Waits until whoever is sending a signal to a process group has sent it to all of the group.
+///
+/// kill(2) reads the list of processes under a lock that setpgid(2) takes for writing
+/// (`kernel/signal.c: kill_something_info`, `kernel/sys.c: setpgid`). No pid is as large as this
+/// one, so the call itself does nothing.
+pub(crate) fn wait_for_senders() {
+    // SAFETY: values only.
+    unsafe { libc::setpgid(0, i32::MAX) };
+}
+
+/// Whether this process leads its session, which may be one that its pid namespace does not show.
+pub(crate) fn leads_session() -> bool {
+    // SAFETY: values only.
+    unsafe { libc::getsid(0) == libc::getpid() }
+}
+
 /// Whether two processes are in one process group; also true if one is gone.
 pub(crate) fn share_group(one: i32, other: i32) -> bool {
     // SAFETY: values only.

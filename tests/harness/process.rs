@@ -95,6 +95,13 @@ impl Run {
         self
     }
 
+    /// Started by these words: they stand before all others.
+    pub(crate) fn through<S: AsRef<OsStr>>(mut self, words: &[S]) -> Self {
+        let words = words.iter().map(|word| word.as_ref().to_owned());
+        self.prefix.splice(0..0, words);
+        self
+    }
+
     /// In a session of its own, with this terminal as its controlling terminal and its streams.
     pub(crate) fn on_terminal(mut self, terminal: &Terminal) -> Self {
         self.prefix
