@@ -6,10 +6,12 @@
 
 mod auxv;
 mod maps;
+mod opener;
 mod task;
 
 use std::borrow::Cow;
 
+pub(crate) use opener::Opener;
 pub(crate) use task::{Fault, GuestPtr, Task};
 
 use crate::clock::{ClockOffsets, Offset};

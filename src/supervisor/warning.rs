@@ -95,12 +95,18 @@ fn comm(task: &Task<'_>) -> Option<String> {
 fn write_to_stderr_of(task: &Task<'_>, proc: BorrowedFd<'_>, line: &[u8]) -> Option<()> {
     let borrowed = borrow_stderr(task.tid());
     // An open file description of our own where it can block, the program's where it has an offset.
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags =
+        OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = openat(proc, format!("{}/fd/2", task.tid()), flags, Mode::empty());
     if !task.is_waiting() {
         return None;
     }
-    let borrowed = borrowed?;
+    let Some(borrowed) = borrowed else {
+        // Yama keeps the program's own from a worker. At a file's end it can be written over by the
+        // program, but is not lost on the way.
+        let written = std::fs::File::from(opened.ok()?).write(line).ok()?;
+        return (written == line.len()).then_some(());
+    };
     let kind = FileType::from_raw_mode(fstat(&borrowed).ok()?.st_mode);
     let written = match kind {
         FileType::RegularFile => std::fs::File::from(borrowed).write(line).ok()?,
