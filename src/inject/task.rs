@@ -98,6 +98,12 @@ impl<'a> Task<'a> {
         self.tid
     }
 
+    /// Whether this process itself may try to open the memory or a descriptor: elsewhere Yama would
+    /// refuse and write a line to the kernel's log (`security/yama/yama_lsm.c: report_access`).
+    pub(crate) fn is_open_to_us(&self) -> bool {
+        self.opener.is_none()
+    }
+
     /// Whether the thread still waits for us: what was learnt by its id is true if so.
     pub(crate) fn is_waiting(&self) -> bool {
         match self.hold {

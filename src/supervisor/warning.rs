@@ -93,7 +93,7 @@ fn comm(task: &Task<'_>) -> Option<String> {
 
 /// Writes without ever waiting: a guest that does not read its pipe stops nobody else.
 fn write_to_stderr_of(task: &Task<'_>, proc: BorrowedFd<'_>, line: &[u8]) -> Option<()> {
-    let borrowed = borrow_stderr(task.tid());
+    let borrowed = task.is_open_to_us().then(|| borrow_stderr(task.tid()));
     // An open file description of our own where it can block, the program's where it has an offset.
     let flags =
         OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -102,11 +102,11 @@ fn write_to_stderr_of(task: &Task<'_>, proc: BorrowedFd<'_>, line: &[u8]) -> Opt
         return None;
     }
     let Some(borrowed) = borrowed else {
-        // Yama keeps the program's own from a worker. At a file's end it can be written over by the
-        // program, but is not lost on the way.
+        // At a file's end, where the program may write over it.
         let written = std::fs::File::from(opened.ok()?).write(line).ok()?;
         return (written == line.len()).then_some(());
     };
+    let borrowed = borrowed?;
     let kind = FileType::from_raw_mode(fstat(&borrowed).ok()?.st_mode);
     let written = match kind {
         FileType::RegularFile => std::fs::File::from(borrowed).write(line).ok()?,
