@@ -2,7 +2,7 @@
 
 use super::{Backend, Clock, Feature, Process, Report, Seccomp, compat, machine, process, seccomp};
 use crate::image::{Image, ReadPath};
-use crate::supervisor::{Outer, probe_cgroup};
+use crate::supervisor::{Opening, Outer, probe_cgroup, ptrace_scope};
 use crate::{Error, Result};
 
 impl Report {
@@ -32,7 +32,7 @@ impl Report {
             time_namespaces,
             keeper_death: keeper_death(cgroup_kill.available),
             cgroup_kill,
-            yama_ptrace_scope: machine::yama_ptrace_scope(),
+            yama_ptrace_scope: ptrace_scope(),
             sets_no_new_privs: !machine::has_sys_admin(),
             programs_32bit: compat::programs_32bit(),
             clocks: clocks(
@@ -84,7 +84,10 @@ fn guest(
         need(&mut missing, "seccomp notify", &seccomp.notify);
         need(&mut missing, "seccomp continue", &seccomp.resume);
     }
-    need(&mut missing, "vDSO writes", &process.vdso_writes);
+    match Opening::find() {
+        Ok(_) => need(&mut missing, "vDSO writes", &process.vdso_writes),
+        Err(error) => missing.push(error.to_string()),
+    }
     backend(missing)
 }
 

@@ -21,10 +21,6 @@ pub(crate) fn clock_source() -> Option<String> {
     line("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 }
 
-pub(super) fn yama_ptrace_scope() -> Option<u32> {
-    line("/proc/sys/kernel/yama/ptrace_scope")?.parse().ok()
-}
-
 /// The kernel's type information, known by its magic.
 pub(super) fn btf() -> Feature {
     let mut magic = [0; 2];

@@ -134,6 +134,16 @@ impl Parts {
         number.try_into().ok()
     }
 
+    /// The vDSO without its section headers and all else that no segment holds.
+    pub(super) fn without_sections(&self, vdso: &[u8]) -> Option<Vec<u8>> {
+        let mut bare = vdso.to_vec();
+        bare.get_mut(index(vdso, self.load + 32)?..)?.fill(0);
+        put(&mut bare, 40, &0_u64.to_le_bytes())?;
+        // Their number, and the number of that with the names.
+        put(&mut bare, 60, &[0; 4])?;
+        Some(bare)
+    }
+
     /// Makes `name` stand for `symbol`.
     pub(super) fn redirect(&self, vdso: &mut [u8], name: &str, symbol: &Symbol) -> Option<()> {
         let (_, at) = self.symbols.iter().find(|(known, _)| known == name)?;

@@ -6,10 +6,12 @@
 
 mod auxv;
 mod maps;
+mod opener;
 mod task;
 
 use std::borrow::Cow;
 
+pub(crate) use opener::Opener;
 pub(crate) use task::{Fault, GuestPtr, Task};
 
 use crate::clock::{ClockOffsets, Offset};
@@ -110,7 +112,7 @@ impl Injector {
     /// The offsets at the remembered base; a stale base shows no magic.
     fn peek(&self, task: &Task<'_>) -> Option<ClockOffsets> {
         let (tid, base) = self.bases[place_of(task.tid())];
-        if tid != task.tid() {
+        if tid != task.tid() || !task.is_open_to_us() {
             return None;
         }
         let mut page = [0; size_of::<Page>()];

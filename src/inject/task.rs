@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Mode, OFlags, openat};
 
-use super::maps;
+use super::{Opener, maps};
 use crate::sys::memory::{Plain, bytes_of, from_bytes};
 use crate::sys::ptrace::Stopped;
 use crate::sys::seccomp;
@@ -59,16 +59,25 @@ pub(crate) struct Task<'a> {
     hold: Hold<'a>,
     proc: BorrowedFd<'a>,
     tid: i32,
+    /// Who opens the memory, if not this process.
+    opener: Option<&'a Opener>,
     mem: OnceCell<File>,
 }
 
 impl<'a> Task<'a> {
     /// The thread that waits in the call of notification `id`.
-    pub(crate) fn new(listener: BorrowedFd<'a>, proc: BorrowedFd<'a>, id: u64, tid: i32) -> Self {
+    pub(crate) fn new(
+        listener: BorrowedFd<'a>,
+        proc: BorrowedFd<'a>,
+        id: u64,
+        tid: i32,
+        opener: Option<&'a Opener>,
+    ) -> Self {
         Self {
             hold: Hold::Call { listener, id },
             proc,
             tid,
+            opener,
             mem: OnceCell::new(),
         }
     }
@@ -79,6 +88,7 @@ impl<'a> Task<'a> {
             hold: Hold::Stop(PhantomData),
             proc,
             tid: stopped.tid(),
+            opener: None,
             mem: OnceCell::new(),
         }
     }
@@ -86,6 +96,12 @@ impl<'a> Task<'a> {
     /// The thread's id as this process sees it; 0 if it lies outside of its pid namespace.
     pub(crate) fn tid(&self) -> i32 {
         self.tid
+    }
+
+    /// Whether this process itself may try to open the memory or a descriptor: elsewhere Yama would
+    /// refuse and write a line to the kernel's log (`security/yama/yama_lsm.c: report_access`).
+    pub(crate) fn is_open_to_us(&self) -> bool {
+        self.opener.is_none()
     }
 
     /// Whether the thread still waits for us: what was learnt by its id is true if so.
@@ -99,13 +115,7 @@ impl<'a> Task<'a> {
 
     /// Opens `/proc/TID/name`; call [`is_waiting`](Self::is_waiting) before using it.
     pub(crate) fn open(&self, name: &str, write: bool) -> io::Result<File> {
-        let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
-        // Without an allocation: every program that starts waits for this.
-        let mut path = [0; 32];
-        write!(&mut path[..], "{}/{name}", self.tid)?;
-        let path = CStr::from_bytes_until_nul(&path).map_err(io::Error::other)?;
-        let fd = openat(self.proc, path, access | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(File::from(fd))
+        open(self.proc, self.tid, name, write)
     }
 
     /// The memory as it is now, held even if the thread ends: opened, and only then checked.
@@ -113,7 +123,10 @@ impl<'a> Task<'a> {
         if let Some(mem) = self.mem.get() {
             return Ok(mem);
         }
-        let mem = self.open("mem", true);
+        let mem = match self.opener {
+            Some(opener) => opener.open_mem(self.tid),
+            None => self.open("mem", true),
+        };
         if !self.is_waiting() {
             return Err(Fault::Gone);
         }
@@ -157,4 +170,14 @@ impl<'a> Task<'a> {
             Err(Fault::Address)
         }
     }
+}
+
+/// Opens `/proc/TID/name`, without an allocation: every program that starts waits for this.
+pub(super) fn open(proc: BorrowedFd<'_>, tid: i32, name: &str, write: bool) -> io::Result<File> {
+    let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
+    let mut path = [0; 32];
+    write!(&mut path[..], "{tid}/{name}")?;
+    let path = CStr::from_bytes_until_nul(&path).map_err(io::Error::other)?;
+    let fd = openat(proc, path, access | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(File::from(fd))
 }

@@ -13,6 +13,7 @@ use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
 use super::watchdog::Watchdog;
 use super::worker::Service;
+use super::yama::Opening;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::sys::process::{self, Forked};
@@ -46,8 +47,11 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
             Some(Image::compose()?)
         }
     };
+    let mut opening = Opening::ByWorker;
     if let Some(image) = &image {
         check_forced_writes(image)?;
+        opening = Opening::find()?;
+        opening.check_strict(plan.strict)?;
     }
     let (front_end, keeper_end) = channel::pair().map_err(doing("make a socket pair"))?;
     let inherited = signal::Inherited::set_aside();
@@ -72,7 +76,7 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
         inherited,
     };
     match (outer, image) {
-        (None, Some(image)) => stage.keep(plan, image),
+        (None, Some(image)) => stage.keep(plan, image, opening),
         (Some(outer), _) => stage.anchor(plan, outer),
         (None, None) => unreachable!("without an outer supervisor an image was composed"),
     }
@@ -86,7 +90,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn keep(self, plan: &Plan, image: Image) -> Result<()> {
+    fn keep(self, plan: &Plan, image: Image, opening: Opening) -> Result<()> {
         let own_image = image.patch(&plan.offsets, 0)?;
         let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
@@ -119,22 +123,19 @@ impl Stage {
                 keeper,
                 cgroup,
                 strict: plan.strict,
+                opening,
             }
         });
         // Without a listener the command has failed before its start and is about to say why: what
         // is left to do is what an anchor does.
-        let mut keeper = Keeper::new(Setting {
+        Keeper::new(Setting {
             front: self.front,
             front_pid: self.front_pid,
             command,
             signals,
             service,
-        });
-        if keeper.start_worker().is_ok() {
-            let _ = channel::send(ours.as_fd(), b"!", None);
-        }
-        drop(ours);
-        keeper.stay()
+        })
+        .stay(Some(ours))
     }
 
     fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
@@ -152,7 +153,7 @@ impl Stage {
                 signals,
                 service: None,
             })
-            .stay(),
+            .stay(None),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The keeper (and the anchor of an inner namespace): parent of the tree, never in anyone's way.
 //!
-//! It does nothing that a guest could make fail: it waits, reaps and starts workers.
+//! It does nothing that a guest could make fail: it waits, reaps and starts workers. What only an
+//! ancestor may open is opened by a thread of its own (see `inject::Opener`).
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -13,8 +14,10 @@ use super::message::{End, Incoming, Message, receive};
 use super::namespaces::is_runnable;
 use super::watchdog::Patience;
 use super::worker::{self, Service};
+use super::yama::Opening;
+use crate::inject::Opener;
 use crate::sys::process::{self, Change, Forked};
-use crate::sys::signal;
+use crate::sys::{channel, signal};
 
 /// A keeper at work.
 pub(super) struct Keeper {
@@ -63,9 +66,15 @@ impl Keeper {
         }
     }
 
-    /// Stays until the last member of the tree has ended.
-    pub(super) fn stay(mut self) -> ! {
-        self.let_go();
+    /// Stays until the last member of the tree has ended; tells `waiting`, the command that has yet
+    /// to start, when there is a worker.
+    pub(super) fn stay(mut self, waiting: Option<OwnedFd>) -> ! {
+        self.let_go(waiting.as_ref());
+        if let Some(command) = waiting
+            && self.start_worker().is_ok()
+        {
+            let _ = channel::send(command.as_fd(), b"!", None);
+        }
         loop {
             self.wait();
             while signal::next(self.signals.as_fd()).is_some() {}
@@ -84,17 +93,21 @@ impl Keeper {
     }
 
     /// Starts a worker.
-    pub(super) fn start_worker(&mut self) -> std::io::Result<()> {
+    fn start_worker(&mut self) -> std::io::Result<()> {
         let Some(service) = &self.service else {
             return Ok(());
         };
         // The last one may have died before it had started the timer that it said it would.
         service.journal.note_rest();
+        let opener = match service.opening {
+            Opening::ByWorker => None,
+            Opening::ByKeeper => Some(Opener::start(service.proc.try_clone()?)?),
+        };
         match process::fork()? {
             Forked::Parent(pid) => self.worker = Some(pid),
             Forked::Child => {
                 let front = self.front.take();
-                worker::run(service, front)
+                worker::run(service, front, opener)
             }
         }
         Ok(())
@@ -262,8 +275,9 @@ impl Keeper {
     }
 
     /// Closes what the caller had open.
-    fn let_go(&self) {
+    fn let_go(&self, but: Option<&OwnedFd>) {
         let mut keep = vec![self.signals.as_raw_fd()];
+        keep.extend(but.map(AsRawFd::as_raw_fd));
         keep.extend(self.front.as_ref().map(AsRawFd::as_raw_fd));
         if let Some(service) = &self.service {
             keep.extend(service.descriptors());

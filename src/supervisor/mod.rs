@@ -27,11 +27,13 @@ mod warning;
 mod watchdog;
 mod witness;
 mod worker;
+mod yama;
 
 pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};
 pub(crate) use keeper::is_hung_up;
+pub(crate) use yama::{Opening, ptrace_scope};
 
 /// The exit status of a failure of elsewhen's own, as env(1) and timeout(1) have it.
 pub(crate) const EXIT_FAILED: i32 = 125;

@@ -93,13 +93,19 @@ fn comm(task: &Task<'_>) -> Option<String> {
 
 /// Writes without ever waiting: a guest that does not read its pipe stops nobody else.
 fn write_to_stderr_of(task: &Task<'_>, proc: BorrowedFd<'_>, line: &[u8]) -> Option<()> {
-    let borrowed = borrow_stderr(task.tid());
+    let borrowed = task.is_open_to_us().then(|| borrow_stderr(task.tid()));
     // An open file description of our own where it can block, the program's where it has an offset.
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags =
+        OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = openat(proc, format!("{}/fd/2", task.tid()), flags, Mode::empty());
     if !task.is_waiting() {
         return None;
     }
+    let Some(borrowed) = borrowed else {
+        // At a file's end, where the program may write over it.
+        let written = std::fs::File::from(opened.ok()?).write(line).ok()?;
+        return (written == line.len()).then_some(());
+    };
     let borrowed = borrowed?;
     let kind = FileType::from_raw_mode(fstat(&borrowed).ok()?.st_mode);
     let written = match kind {

@@ -16,8 +16,10 @@ use super::keeper::is_hung_up;
 use super::namespaces;
 use super::tracer::Tracer;
 use super::watchdog::{Watchdog, timer};
+use super::yama::Opening;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
+use crate::inject::Opener;
 use crate::sys::process;
 use crate::sys::seccomp::{self, Answer, Notification};
 
@@ -40,6 +42,8 @@ pub(super) struct Service {
     pub(super) cgroup: Option<Cgroup>,
     /// Whether calls of execve(2) are notified.
     pub(super) strict: bool,
+    /// Who may open programs' memory.
+    pub(super) opening: Opening,
 }
 
 impl Service {
@@ -65,6 +69,7 @@ impl Service {
             keeper: self.keeper.try_clone()?,
             cgroup: self.cgroup.clone(),
             strict: self.strict,
+            opening: self.opening,
         })
     }
 
@@ -83,9 +88,10 @@ impl Service {
 }
 
 /// Serves until no process is left under the filter.
-pub(super) fn run(service: &Service, front: Option<OwnedFd>) -> ! {
+pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Opener>) -> ! {
     let mut keep = service.descriptors().to_vec();
     keep.extend(front.as_ref().map(AsRawFd::as_raw_fd));
+    keep.extend(opener.as_ref().map(AsRawFd::as_raw_fd));
     process::close_all_but(0, &keep);
     // A worker that could not watch its keeper would outlive it: better none.
     let cgroup = service.cgroup.clone();
@@ -102,7 +108,7 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>) -> ! {
     let Ok(tracer) = started else {
         process::exit_now(1);
     };
-    let mut handlers = Handlers::new(service, front, tracer);
+    let mut handlers = Handlers::new(service, front, tracer, opener.as_ref());
     if let Some(pending) = service.journal.pending() {
         handle(service, &mut handlers, &pending);
     }

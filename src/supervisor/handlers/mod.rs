@@ -17,7 +17,7 @@ use super::warning::Warnings;
 use super::worker::Service;
 use crate::arch::{AUDIT_COMPAT, X32_BIT, compat as compat_nr, nr};
 use crate::clock::{ClockOffsets, Offset};
-use crate::inject::{Fault, Injector, Missing, Task};
+use crate::inject::{Fault, Injector, Missing, Opener, Task};
 use crate::sys::seccomp::{Answer, Notification};
 
 /// A notified call, as its handler sees it.
@@ -63,6 +63,7 @@ pub(super) struct Handlers<'a> {
     warnings: Warnings,
     /// Of a strict tree.
     tracer: Option<Tracer>,
+    opener: Option<&'a Opener>,
 }
 
 impl<'a> Handlers<'a> {
@@ -70,12 +71,14 @@ impl<'a> Handlers<'a> {
         service: &'a Service,
         front: Option<OwnedFd>,
         tracer: Option<Tracer>,
+        opener: Option<&'a Opener>,
     ) -> Self {
         Self {
             service,
             injector: Injector::new(service.image.clone()),
             warnings: Warnings::new(front),
             tracer,
+            opener,
         }
     }
 
@@ -97,6 +100,7 @@ impl<'a> Handlers<'a> {
                 service.proc.as_fd(),
                 notification.id,
                 pid,
+                self.opener,
             ),
             args: data.args,
             offsets: ClockOffsets::default(),
