@@ -6,7 +6,7 @@
 mod harness;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use harness::clock::SECOND;
@@ -133,10 +133,15 @@ fn starts_for_ever(now: &Path, log: &Path) -> [String; 3] {
     ["sh".into(), "-c".into(), script]
 }
 
-/// Lets the ordinary user write to a file too.
-fn open_to_all(file: &Path) {
+/// A directory with a program and a log, for the ordinary user to run and to write.
+fn for_the_ordinary_user(built: &Path) -> (tempfile::TempDir, PathBuf, PathBuf) {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, PermissionsExt::from_mode(0o666)).unwrap();
+    let public = guests::public_directory();
+    let now = guests::copy(built, public.path(), 0o755);
+    let log = public.path().join("log");
+    std::fs::write(&log, "").unwrap();
+    std::fs::set_permissions(&log, PermissionsExt::from_mode(0o666)).unwrap();
+    (public, now, log)
 }
 
 fn lines(log: &Path) -> Vec<i32> {
@@ -169,12 +174,8 @@ fn the_tree_ends_with_its_keeper_where_there_is_a_control_group() {
 #[test]
 fn new_programs_fail_and_none_sees_host_time_when_the_keeper_of_an_ordinary_user_is_killed() {
     need!(root());
-    let public = guests::public_directory();
     let built = need!(guests::build("now", Kind::MuslStatic));
-    let now = guests::copy(&built, public.path(), 0o755);
-    let log = public.path().join("log");
-    std::fs::write(&log, "").unwrap();
-    open_to_all(&log);
+    let (public, now, log) = for_the_ordinary_user(&built);
     let mut words = starts_for_ever(&now, &log);
     words[2] = words[2].replace("while :", "for i in $(seq 400)");
     let run = Run::shifted().by_ordinary_user(public.path()).start(&words);
@@ -198,12 +199,8 @@ fn new_programs_fail_and_none_sees_host_time_when_the_keeper_of_an_ordinary_user
 #[test]
 fn the_tree_ends_with_its_keeper_where_the_front_is_the_first_process_of_a_pid_namespace() {
     need!(root());
-    let public = guests::public_directory();
     let built = need!(guests::build("now", Kind::MuslStatic));
-    let now = guests::copy(&built, public.path(), 0o755);
-    let log = public.path().join("log");
-    std::fs::write(&log, "").unwrap();
-    open_to_all(&log);
+    let (public, now, log) = for_the_ordinary_user(&built);
     let loop_words = starts_for_ever(&now, &log);
     let elsewhen = public.path().join("elsewhen");
     let shift = format!("+{}", harness::SHIFT);
