@@ -9,6 +9,8 @@
 )]
 mod harness;
 
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -234,6 +236,30 @@ fn nothing_is_left_behind() {
         assert!(start.elapsed() < Duration::from_secs(20), "processes");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn an_ordinary_user_can_measure_all_but_the_kernels_namespaces() {
+    let directory = harness::guests::public_directory();
+    let program = Path::new(env!("CARGO_BIN_EXE_elsewhen"));
+    let mut command = Command::new(harness::guests::copy(program, directory.path(), 0o755));
+    if harness::is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let arguments = ["bench", "--rounds", "small", "--json"];
+    let output = command.args(arguments).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut absent = absent(&report);
+    absent.retain(|(side, _)| *side != "libfaketime");
+    assert_eq!(
+        absent,
+        [(
+            "kernel",
+            "cannot make a time namespace: operation not permitted"
+        )]
+    );
 }
 
 /// How many processes were started with this in their environment.

@@ -11,7 +11,7 @@ use super::notify;
 use super::reader::{Reader, Way};
 use super::rows::Row;
 use super::side::Side;
-use crate::sys::{process, seccomp};
+use crate::sys::process;
 use crate::{Error, Result};
 
 /// Serves as the helper of `side` until the bench has no more questions.
@@ -21,7 +21,7 @@ pub(crate) fn serve(side: Side, program: Option<&Path>) -> Result<()> {
     match side {
         Side::Filtered => {
             // Its listener stays open, and nothing is ever heard of it.
-            let _listener = seccomp::install(&notify::one_rule())
+            let _listener = notify::install(&notify::one_rule())
                 .map_err(|e| Error::os("cannot install a filter", e))?;
             answer_questions()
         }

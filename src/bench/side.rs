@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::reader::Way;
-use crate::kernel;
+use crate::{Error, kernel};
 
 /// A world to measure in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Side {
         match self {
             Self::Kernel => kernel::probe()
                 .err()
-                .map(|error| format!("cannot make a time namespace: {error}")),
+                .map(|error| Error::os("cannot make a time namespace", error).to_string()),
             Self::Libfaketime if libfaketime().is_none() => {
                 Some("`libfaketime.so.1` is not installed".to_owned())
             }
