@@ -1,7 +1,7 @@
 //! The whole bench: starts the helpers, asks them, and sums up.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -20,14 +20,16 @@ use crate::{Error, Result};
 
 /// Rounds that the same helpers answer: how fast a process reads depends a little on where its
 /// memory happens to lie.
-const ROUNDS_OF_A_HELPER: u32 = 20;
+const ROUNDS_OF_A_HELPER: u32 = 10;
+/// After this time no more rounds are begun.
+const ENOUGH: Duration = Duration::from_secs(45);
 /// Pairs of reads with an offset left alone and changed, in a round.
 const PAIRS: u32 = 4;
 
 /// How to measure.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// How often each row is measured.
+    /// How often each row is measured, unless that takes too long.
     pub rounds: u32,
     /// Whether every CPU is used, and not only one.
     pub all_cpus: bool,
@@ -50,11 +52,11 @@ impl Report {
             samples: Samples::default(),
             changes: Changes::default(),
         };
-        let mut rounds = options.rounds;
-        while rounds > 0 {
-            let some = rounds.min(ROUNDS_OF_A_HELPER);
-            bench.some_rounds(some)?;
-            rounds -= some;
+        let mut rounds = 0;
+        while rounds < options.rounds && clock.elapsed() < ENOUGH {
+            let some = ROUNDS_OF_A_HELPER.min(options.rounds - rounds);
+            bench.some_rounds(some, rounds / ROUNDS_OF_A_HELPER % 2 == 1)?;
+            rounds += some;
         }
         let tick = clock.elapsed().as_secs_f64() * 1e9 / ticks_since(start);
         let sum = Sum {
@@ -69,7 +71,7 @@ impl Report {
                 clock_source: clock_source().unwrap_or_else(|| "unknown".to_owned()),
                 cpu: cpus.chosen,
             },
-            rounds: options.rounds,
+            rounds,
             rows: sum.rows(),
             change: sum.change(),
             exec_parts: sum.exec_parts(),
@@ -96,25 +98,31 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn some_rounds(&mut self, rounds: u32) -> Result<()> {
+    /// Some rounds without a crowd, and half as many in one; which of the two comes first changes.
+    fn some_rounds(&mut self, rounds: u32, crowd_first: bool) -> Result<()> {
         let present = self.sides.iter().filter(|(_, absent)| absent.is_none());
-        let quiet = present.filter(|(side, _)| *side != Side::Crowded);
-        let mut helpers = quiet
+        let mut helpers = present
+            .filter(|(side, _)| *side != Side::Crowded)
             .map(|(side, _)| Helper::start(*side, self.program))
             .collect::<Result<Vec<_>>>()?;
-        self.ask(&mut helpers, rounds)?;
+        if crowd_first {
+            self.in_a_crowd(&mut helpers, rounds.div_ceil(2))?;
+        }
+        self.ask(&mut helpers, rounds, Side::Host)?;
         for helper in &mut helpers {
             if helper.side() == Side::Inside {
                 let cpu = self.other_cpu.as_ref();
                 self.changes.watch(helper, PAIRS * rounds, cpu)?;
             }
         }
-        drop(helpers);
-        self.in_a_crowd(rounds)
+        if !crowd_first {
+            self.in_a_crowd(&mut helpers, rounds.div_ceil(2))?;
+        }
+        Ok(())
     }
 
     /// The crowd stands only while its column is measured.
-    fn in_a_crowd(&mut self, rounds: u32) -> Result<()> {
+    fn in_a_crowd(&mut self, helpers: &mut [Helper], rounds: u32) -> Result<()> {
         let absent = self.sides.iter_mut().find_map(|(side, absent)| {
             (*side == Side::Crowded && absent.is_none()).then_some(absent)
         });
@@ -122,10 +130,7 @@ impl Bench<'_> {
             return Ok(());
         };
         match Crowd::gather() {
-            Ok(_crowd) => {
-                let mut helpers = [Helper::start(Side::Crowded, self.program)?];
-                self.ask(&mut helpers, rounds)
-            }
+            Ok(_crowd) => self.ask(helpers, rounds, Side::Crowded),
             Err(error) => {
                 *absent = Some(error.to_string());
                 Ok(())
@@ -134,7 +139,10 @@ impl Bench<'_> {
     }
 
     /// Asks the helpers in a random order, a different one each round.
-    fn ask(&mut self, helpers: &mut [Helper], rounds: u32) -> Result<()> {
+    ///
+    /// `host` is what the host is now. In a crowd all helpers are asked too, so that each finds
+    /// the caches as it does without, but only the host's answers are kept.
+    fn ask(&mut self, helpers: &mut [Helper], rounds: u32, host: Side) -> Result<()> {
         let mut questions: Vec<(usize, &Row)> = helpers
             .iter()
             .enumerate()
@@ -147,8 +155,13 @@ impl Bench<'_> {
             random.shuffle(&mut questions);
             for &(i, row) in &questions {
                 let answer = helpers[i].ask(row)?;
-                if round > 0 {
-                    self.samples.add(row, helpers[i].side(), answer);
+                let side = match helpers[i].side() {
+                    Side::Host => host,
+                    side => side,
+                };
+                let is_kept = host == Side::Host || side == Side::Crowded;
+                if round > 0 && is_kept && row.sides.contains(&side) {
+                    self.samples.add(row, side, answer);
                 }
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Every kind of world that a program can run in has a helper process, a side; all of them
 //! stand on one CPU and are asked in random order, round by round, so that what disturbs the
-//! machine disturbs all alike. Every twenty rounds the helpers are started anew. What is printed are
+//! machine disturbs all alike. Every ten rounds the helpers are started anew. What is printed are
 //! medians, and ratios of medians.
 //!
 //! Times are ticks of the processor's counter, turned into nanoseconds by the host's clock over

@@ -104,9 +104,9 @@ pub(crate) struct CheckArgs {
 /// Measure what a namespace costs on this machine
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-All is measured on one CPU, in random order, round by round; the numbers are medians, and their
-ratios to the host's. It takes half a minute. Let the machine do nothing else. A number inside that
-is worse than what elsewhen aims at is followed by `misses` and the aim.
+All is measured on one CPU, in random order, round by round, in less than a minute; the numbers are
+medians, with their ratios to the host's. Let the machine do nothing else. Where a number inside is
+worse than what elsewhen aims at, `misses` and the aim stand at the end of its line.
 
 Columns:
   host          outside; the other columns' ratios are to it
