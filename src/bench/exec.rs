@@ -5,23 +5,37 @@
 //! uses a stack of its own and makes system calls only.
 #![expect(unsafe_code, reason = "clone(2) as vfork(2), execveat(2)")]
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::ptr;
 
 use crate::sys::process::{self, Change};
 
 /// A program that can be started again and again.
 pub(super) struct Launcher {
     file: File,
+    args: &'static [&'static CStr],
     stack: Vec<u128>,
+}
+
+/// What the child needs.
+struct Start {
+    file: c_int,
+    argv: [*const c_char; 4],
 }
 
 impl Launcher {
     pub(super) fn of(file: File) -> Self {
+        Self::with(file, &[])
+    }
+
+    /// With at most two arguments.
+    pub(super) fn with(file: File, args: &'static [&'static CStr]) -> Self {
         Self {
             file,
+            args,
             stack: vec![0; 1024],
         }
     }
@@ -44,11 +58,19 @@ impl Launcher {
 
     fn start(&mut self) -> io::Result<i32> {
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        let mut file = self.file.as_raw_fd();
+        let mut argv = [c"bench".as_ptr(), ptr::null(), ptr::null(), ptr::null()];
+        for (to, arg) in argv[1..3].iter_mut().zip(self.args) {
+            *to = arg.as_ptr();
+        }
+        let mut start = Start {
+            file: self.file.as_raw_fd(),
+            argv,
+        };
         let top = self.stack.as_mut_ptr_range().end;
         // SAFETY: the stack grows down from its aligned end, and nothing else uses it; this thread
-        // is stopped while the child runs `become_program`, so `file` lives long enough.
-        let pid = unsafe { libc::clone(become_program, top.cast(), flags, (&raw mut file).cast()) };
+        // is stopped while the child runs `become_program`, so `start` lives long enough.
+        let pid =
+            unsafe { libc::clone(become_program, top.cast(), flags, (&raw mut start).cast()) };
         match pid {
             -1 => Err(io::Error::last_os_error()),
             pid => Ok(pid),
@@ -56,18 +78,17 @@ impl Launcher {
     }
 }
 
-extern "C" fn become_program(file: *mut c_void) -> c_int {
-    // SAFETY: `file` points to the descriptor in `start`; the strings are static, and the null
-    // pointers end the lists.
+extern "C" fn become_program(start: *mut c_void) -> c_int {
+    let start = start.cast::<Start>().cast_const();
+    // SAFETY: `start` is the one in `Launcher::start`; its strings are static, a null pointer ends
+    // their list, and nobody changes the environment meanwhile.
     unsafe {
-        let argv: [*const c_char; 2] = [c"bench".as_ptr(), std::ptr::null()];
-        let path = c"".as_ptr();
         libc::syscall(
             libc::SYS_execveat,
-            *file.cast::<c_int>(),
-            path,
-            argv.as_ptr(),
-            argv[1..].as_ptr(),
+            (*start).file,
+            c"".as_ptr(),
+            &raw const (*start).argv,
+            libc::environ,
             libc::AT_EMPTY_PATH,
         );
         libc::_exit(127)

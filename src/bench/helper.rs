@@ -4,8 +4,12 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::rows::{Row, Side};
+use super::rows::Row;
+use super::side::{Side, libfaketime};
 use crate::{ClockOffsets, CommandExt, Error, Offset, Result, TimeNamespace};
+
+/// This program itself.
+pub(super) const ITSELF: &str = "/proc/self/exe";
 
 /// A process in one of the worlds; it ends when this is dropped.
 pub(super) struct Helper {
@@ -13,22 +17,21 @@ pub(super) struct Helper {
     child: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+    pid: i32,
+    vdso: u64,
 }
 
 impl Helper {
     /// Starts the helper of `side` on the CPUs that this process may use.
     pub(super) fn start(side: Side, program: Option<&Path>) -> Result<Self> {
-        let mut command = Command::new("/proc/self/exe");
-        command
+        let failed = |e| Error::os(format!("cannot start the bench's {} side", side.name()), e);
+        let mut child = command(side)?
             .args(["bench-side", side.name()])
             .args(program)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        if side == Side::Inside {
-            command.time_namespace(&TimeNamespace::new(shifted())?);
-        }
-        let failed = |e| Error::os(format!("cannot start the bench's {} side", side.name()), e);
-        let mut child = command.spawn().map_err(failed)?;
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
         let (Some(questions), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
             unreachable!("both are pipes");
         };
@@ -37,21 +40,37 @@ impl Helper {
             child,
             questions: Some(questions),
             answers: BufReader::new(answers),
+            pid: 0,
+            vdso: 0,
         };
-        match helper.answer()?.as_str() {
-            "ready" => Ok(helper),
-            _ => Err(helper.lost()),
-        }
+        let greeting = helper.answer()?;
+        let mut words = greeting.split(' ').skip_while(|word| *word != "ready");
+        (helper.pid, helper.vdso) = words
+            .nth(1)
+            .and_then(|pid| pid.parse().ok())
+            .zip(words.next().and_then(|vdso| vdso.parse().ok()))
+            .ok_or_else(|| helper.lost())?;
+        Ok(helper)
     }
 
     pub(super) fn side(&self) -> Side {
         self.side
     }
 
+    /// Its process id, which is not that of a front before it.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Where its vDSO lies.
+    pub(super) fn vdso(&self) -> u64 {
+        self.vdso
+    }
+
     /// One round's samples of `row`.
-    pub(super) fn ask(&mut self, row: Row) -> Result<Vec<f64>> {
+    pub(super) fn ask(&mut self, row: &Row) -> Result<Vec<f64>> {
         if let Some(questions) = &mut self.questions {
-            writeln!(questions, "{}", row.name()).map_err(|e| self.failed(e))?;
+            writeln!(questions, "{}", row.name).map_err(|e| self.failed(e))?;
         }
         let answer = self.answer()?;
         let samples: Option<Vec<f64>> = answer.split(' ').map(|word| word.parse().ok()).collect();
@@ -85,8 +104,28 @@ impl Drop for Helper {
     }
 }
 
+/// This program in the world of `side`.
+fn command(side: Side) -> Result<Command> {
+    let mut command = Command::new(ITSELF);
+    match side {
+        Side::Inside => {
+            command.time_namespace(&TimeNamespace::new(shifted())?);
+        }
+        Side::Kernel => {
+            command.args(["run", "--backend=kernel", "--monotonic=+1d"]);
+            command.args(["--boottime=+1d", "--", ITSELF]);
+        }
+        Side::Libfaketime => {
+            let library = libfaketime().unwrap_or_default();
+            command.env("LD_PRELOAD", library).env("FAKETIME", "+1d");
+        }
+        _ => {}
+    }
+    Ok(command)
+}
+
 /// Offsets that are not zero, so that nothing can be saved.
-fn shifted() -> ClockOffsets {
+pub(super) fn shifted() -> ClockOffsets {
     let day = Offset::from_secs(86_400);
     ClockOffsets {
         realtime: day,

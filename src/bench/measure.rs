@@ -4,43 +4,54 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::process::{Command, Stdio};
 
+use super::arch::counter;
 use super::exec::Launcher;
 use super::parts::Surgeon;
 use super::program::Program;
-use super::rows::Row;
+use super::reader::{Reader, Way, ticks_since};
+use super::rows::{Action, Row};
+use super::side::Side;
 use crate::sys::clock;
 
 /// What a helper keeps between measurements.
 pub(super) struct Bench {
+    way: Way,
+    reader: Reader,
     short: Launcher,
-    dynamic: Launcher,
-    program: Option<Launcher>,
+    three_calls: Launcher,
+    itself: Launcher,
+    given: Option<Launcher>,
     /// Only one helper is asked for this, and not every world would let it.
     surgeon: Option<Surgeon>,
 }
 
 impl Bench {
-    pub(super) fn new(program: Option<&Path>) -> io::Result<Self> {
-        let program = program.map(File::open).transpose()?.map(Launcher::of);
+    pub(super) fn new(side: Side, program: Option<&Path>) -> io::Result<Self> {
+        let itself = File::open("/proc/self/exe")?;
         Ok(Self {
+            way: side.way(),
+            reader: Reader::by(side.way()),
             short: Launcher::of(Program::Short.file()?),
-            dynamic: Launcher::of(Program::Dynamic.file()?),
-            program,
+            three_calls: Launcher::of(Program::Dynamic.file()?),
+            itself: Launcher::with(itself, &[c"bench-part", c"nothing"]),
+            given: program.map(File::open).transpose()?.map(Launcher::of),
             surgeon: None,
         })
     }
 
-    /// One round's samples: nanoseconds for doing the thing once, or KiB.
-    pub(super) fn samples(&mut self, row: Row) -> io::Result<Vec<f64>> {
-        let (times, samples) = row.amount();
+    /// One round's samples: ticks of the counter for doing the thing once, or KiB.
+    pub(super) fn samples(&mut self, row: &Row) -> io::Result<Vec<f64>> {
+        if let Action::Read(read) = row.action {
+            // Code and data come into the caches.
+            self.reader.ticks(read, 256);
+        }
         let mut all = Vec::new();
-        for _ in 0..samples {
-            match row {
-                Row::Steps => all.extend(self.surgeon()?.operate()?),
-                Row::Memory => all.push(private_memory()?),
-                _ => all.push(self.sample(row, times)?),
+        for _ in 0..row.samples {
+            match row.action {
+                Action::Steps => all.extend(self.surgeon()?.operate()?),
+                action => all.push(self.sample(action, row.times)?),
             }
         }
         Ok(all)
@@ -53,49 +64,51 @@ impl Bench {
         self.surgeon.as_mut().ok_or(io::ErrorKind::Other.into())
     }
 
-    fn sample(&mut self, row: Row, times: u32) -> io::Result<f64> {
-        match row {
-            Row::Exec => timed(times, || self.short.run()),
-            Row::ExecDynamic => timed(times, || self.dynamic.run()),
-            Row::Program => match &mut self.program {
-                Some(program) => timed(times, || program.run()),
-                None => Err(io::ErrorKind::NotFound.into()),
-            },
-            Row::Unlisted => timed(times, || {
+    fn sample(&mut self, action: Action, times: u32) -> io::Result<f64> {
+        match action {
+            Action::Read(read) => Ok(self.reader.ticks(read, times)),
+            Action::First(clock) => first_read(self.way, clock),
+            Action::Unlisted => timed(times, || {
                 black_box(rustix::process::getppid());
                 Ok(())
             }),
-            Row::Realtime => timed(times, || read(libc::CLOCK_REALTIME)),
-            Row::Monotonic => timed(times, || read(libc::CLOCK_MONOTONIC)),
-            Row::Coarse => timed(times, || read(libc::CLOCK_MONOTONIC_COARSE)),
-            Row::SystemCall => timed(times, || {
-                clock::read_by_system_call(libc::CLOCK_REALTIME).map(drop_reading)
+            Action::Trapped => timed(times, || {
+                black_box(clock::read_by_system_call(libc::CLOCK_REALTIME)?);
+                Ok(())
             }),
-            Row::Memory | Row::Steps => unreachable!("these are no loops"),
+            Action::Exec(Program::Short) => timed(times, || self.short.run()),
+            Action::Exec(_) => timed(times, || self.three_calls.run()),
+            Action::ExecDynamic => timed(times, || self.itself.run()),
+            Action::ExecGiven => match &mut self.given {
+                Some(program) => timed(times, || program.run()),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+            Action::Memory => private_memory(),
+            Action::Steps => unreachable!("many samples at once"),
         }
     }
 }
 
-fn read(id: i32) -> io::Result<()> {
-    clock::read(id).map(drop_reading)
-}
-
-fn drop_reading(reading: libc::timespec) {
-    black_box(reading);
-}
-
-/// Nanoseconds that `action` takes, done `times` times.
+/// Ticks that `action` takes, done `times` times.
 fn timed(times: u32, mut action: impl FnMut() -> io::Result<()>) -> io::Result<f64> {
-    let start = Instant::now();
+    let start = counter();
     for _ in 0..times {
         action()?;
     }
-    Ok(nanoseconds(start) / f64::from(times))
+    Ok(ticks_since(start) / f64::from(times))
 }
 
-/// Nanoseconds since `start`. A namespace's clocks tick as the host's do.
-pub(super) fn nanoseconds(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64() * 1e9
+/// What the first read of a program that is started now takes, as the program says.
+fn first_read(way: Way, clock: i32) -> io::Result<f64> {
+    let output = Command::new("/proc/self/exe")
+        .args(["bench-part", "first", way.name(), &clock.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()?;
+    String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .map_err(|_| io::Error::other("a program of the bench has failed"))
 }
 
 /// KiB of this process's vDSO that no other process shares.

@@ -2,20 +2,41 @@
 //!
 //! Every kind of world that a program can run in has a helper process, a side; all of them
 //! stand on one CPU and are asked in random order, round by round, so that what disturbs the
-//! machine disturbs all alike. What is printed are medians.
+//! machine disturbs all alike. Every ten rounds the helpers are started anew. What is printed are
+//! medians, and ratios of medians.
+//!
+//! Times are ticks of the processor's counter, turned into nanoseconds by the host's clock over
+//! the whole bench. A hot read is called by the pointer into the vDSO that the C library has, too,
+//! sixteen times without a loop around: what is measured is the call and all that it does. A
+//! first read is one such call in a program that has just been started, the counter's two
+//! readings included.
 
+#[path = "arch/x86_64.rs"]
+mod arch;
+mod change;
+mod crowd;
 mod display;
 mod exec;
+mod gather;
 mod helper;
+mod markdown;
 mod measure;
 mod notify;
 mod order;
 mod parts;
 mod program;
+mod reader;
 mod report;
 mod rows;
 mod serve;
+mod side;
+mod statistics;
+mod sum;
+mod svg;
+mod targets;
 
-pub use report::{Cell, Machine, Options, Part, Report, RowReport};
-pub(crate) use rows::Side;
-pub(crate) use serve::serve;
+pub use gather::Options;
+pub(crate) use reader::Way;
+pub use report::{Cell, ChangeReport, Machine, Part, Report, RowReport, SideReport, TargetReport};
+pub(crate) use serve::{read_first, serve, stay};
+pub(crate) use side::Side;

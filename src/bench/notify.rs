@@ -21,12 +21,23 @@ pub(super) fn one_rule() -> Vec<libc::sock_filter> {
     ]
 }
 
+/// Puts this thread under a filter; as an ordinary user it gives up gaining privileges first.
+pub(super) fn install(filter: &[libc::sock_filter]) -> std::io::Result<OwnedFd> {
+    seccomp::install(filter).or_else(|error| match error.raw_os_error() {
+        Some(libc::EACCES) => {
+            rustix::thread::set_no_new_privs(true)?;
+            seccomp::install(filter)
+        }
+        _ => Err(error),
+    })
+}
+
 /// Does `work` under elsewhen's filter, while this thread lets every notified call continue.
 pub(super) fn under_supervision(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
     let (sender, receiver) = mpsc::channel();
     // A filter belongs to a thread and its children: this thread stays outside of it.
     let worker = std::thread::spawn(move || {
-        let _ = sender.send(seccomp::install(&filter::program(filter::Rules {
+        let _ = sender.send(install(&filter::program(filter::Rules {
             strict: false,
             x32: false,
         })));

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags, openat};
 
+use super::arch::counter;
 use super::exec::Launcher;
-use super::measure::nanoseconds;
 use super::program::Program;
+use super::reader::ticks_since;
 use crate::ClockOffsets;
 use crate::image::Image;
 use crate::sys::process;
@@ -48,7 +48,7 @@ impl Surgeon {
         })
     }
 
-    /// Nanoseconds of each step.
+    /// Ticks of each step.
     pub(super) fn operate(&mut self) -> io::Result<[f64; STEPS.len()]> {
         let pid = self.patient.run_until_stopped()?;
         let times = self.steps(pid);
@@ -59,10 +59,10 @@ impl Surgeon {
 
     fn steps(&mut self, pid: i32) -> io::Result<[f64; STEPS.len()]> {
         let mut times = [0.0; STEPS.len()];
-        let mut start = Instant::now();
+        let mut start = counter();
         let mut lap = |i: usize| {
-            times[i] = nanoseconds(start);
-            start = Instant::now();
+            times[i] = ticks_since(start);
+            start = counter();
         };
         let mut bytes = [0; 1024];
         let auxv = self.open(pid, "auxv", OFlags::RDONLY)?;

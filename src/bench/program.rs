@@ -1,12 +1,11 @@
 //! The smallest static programs, written by hand: what an exec costs then is the exec's own.
 
-#[path = "arch/x86_64.rs"]
-mod arch;
-
 use std::fs::File;
 use std::io::{self, Write};
 
 use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::arch;
 
 /// What a program does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,158 +1,301 @@
-//! What is measured, and where.
+//! What is measured, and where: the table's rows as data.
 
-/// A world to measure in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// Outside of every namespace.
-    Host,
-    /// Under a filter with one rule that lets all these calls through, as in any container.
-    Filtered,
-    /// Under elsewhen's filter, with a supervisor that only lets each call continue.
-    Notified,
-    /// Inside a namespace.
-    Inside,
+use super::program::Program;
+use super::reader::Read;
+use super::side::Side;
+
+/// A thing to measure.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Its stable name.
+    pub(super) name: &'static str,
+    /// What it is, for people, below its group's title.
+    pub(super) title: &'static str,
+    pub(super) group: Group,
+    pub(super) action: Action,
+    /// Where it is measured.
+    pub(super) sides: &'static [Side],
+    /// How many times it is done for one sample.
+    pub(super) times: u32,
+    /// Samples taken in a round.
+    pub(super) samples: u32,
 }
 
-impl Side {
-    pub(crate) const ALL: [Self; 4] = [Self::Host, Self::Filtered, Self::Notified, Self::Inside];
+/// Rows that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    Hot,
+    Coarse,
+    First,
+    Calls,
+    /// In no table.
+    Apart,
+}
 
-    /// Its name in arguments and reports.
-    pub(crate) fn name(self) -> &'static str {
+impl Group {
+    pub(super) const TABLE: [Self; 4] = [Self::Hot, Self::Coarse, Self::First, Self::Calls];
+
+    /// Its stable name.
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Host => "host",
-            Self::Filtered => "filtered",
-            Self::Notified => "notified",
-            Self::Inside => "inside",
+            Self::Hot => "hot",
+            Self::Coarse => "coarse",
+            Self::First => "first",
+            Self::Calls => "calls",
+            Self::Apart => "apart",
         }
     }
 
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|side| side.name() == name)
+    /// What its rows are, for people.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Hot => "a clock read, hot",
+            Self::Coarse => "a coarse clock read, hot",
+            Self::First => "the first read in a fresh exec",
+            Self::Calls => "system calls and programs",
+            Self::Apart => "",
+        }
+    }
+
+    /// The columns of its table.
+    pub(super) fn sides(self) -> &'static [Side] {
+        match self {
+            Self::Hot | Self::Coarse | Self::First => &READING,
+            Self::Calls | Self::Apart => &CALLING,
+        }
     }
 }
 
-/// A thing to measure.
+/// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Row {
-    Exec,
-    ExecDynamic,
-    /// The user's own program.
-    Program,
+pub(super) enum Action {
+    /// Reading again and again.
+    Read(Read),
+    /// Reading a clock once in a program that has just been started.
+    First(i32),
+    /// getppid(2).
     Unlisted,
-    Realtime,
-    Monotonic,
-    Coarse,
-    SystemCall,
+    /// clock_gettime(2) past the vDSO.
+    Trapped,
+    /// Starting a smallest program.
+    Exec(Program),
+    /// Starting this program itself, a dynamic one.
+    ExecDynamic,
+    /// Starting the user's own program.
+    ExecGiven,
+    /// The KiB of the vDSO that this process shares with nobody.
     Memory,
     /// The steps of an injection, one sample of each in turn.
     Steps,
 }
 
-/// What a row's numbers are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    Nanoseconds,
-    Kibibytes,
+const READING: [Side; 6] = [
+    Side::Host,
+    Side::Crowded,
+    Side::Kernel,
+    Side::Inside,
+    Side::Libfaketime,
+    Side::SystemCall,
+];
+const CALLING: [Side; 7] = [
+    Side::Host,
+    Side::Crowded,
+    Side::Kernel,
+    Side::Inside,
+    Side::Libfaketime,
+    Side::Filtered,
+    Side::Notified,
+];
+/// libfaketime does not reach static programs.
+const STATIC: [Side; 6] = [
+    Side::Host,
+    Side::Crowded,
+    Side::Kernel,
+    Side::Inside,
+    Side::Filtered,
+    Side::Notified,
+];
+
+/// The rows of the table, in its order.
+pub(super) const TABLE: [Row; 19] = [
+    hot("clock_realtime", "REALTIME", libc::CLOCK_REALTIME),
+    hot("clock_monotonic", "MONOTONIC", libc::CLOCK_MONOTONIC),
+    hot("clock_boottime", "BOOTTIME", libc::CLOCK_BOOTTIME),
+    hot(
+        "clock_monotonic_raw",
+        "MONOTONIC_RAW",
+        libc::CLOCK_MONOTONIC_RAW,
+    ),
+    hot("clock_tai", "TAI", libc::CLOCK_TAI),
+    read(
+        "gettimeofday",
+        "gettimeofday",
+        Group::Hot,
+        Read::TimeOfDay,
+        2048,
+    ),
+    coarse(
+        "clock_realtime_coarse",
+        "REALTIME_COARSE",
+        Read::Clock(libc::CLOCK_REALTIME_COARSE),
+    ),
+    coarse(
+        "clock_monotonic_coarse",
+        "MONOTONIC_COARSE",
+        Read::Clock(libc::CLOCK_MONOTONIC_COARSE),
+    ),
+    coarse("time", "time", Read::Time),
+    first("first_realtime", "REALTIME", libc::CLOCK_REALTIME),
+    first("first_monotonic", "MONOTONIC", libc::CLOCK_MONOTONIC),
+    first(
+        "first_monotonic_raw",
+        "MONOTONIC_RAW",
+        libc::CLOCK_MONOTONIC_RAW,
+    ),
+    call(
+        "unlisted_call",
+        "a call that carries no time (getppid)",
+        Action::Unlisted,
+        &CALLING,
+        (2000, 3),
+    ),
+    call(
+        "clock_system_call",
+        "clock_gettime past the vDSO",
+        Action::Trapped,
+        &STATIC,
+        (50, 3),
+    ),
+    call(
+        "exec",
+        "exec of a static program",
+        Action::Exec(Program::Short),
+        &STATIC,
+        (1, 10),
+    ),
+    call(
+        "exec_three_calls",
+        "exec with three first calls of glibc",
+        Action::Exec(Program::Dynamic),
+        &STATIC,
+        (1, 10),
+    ),
+    call(
+        "exec_dynamic",
+        "exec of a dynamic program (elsewhen)",
+        Action::ExecDynamic,
+        &CALLING,
+        (1, 3),
+    ),
+    call(
+        "exec_program",
+        "exec of the program given",
+        Action::ExecGiven,
+        &CALLING,
+        (1, 10),
+    ),
+    call(
+        "private_memory",
+        "private memory of the vDSO",
+        Action::Memory,
+        &[Side::Host, Side::Inside],
+        (1, 1),
+    ),
+];
+
+/// What the parts of an exec are taken from.
+pub(super) const STEPS: Row = Row {
+    group: Group::Apart,
+    ..call(
+        "steps",
+        "the steps of an injection",
+        Action::Steps,
+        &[Side::Host],
+        (1, 10),
+    )
+};
+
+/// Reads that go on while something else happens: a millisecond of them.
+pub(super) const GOING_ON: Row = Row {
+    group: Group::Apart,
+    samples: 1,
+    ..read(
+        "going_on",
+        "reads that go on",
+        Group::Apart,
+        Read::Clock(libc::CLOCK_MONOTONIC),
+        40_000,
+    )
+};
+
+const fn read(
+    name: &'static str,
+    title: &'static str,
+    group: Group,
+    read: Read,
+    times: u32,
+) -> Row {
+    Row {
+        name,
+        title,
+        group,
+        action: Action::Read(read),
+        sides: &READING,
+        times,
+        samples: 3,
+    }
+}
+
+const fn hot(name: &'static str, title: &'static str, clock: i32) -> Row {
+    self::read(name, title, Group::Hot, Read::Clock(clock), 2048)
+}
+
+const fn coarse(name: &'static str, title: &'static str, read: Read) -> Row {
+    self::read(name, title, Group::Coarse, read, 4096)
+}
+
+const fn first(name: &'static str, title: &'static str, clock: i32) -> Row {
+    Row {
+        group: Group::First,
+        action: Action::First(clock),
+        samples: 4,
+        times: 1,
+        ..read(name, title, Group::First, Read::Clock(clock), 1)
+    }
+}
+
+const fn call(
+    name: &'static str,
+    title: &'static str,
+    action: Action,
+    sides: &'static [Side],
+    (times, samples): (u32, u32),
+) -> Row {
+    Row {
+        name,
+        title,
+        group: Group::Calls,
+        action,
+        sides,
+        times,
+        samples,
+    }
 }
 
 impl Row {
-    /// The rows of the table, in its order.
-    pub(super) const TABLE: [Self; 9] = [
-        Self::Exec,
-        Self::ExecDynamic,
-        Self::Program,
-        Self::Unlisted,
-        Self::Realtime,
-        Self::Monotonic,
-        Self::Coarse,
-        Self::SystemCall,
-        Self::Memory,
-    ];
-
-    const ALL: [Self; 10] = [
-        Self::Exec,
-        Self::ExecDynamic,
-        Self::Program,
-        Self::Unlisted,
-        Self::Realtime,
-        Self::Monotonic,
-        Self::Coarse,
-        Self::SystemCall,
-        Self::Memory,
-        Self::Steps,
-    ];
-
-    /// Its stable name.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Exec => "exec",
-            Self::ExecDynamic => "exec_three_calls",
-            Self::Program => "exec_program",
-            Self::Unlisted => "unlisted_call",
-            Self::Realtime => "clock_realtime",
-            Self::Monotonic => "clock_monotonic",
-            Self::Coarse => "clock_monotonic_coarse",
-            Self::SystemCall => "clock_system_call",
-            Self::Memory => "private_memory",
-            Self::Steps => "steps",
-        }
+    pub(super) fn from_name(name: &str) -> Option<&'static Self> {
+        let mut all = TABLE.iter().chain([&STEPS, &GOING_ON]);
+        all.find(|row| row.name == name)
     }
 
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|row| row.name() == name)
+    /// The rows that each round measures in `side`.
+    pub(super) fn of(side: Side) -> impl Iterator<Item = &'static Self> {
+        let all = TABLE.iter().chain([&STEPS]);
+        all.filter(move |row| row.sides.contains(&side))
     }
 
-    /// What it is, for people.
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::Exec => "vfork, exec and wait of a static program",
-            Self::ExecDynamic => "the same with the three first calls of glibc",
-            Self::Program => "the same of the program given",
-            Self::Unlisted => "a system call that carries no time (getppid)",
-            Self::Realtime => "clock_gettime REALTIME, hot",
-            Self::Monotonic => "clock_gettime MONOTONIC, hot",
-            Self::Coarse => "clock_gettime MONOTONIC_COARSE, hot",
-            Self::SystemCall => "clock_gettime REALTIME by system call",
-            Self::Memory => "private memory of the vDSO",
-            Self::Steps => "the steps of an injection",
-        }
-    }
-
-    pub(super) fn unit(self) -> Unit {
-        match self {
-            Self::Memory => Unit::Kibibytes,
-            _ => Unit::Nanoseconds,
-        }
-    }
-
-    /// Where it is measured.
-    pub(super) fn sides(self) -> &'static [Side] {
-        match self {
-            Self::Exec | Self::ExecDynamic | Self::Program | Self::Unlisted | Self::SystemCall => {
-                &Side::ALL
-            }
-            Self::Realtime | Self::Monotonic | Self::Coarse | Self::Memory => {
-                &[Side::Host, Side::Inside]
-            }
-            Self::Steps => &[Side::Host],
-        }
-    }
-
-    /// The rows measured in `side`.
-    pub(super) fn of(side: Side) -> impl Iterator<Item = Self> {
-        Self::ALL
-            .into_iter()
-            .filter(move |row| row.sides().contains(&side))
-    }
-
-    /// How many times the thing is done for one sample, and samples taken in a round.
-    pub(super) fn amount(self) -> (u32, u32) {
-        match self {
-            Self::Exec | Self::ExecDynamic | Self::Program => (1, 20),
-            Self::Steps => (1, 10),
-            Self::Unlisted | Self::Realtime | Self::Monotonic | Self::Coarse => (2000, 5),
-            Self::SystemCall => (50, 5),
-            Self::Memory => (1, 1),
-        }
+    /// Whether its numbers are KiB, and no times.
+    pub(super) fn is_memory(&self) -> bool {
+        self.action == Action::Memory
     }
 }

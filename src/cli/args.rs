@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     #[command(hide = true)]
     BenchSide(BenchSideArgs),
+    #[command(hide = true, subcommand)]
+    BenchPart(BenchPart),
 }
 
 const WHEN_AND_BY: &str = "\
@@ -102,11 +104,31 @@ pub(crate) struct CheckArgs {
 /// Measure what a namespace costs on this machine
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-All is measured on one CPU, in random order; the numbers are medians. Let the machine do nothing else.")]
+All is measured on one CPU, in random order, round by round, in less than a minute; the numbers are
+medians, with their ratios to the host's. Let the machine do nothing else. Where a number inside is
+worse than what elsewhen aims at, `misses` and the aim stand at the end of its line.
+
+Columns:
+  host          outside; the other columns' ratios are to it
+  crowded       the same while 100 namespaces run
+  kernel        a time namespace of the kernel, if this user may make one
+  inside        a namespace of elsewhen; its ratio to `kernel` stands at the end
+  libfaketime   under libfaketime, if it is installed
+  system call   outside, with each read a system call
+  filtered      under a seccomp filter with one rule, as in any container
+  notified      under a supervisor that only says yes")]
 pub(crate) struct BenchArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print the ratios as a table in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+
+    /// Also draw the ratios into a picture
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 
     /// How long to measure
     #[arg(long, value_enum, default_value_t = Rounds::Full)]
@@ -126,6 +148,14 @@ pub(crate) struct BenchArgs {
 pub(crate) struct BenchSideArgs {
     pub(crate) side: String,
     pub(crate) program: Option<PathBuf>,
+}
+
+/// What a program that the bench has started does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchPart {
+    First { way: String, clock: i32 },
+    Stay,
+    Nothing,
 }
 
 /// How many rounds a bench has.

@@ -12,7 +12,7 @@ use clap::Parser;
 use crate::bench;
 use crate::line::{one_line, shown};
 use crate::{Error, Result};
-use args::{Args, BenchArgs, BenchSideArgs, Command, Rounds};
+use args::{Args, BenchArgs, BenchPart, BenchSideArgs, Command, Rounds};
 
 /// elsewhen itself failed, as for env(1) and timeout(1).
 const EXIT_FAILED: i32 = 125;
@@ -47,6 +47,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Check(args) => check(args.json),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),
+        Command::BenchPart(part) => bench_part(part),
     }
 }
 
@@ -68,7 +69,30 @@ fn bench(args: BenchArgs) -> std::result::Result<i32, Failure> {
         all_cpus: args.all_cpus,
         program: args.program,
     })?;
-    print_report(&report, args.json)?;
+    if let Some(file) = &args.svg {
+        std::fs::write(file, report.to_svg()).map_err(|error| {
+            Error::os(format!("cannot write `{}`", shown(file.as_os_str())), error)
+        })?;
+    }
+    if args.markdown {
+        print(&report.to_markdown())?;
+    } else {
+        print_report(&report, args.json)?;
+    }
+    Ok(0)
+}
+
+/// A program that a process of the bench's starts.
+fn bench_part(part: BenchPart) -> std::result::Result<i32, Failure> {
+    match part {
+        BenchPart::First { way, clock } => {
+            let way = bench::Way::from_name(&way)
+                .ok_or_else(|| Error::new(format!("the bench has no way `{way}`")))?;
+            bench::read_first(way, clock)?;
+        }
+        BenchPart::Stay => bench::stay()?,
+        BenchPart::Nothing => {}
+    }
     Ok(0)
 }
 
