@@ -134,6 +134,15 @@ fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
     let end = usize::try_from(page.address() + page.size()).map_err(|e| e.to_string())?;
     let bytes = bytes.get(..end).ok_or("does not hold its parameter page")?;
     let mut text = String::new();
+    for (name, constant) in [(".text", "TEXT"), (".eh_frame", "EH_FRAME")] {
+        let section = file.section_by_name(name);
+        let section = section.ok_or_else(|| format!("has no `{name}`"))?;
+        let range = section.address()..section.address() + section.size();
+        let _ = writeln!(
+            text,
+            "pub(super) const {constant}: core::ops::Range<usize> = {range:?};"
+        );
+    }
     let _ = writeln!(
         text,
         "pub(super) const PAGE_AT: usize = {};",

@@ -34,8 +34,19 @@ pub(crate) mod x32 {
     pub(crate) const EXECVEAT: u32 = 545;
 }
 
+/// What a system call is about to return, in the registers of a thread stopped at its end.
+pub(crate) fn result(registers: &libc::user_regs_struct) -> i64 {
+    registers.rax.cast_signed()
+}
+
+/// Where a stopped thread goes on.
+pub(crate) fn instruction(registers: &libc::user_regs_struct) -> u64 {
+    registers.rip
+}
+
 /// i386 numbers.
 pub(crate) mod compat {
+    pub(crate) const EXECVE: u32 = 11;
     pub(crate) const TIME: u32 = 13;
     pub(crate) const STIME: u32 = 25;
     pub(crate) const BRK: u32 = 45;
@@ -46,6 +57,7 @@ pub(crate) mod compat {
     pub(crate) const CLOCK_SETTIME: u32 = 264;
     pub(crate) const CLOCK_GETTIME: u32 = 265;
     pub(crate) const CLOCK_ADJTIME: u32 = 343;
+    pub(crate) const EXECVEAT: u32 = 358;
     pub(crate) const CLOCK_GETTIME64: u32 = 403;
     pub(crate) const CLOCK_SETTIME64: u32 = 404;
     pub(crate) const CLOCK_ADJTIME64: u32 = 405;

@@ -13,11 +13,11 @@ fn line(path: &str) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-pub(super) fn kernel_release() -> String {
+pub(crate) fn kernel_release() -> String {
     line("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned())
 }
 
-pub(super) fn clock_source() -> Option<String> {
+pub(crate) fn clock_source() -> Option<String> {
     line("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 }
 

@@ -8,6 +8,7 @@ mod machine;
 mod process;
 mod seccomp;
 
+pub(crate) use machine::{clock_source, kernel_release};
 use serde::Serialize;
 
 /// One thing that a kernel may offer.

@@ -1,6 +1,7 @@
 //! The options, as clap reads them and as `--help` shows them.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -16,6 +17,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Run(RunArgs),
     Check(CheckArgs),
+    Bench(BenchArgs),
+    #[command(hide = true)]
+    BenchSide(BenchSideArgs),
 }
 
 const WHEN_AND_BY: &str = "\
@@ -72,7 +76,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) name: Option<OsString>,
 
-    /// Stop at any program that would not be given the clocks, rather than run it
+    /// Give each program the clocks before its first instruction; starts take longer
     #[arg(long)]
     pub(crate) strict: bool,
 
@@ -93,6 +97,44 @@ pub(crate) struct CheckArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Measure what a namespace costs on this machine
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+All is measured on one CPU, in random order; the numbers are medians. Let the machine do nothing else.")]
+pub(crate) struct BenchArgs {
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// How long to measure
+    #[arg(long, value_enum, default_value_t = Rounds::Full)]
+    pub(crate) rounds: Rounds,
+
+    /// Use every CPU
+    #[arg(long)]
+    pub(crate) all_cpus: bool,
+
+    /// Also measure the exec of a program of yours, which must end with 0
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+}
+
+/// One helper process of the bench.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchSideArgs {
+    pub(crate) side: String,
+    pub(crate) program: Option<PathBuf>,
+}
+
+/// How many rounds a bench has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rounds {
+    /// enough for medians that stand still
+    Full,
+    /// a glance
+    Small,
 }
 
 /// Who keeps the clocks of a namespace.

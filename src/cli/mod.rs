@@ -9,9 +9,10 @@ use std::io::Write;
 
 use clap::Parser;
 
-use crate::line::one_line;
+use crate::bench;
+use crate::line::{one_line, shown};
 use crate::{Error, Result};
-use args::{Args, Command};
+use args::{Args, BenchArgs, BenchSideArgs, Command, Rounds};
 
 /// elsewhen itself failed, as for env(1) and timeout(1).
 const EXIT_FAILED: i32 = 125;
@@ -44,20 +45,50 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
     match args.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check(args.json),
+        Command::Bench(args) => bench(args),
+        Command::BenchSide(args) => bench_side(&args),
     }
 }
 
 /// `elsewhen check`: 0 if the guest backend can work here, 1 if not.
 fn check(json: bool) -> std::result::Result<i32, Failure> {
     let report = crate::check::Report::gather()?;
-    if json {
-        let text = serde_json::to_string_pretty(&report)
-            .map_err(|error| Error::new(format!("cannot write the report: {error}")))?;
-        print(&(text + "\n"))?;
-    } else {
-        print(&report.to_string())?;
-    }
+    print_report(&report, json)?;
     Ok(i32::from(!report.guest.works))
+}
+
+/// `elsewhen bench`.
+fn bench(args: BenchArgs) -> std::result::Result<i32, Failure> {
+    let rounds = match args.rounds {
+        Rounds::Full => 100,
+        Rounds::Small => 2,
+    };
+    let report = bench::Report::gather(&bench::Options {
+        rounds,
+        all_cpus: args.all_cpus,
+        program: args.program,
+    })?;
+    print_report(&report, args.json)?;
+    Ok(0)
+}
+
+/// A process of the bench's.
+fn bench_side(args: &BenchSideArgs) -> std::result::Result<i32, Failure> {
+    let name = &args.side;
+    let side = bench::Side::from_name(name)
+        .ok_or_else(|| Error::new(format!("the bench has no side `{}`", shown(name.as_ref()))))?;
+    bench::serve(side, args.program.as_deref())?;
+    Ok(0)
+}
+
+/// Prints a report as JSON, or for people.
+fn print_report(report: &(impl serde::Serialize + std::fmt::Display), json: bool) -> Result<()> {
+    if !json {
+        return print(&report.to_string());
+    }
+    let text = serde_json::to_string_pretty(report)
+        .map_err(|error| Error::new(format!("cannot write the report: {error}")))?;
+    print(&(text + "\n"))
 }
 
 /// Writes to the standard output at once; no runtime will flush it later.

@@ -19,7 +19,7 @@ pub(crate) struct RunPlan {
     pub(crate) backend: Backend,
     /// The namespace's name.
     pub(crate) name: Option<String>,
-    /// Whether a program that would not be given the clocks is stopped.
+    /// Whether each program is given the clocks before its first instruction.
     pub(crate) strict: bool,
     /// The command, to be looked for in `PATH` unless it holds a `/`.
     pub(crate) command: OsString,

@@ -37,7 +37,7 @@ pub(crate) struct Rules {
 pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     let mut p = Program::new();
     p.load_arch();
-    p.when_eq(AUDIT_COMPAT, compat_rules);
+    p.when_eq(AUDIT_COMPAT, |p| compat_rules(p, rules));
     p.when_ne(AUDIT_NATIVE, Program::allow);
     p.load_nr();
     p.when_ge(X32_BIT, |p| x32_rules(p, rules));
@@ -103,8 +103,8 @@ fn x32_rules(p: &mut Program, rules: Rules) {
     p.allow();
 }
 
-/// i386: 32-bit programs, and `int $0x80` in 64-bit ones.
-fn compat_rules(p: &mut Program) {
+/// i386: 32-bit programs, which may execute 64-bit ones, and `int $0x80` in 64-bit ones.
+fn compat_rules(p: &mut Program, rules: Rules) {
     p.load_nr();
     p.when_eq(compat::BRK, |p| p.notify_if_arg32(0, 0));
     for number in [
@@ -122,6 +122,11 @@ fn compat_rules(p: &mut Program) {
         compat::CLOCK_ADJTIME64,
     ] {
         p.when_eq(number, Program::notify);
+    }
+    if rules.strict {
+        for number in [compat::EXECVE, compat::EXECVEAT] {
+            p.when_eq(number, Program::notify);
+        }
     }
     p.allow();
 }
@@ -255,11 +260,28 @@ mod tests {
             ALLOW
         );
         assert_eq!(verdict(&p, AUDIT_COMPAT, compat::BRK, [0; 6]), NOTIFY);
-        assert_eq!(verdict(&p, AUDIT_NATIVE, nr::EXECVE, [0; 6]), ALLOW);
-        assert_eq!(
-            verdict(&program(STRICT), AUDIT_NATIVE, nr::EXECVE, [0; 6]),
-            NOTIFY
-        );
+    }
+
+    #[test]
+    fn only_a_strict_filter_notifies_execve_of_each_abi() {
+        let strict = Rules {
+            strict: true,
+            ..LAX
+        };
+        let calls = [
+            (AUDIT_NATIVE, [nr::EXECVE, nr::EXECVEAT]),
+            (
+                AUDIT_NATIVE,
+                [X32_BIT | x32::EXECVE, X32_BIT | x32::EXECVEAT],
+            ),
+            (AUDIT_COMPAT, [compat::EXECVE, compat::EXECVEAT]),
+        ];
+        for (arch, numbers) in calls {
+            for number in numbers {
+                assert_eq!(verdict(&program(LAX), arch, number, [0; 6]), ALLOW);
+                assert_eq!(verdict(&program(strict), arch, number, [0; 6]), NOTIFY);
+            }
+        }
     }
 
     #[test]

@@ -150,3 +150,111 @@ fn extra(kind: u32, members: usize) -> Option<usize> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A structure's name, size, and members with their offsets.
+    type Struct<'a> = (&'a str, u32, &'a [(&'a str, u32)]);
+
+    /// Type information of one integer and these structures.
+    fn btf(structs: &[Struct<'_>]) -> Vec<u8> {
+        let (mut types, mut strings) = (Vec::new(), vec![0]);
+        let mut name = |text: &str| {
+            if text.is_empty() {
+                return 0;
+            }
+            let at = u32::try_from(strings.len()).unwrap();
+            strings.extend(text.bytes().chain([0]));
+            at
+        };
+        for word in [name("int"), 1 << 24, 4, 32] {
+            types.extend(word.to_le_bytes());
+        }
+        for (text, size, members) in structs {
+            let count = u32::try_from(members.len()).unwrap();
+            for word in [name(text), 4 << 24 | count, *size] {
+                types.extend(word.to_le_bytes());
+            }
+            for (text, offset) in *members {
+                for word in [name(text), 1, offset * 8] {
+                    types.extend(word.to_le_bytes());
+                }
+            }
+        }
+        let [types_len, strings_len] =
+            [types.len(), strings.len()].map(|len| u32::try_from(len).unwrap());
+        let mut btf = MAGIC.to_le_bytes().to_vec();
+        btf.extend([1, 0]);
+        for word in [24, 0, types_len, types_len, strings_len] {
+            btf.extend(word.to_le_bytes());
+        }
+        btf.extend(types);
+        btf.extend(strings);
+        btf
+    }
+
+    const CLOCK: [(&str, u32); 7] = [
+        ("seq", 0),
+        ("clock_mode", 4),
+        ("cycle_last", 8),
+        ("max_cycles", 16),
+        ("mult", 32),
+        ("shift", 36),
+        ("", 40),
+    ];
+
+    const LAYOUT: Layout = Layout {
+        clock_data: 16,
+        len: 232,
+        seq: 0,
+        mode: 4,
+        cycle_last: 8,
+        mult: 32,
+        shift: 36,
+        basetime: 40,
+    };
+
+    #[test]
+    fn the_layout_of_6_18_is_one_and_certain() {
+        let time_data = [
+            ("arch_data", 0),
+            ("clock_data", 16),
+            ("tz_minuteswest", 480),
+        ];
+        for order in [[0, 1], [1, 0]] {
+            let structs = [
+                ("vdso_clock", 232, &CLOCK[..]),
+                ("vdso_time_data", 512, &time_data),
+            ];
+            assert_eq!(layouts(&btf(&order.map(|n| structs[n]))), [LAYOUT]);
+        }
+    }
+
+    #[test]
+    fn the_layout_before_6_15_is_an_array_at_either_place() {
+        let found = layouts(&btf(&[
+            ("vdso_datum", 232, &[("seq", 4), ("mult", 8), ("shift", 12)]),
+            ("vdso_data", 232, &CLOCK),
+        ]));
+        assert_eq!(
+            found.iter().map(|one| one.clock_data).collect::<Vec<_>>(),
+            [128, 0]
+        );
+        assert!(found.iter().all(|one| one.basetime == 40 && one.len == 232));
+    }
+
+    #[test]
+    fn unknown_and_broken_types_give_no_layout() {
+        assert!(layouts(&btf(&[("vdso_data", 232, &CLOCK[1..])])).is_empty());
+        assert!(layouts(b"").is_empty());
+        let whole = btf(&[("vdso_data", 232, &CLOCK)]);
+        for len in 0..whole.len() - 1 {
+            assert!(layouts(&whole[..len]).is_empty(), "{len}");
+        }
+        let mut other = whole;
+        other[0] = 0;
+        assert!(layouts(&other).is_empty());
+    }
+}

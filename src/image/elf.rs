@@ -3,6 +3,8 @@
 //! Every place is an offset from the first byte. In a vDSO the file and its mapping are the same,
 //! so that an offset is an address too.
 
+use std::ops::Range;
+
 use super::arch;
 use super::bytes::{index, put, u16, u32, u64};
 
@@ -28,12 +30,15 @@ pub(super) struct Parts {
     eh_frame: usize,
     /// Symbols in the dynamic symbol table, name first.
     symbols: Vec<(String, usize)>,
+    /// Section headers by number, name first; empty if they cannot be read.
+    sections: Vec<(String, usize)>,
     /// The end of what the file holds, section headers included.
     pub(super) end: usize,
 }
 
-/// A symbol's value and size.
+/// A symbol's value and size, and its section if that is to be changed.
 pub(super) struct Symbol {
+    pub(super) section: Option<u16>,
     pub(super) value: u32,
     pub(super) size: u32,
 }
@@ -80,6 +85,7 @@ impl Parts {
             load,
             eh_frame,
             symbols,
+            sections: sections(vdso).unwrap_or_default(),
             end,
         }))
     }
@@ -94,12 +100,46 @@ impl Parts {
         let (_, at) = self.symbols.iter().find(|(known, _)| known == name)?;
         let value = u64(vdso, at + 8)?.try_into().ok()?;
         let size = u64(vdso, at + 16)?.try_into().ok()?;
-        Some(Symbol { value, size })
+        Some(Symbol {
+            section: None,
+            value,
+            size,
+        })
+    }
+
+    /// Where the section `name` lies.
+    pub(super) fn section(&self, vdso: &[u8], name: &str) -> Option<Range<usize>> {
+        let (_, at) = self.sections.iter().find(|(known, _)| known == name)?;
+        let start = index(vdso, at + 24)?;
+        let range = start..start.checked_add(index(vdso, at + 32)?)?;
+        (range.end <= vdso.len()).then_some(range)
+    }
+
+    /// Makes the section `name`, if there is one, lie at `range`; its number.
+    ///
+    /// Only debuggers read section headers, but without them they know neither our functions'
+    /// names nor how to unwind them.
+    pub(super) fn move_section(
+        &self,
+        vdso: &mut [u8],
+        name: &str,
+        range: &Range<usize>,
+    ) -> Option<u16> {
+        let number = self.sections.iter().position(|(known, _)| known == name)?;
+        let (_, at) = self.sections.get(number)?;
+        let start = (range.start as u64).to_le_bytes();
+        put(vdso, at + 16, &start)?;
+        put(vdso, at + 24, &start)?;
+        put(vdso, at + 32, &(range.len() as u64).to_le_bytes())?;
+        number.try_into().ok()
     }
 
     /// Makes `name` stand for `symbol`.
     pub(super) fn redirect(&self, vdso: &mut [u8], name: &str, symbol: &Symbol) -> Option<()> {
         let (_, at) = self.symbols.iter().find(|(known, _)| known == name)?;
+        if let Some(section) = symbol.section {
+            put(vdso, at + 6, &section.to_le_bytes())?;
+        }
         put(vdso, at + 8, &u64::from(symbol.value).to_le_bytes())?;
         put(vdso, at + 16, &u64::from(symbol.size).to_le_bytes())
     }
@@ -140,11 +180,28 @@ fn symbols(vdso: &[u8], dynamic: usize) -> Option<Vec<(String, usize)>> {
     let count = usize::try_from(u32(vdso, hash? + 4)?).ok()?;
     let symbol = |n: usize| {
         let at = table.checked_add(n * SYM_LEN)?;
-        let name = strings.checked_add(usize::try_from(u32(vdso, at)?).ok()?)?;
-        let name = vdso.get(name..)?.split(|&byte| byte == 0).next()?;
-        Some((String::from_utf8_lossy(name).into_owned(), at))
+        Some((string(vdso, strings, at)?, at))
     };
     (0..count).map(symbol).collect()
+}
+
+/// The section headers and their names.
+fn sections(vdso: &[u8]) -> Option<Vec<(String, usize)>> {
+    let table = index(vdso, 40)?;
+    let names = usize::from(u16(vdso, 62)?) * SHDR_LEN;
+    let names = index(vdso, table.checked_add(names)? + 24)?;
+    let section = |n: usize| {
+        let at = table.checked_add(n * SHDR_LEN)?;
+        Some((string(vdso, names, at)?, at))
+    };
+    (0..usize::from(u16(vdso, 60)?)).map(section).collect()
+}
+
+/// The string that the word at `at` names in the table at `strings`.
+fn string(vdso: &[u8], strings: usize, at: usize) -> Option<String> {
+    let start = strings.checked_add(usize::try_from(u32(vdso, at)?).ok()?)?;
+    let name = vdso.get(start..)?.split(|&byte| byte == 0).next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
 }
 
 /// The end of the segment, of the section headers and of all sections, whichever is last.

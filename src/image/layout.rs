@@ -1,7 +1,7 @@
 //! Whether the clocks can be read from the kernel's page on this host, and how.
 #![expect(unsafe_code, reason = "reads clocks both ways, to compare")]
 
-use std::ptr;
+use std::{ptr, thread};
 
 use super::btf::{self, Layout};
 use super::host::{self, Host};
@@ -105,8 +105,15 @@ fn check(page: &Page, here: usize) -> Result<(), String> {
     for clock in (0..32).filter(|clock| page.direct >> clock & 1 == 1) {
         for _ in 0..3 {
             let before = kernel_time(clock);
-            // SAFETY: as above, for each field; the clock is one of `direct`.
-            let read = unsafe { direct::read(page, here, clock) };
+            // A host that halts the processor amid an update can make a reading fail for long.
+            let read = (0..10_000).find_map(|_| {
+                // SAFETY: as above, for each field; the clock is one of `direct`.
+                let read = unsafe { direct::read(page, here, clock) };
+                if read.is_none() {
+                    thread::yield_now();
+                }
+                read
+            });
             let after = kernel_time(clock);
             let read = read.map(|time| nanos(time.sec, time.nsec));
             if !matches!((before, read, after), (Some(a), Some(b), Some(c)) if a <= b && b <= c) {

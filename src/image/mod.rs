@@ -31,6 +31,7 @@ mod blob {
 }
 
 use std::mem::offset_of;
+use std::ops::Range;
 
 use crate::page::{MAGIC, Page, VERSION};
 use crate::{ClockOffsets, Error, Result};
@@ -206,6 +207,11 @@ impl Image {
         &self.host
     }
 
+    /// The image without its last part, the parameter page.
+    pub(crate) fn template(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// How this image reads the clocks.
     #[must_use]
     pub fn read_path(&self) -> &ReadPath {
@@ -213,38 +219,68 @@ impl Image {
     }
 }
 
-/// The host's vDSO with our code in it, and where the parameter page lies.
-fn compose(host: &[u8]) -> std::result::Result<(Vec<u8>, usize), &'static str> {
-    const BROKEN: &str = "a table points outside it";
+/// A composed image, and where its parameter page lies; or what is wrong with the vDSO.
+type Composed = std::result::Result<(Vec<u8>, usize), &'static str>;
+
+/// The host's vDSO with our code in it.
+fn compose(host: &[u8]) -> Composed {
     let parts = Parts::of(host)?;
-    let table_at = parts.end.next_multiple_of(8);
-    let mut table = parts
+    let table = parts
         .eh_frame_hdr(host)
         .and_then(|at| Table::read(host, at))
         .ok_or("its unwind table is not of the usual form")?;
-    let blob_at = (table_at + table.len() + 8 * blob::FRAMES.len()).next_multiple_of(ALIGN);
+    // A debugger looks for our frame descriptions beside the kernel's, in one section: copy those,
+    // if there is room. The unwinders in programs use the table only.
+    let frames = parts.section(host, ".eh_frame").unwrap_or_default();
+    assemble(host, &parts, table.clone(), &frames)
+        .or_else(|_| assemble(host, &parts, table, &(0..0)))
+}
+
+fn assemble(host: &[u8], parts: &Parts, mut table: Table, frames: &Range<usize>) -> Composed {
+    const BROKEN: &str = "a table points outside it";
+    let table_at = parts.end.next_multiple_of(8);
+    let table_len = table.len() + 8 * blob::FRAMES.len();
+    let blob_at = (table_at + table_len + frames.len()).next_multiple_of(ALIGN);
     let end = blob_at + blob::BYTES.len();
     if end > host.len() {
         return Err("it has no room left");
     }
+    let mut image = host.to_vec();
+    bytes::put(&mut image, blob_at, blob::BYTES).ok_or(BROKEN)?;
+    if !frames.is_empty() {
+        let to = blob_at - frames.len();
+        let moved = table
+            .move_frames(host, frames, to)
+            .ok_or("its frames do not move")?;
+        bytes::put(&mut image, to, &moved).ok_or(BROKEN)?;
+        parts.move_section(&mut image, ".eh_frame", &(to..blob_at + blob::EH_FRAME.end));
+    }
     let base = u32::try_from(blob_at).map_err(|_| BROKEN)?;
     table.extend(blob::FRAMES.map(|(function, frame)| (base + function, base + frame)));
     let table = table.to_bytes(table_at).ok_or(BROKEN)?;
-    let mut image = host.to_vec();
     bytes::put(&mut image, table_at, &table).ok_or(BROKEN)?;
-    bytes::put(&mut image, blob_at, blob::BYTES).ok_or(BROKEN)?;
     parts
-        .extend(&mut image, end, table_at, table.len())
+        .extend(&mut image, end, table_at, table_len)
         .ok_or(BROKEN)?;
+    parts.move_section(
+        &mut image,
+        ".eh_frame_hdr",
+        &(table_at..table_at + table_len),
+    );
+    // The kernel used this section up when it started, and code may stand in it: as long as it
+    // has an address in our code, debuggers know the functions there.
+    let text = blob_at + blob::TEXT.start..blob_at + blob::TEXT.end;
+    let section = parts.move_section(&mut image, ".altinstr_replacement", &text);
     for (name, at, size) in blob::ENTRIES {
         let ours = Symbol {
+            section,
             value: base + at,
             size,
         };
         let mut found = false;
         for name in [name, &format!("__vdso_{name}")] {
             if let Some(old) = parts.symbol(host, name) {
-                redirect(&mut image, &parts, name, &old, &ours)?;
+                redirect(&mut image, parts, name, &old, &ours)?;
                 found = true;
             }
         }
@@ -276,4 +312,37 @@ fn redirect(
             )
         })
         .ok_or("a symbol points outside it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vdso_cut_short_or_full_is_refused() {
+        let host = Host::find().unwrap().bytes();
+        assert!(compose(&host).is_ok());
+        for len in (0..host.len() - 1024).step_by(8) {
+            assert!(compose(&host[..len]).is_err(), "{len:#x}");
+        }
+        let mut full = host;
+        *full.last_mut().unwrap() = 1;
+        assert_eq!(
+            compose(&full).unwrap_err(),
+            "something follows its last section"
+        );
+    }
+
+    #[test]
+    fn without_room_for_the_kernels_frames_they_stay_where_they_are() {
+        let host = Host::find().unwrap().bytes();
+        let parts = Parts::of(&host).unwrap();
+        let (_, page_at) = compose(&host).unwrap();
+        let end = page_at + size_of::<Page>();
+        let (tight, _) = compose(&host[..end - 1]).unwrap();
+        let frames = |image: &[u8]| parts.section(image, ".eh_frame").unwrap();
+        assert_eq!(frames(&tight), frames(&host));
+        let (roomy, _) = compose(&host).unwrap();
+        assert_ne!(frames(&roomy), frames(&host));
+    }
 }

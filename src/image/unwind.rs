@@ -1,6 +1,8 @@
 //! The table by which an unwinder finds the frame description of an address (`.eh_frame_hdr`).
 
-use super::bytes::u32;
+use std::ops::Range;
+
+use super::bytes::{put, u32};
 
 /// Version 1; a pc-relative pointer to `.eh_frame`, a 4-byte count, entries relative to the table.
 const FORM: [u8; 4] = [0x01, 0x1b, 0x03, 0x3b];
@@ -9,7 +11,7 @@ const FORM: [u8; 4] = [0x01, 0x1b, 0x03, 0x3b];
 const HEADER_LEN: usize = 12;
 
 /// A sorted table of functions and their frame descriptions, both as offsets from the image.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
     /// Where `.eh_frame` begins.
     frames: u32,
@@ -32,6 +34,35 @@ impl Table {
         };
         let entries = (0..count).map(entry).collect::<Option<_>>()?;
         Some(Self { frames, entries })
+    }
+
+    /// Has the frame descriptions of `range` lie at `to`, and returns them as they must stand there.
+    ///
+    /// `None` if one of them is not of the form that the kernel's linker makes.
+    pub(super) fn move_frames(
+        &mut self,
+        vdso: &[u8],
+        range: &Range<usize>,
+        to: usize,
+    ) -> Option<Vec<u8>> {
+        let from = u32::try_from(range.start).ok()?;
+        let distance = u32::try_from(to).ok()?.wrapping_sub(from);
+        let mut frames = vdso.get(range.clone())?.to_vec();
+        if self.frames != from || has_terminator(&frames)? {
+            return None;
+        }
+        for (function, frame) in &mut self.entries {
+            // After length and CIE distance stands the function, relative to the word itself.
+            let at = usize::try_from(frame.checked_sub(from)?).ok()? + 8;
+            let start = u32(&frames, at)?;
+            if start.wrapping_add(*frame + 8) != *function {
+                return None;
+            }
+            put(&mut frames, at, &start.wrapping_sub(distance).to_le_bytes())?;
+            *frame = frame.wrapping_add(distance);
+        }
+        self.frames = self.frames.wrapping_add(distance);
+        Some(frames)
     }
 
     /// Adds functions, in any order.
@@ -58,6 +89,18 @@ impl Table {
         }
         Some(bytes)
     }
+}
+
+/// Whether a record of length zero ends the frame descriptions: none could follow it.
+fn has_terminator(frames: &[u8]) -> Option<bool> {
+    let mut at = 0;
+    while at < frames.len() {
+        match u32(frames, at)? {
+            0 => return Some(true),
+            len => at = at.checked_add(4)?.checked_add(len.try_into().ok()?)?,
+        }
+    }
+    Some(false)
 }
 
 #[cfg(test)]
@@ -89,5 +132,30 @@ mod tests {
         let mut other = bytes;
         other[3] = 0xff;
         assert!(Table::read(&other, 0).is_none());
+    }
+
+    #[test]
+    fn moved_frames_describe_the_same_functions() {
+        // One FDE at 8, of the function at 0x40.
+        let mut image = vec![0; 8];
+        for word in [12_u32, 8, 0x40 - 16, 4] {
+            image.extend(word.to_le_bytes());
+        }
+        let table = Table {
+            frames: 8,
+            entries: vec![(0x40, 8)],
+        };
+        let mut moved = table.clone();
+        let frames = moved.move_frames(&image, &(8..24), 0x80).unwrap();
+        assert_eq!(
+            (moved.frames, &moved.entries[..]),
+            (0x80, &[(0x40, 0x80)][..])
+        );
+        assert_eq!(u32(&frames, 8).unwrap().wrapping_add(0x88), 0x40);
+        let mut wrong = Table {
+            entries: vec![(0x41, 8)],
+            ..table
+        };
+        assert!(wrong.move_frames(&image, &(8..24), 0x80).is_none());
     }
 }

@@ -1,7 +1,5 @@
 //! `/proc/PID/auxv`: where a program's vDSO lies, and whether it is a 64-bit program.
 
-use std::io::Read;
-
 use super::Task;
 
 /// `AT_PAGESZ` and `AT_SYSINFO_EHDR` of `linux/auxvec.h` and `asm/auxvec.h`.
@@ -20,8 +18,8 @@ impl Auxv {
     /// `None` if the vector cannot be read, or is empty because the process is ending.
     pub(super) fn read(task: &Task<'_>) -> Option<Self> {
         let mut bytes = [0; 1024];
-        let mut file = task.open("auxv", false).ok()?;
-        let len = file.read(&mut bytes).ok()?;
+        let file = task.open("auxv", false).ok()?;
+        let len = rustix::io::read(&file, &mut bytes).ok()?;
         Self::parse(&bytes[..len])
     }
 

@@ -8,8 +8,7 @@ mod auxv;
 mod maps;
 mod task;
 
-use std::collections::HashMap;
-use std::os::unix::fs::FileExt;
+use std::borrow::Cow;
 
 pub(crate) use task::{Fault, GuestPtr, Task};
 
@@ -33,23 +32,31 @@ pub(crate) enum Missing {
     Foreign,
 }
 
-/// Remembered bases beyond which all are forgotten; a base is only ever a hint.
-const MOST_BASES: usize = 4096;
+/// How many bases are remembered, each by the low bits of its thread's id; a base is only a hint.
+const BASES: usize = 4096;
 
 /// Writes images, and reads the offsets of those that are in place.
 pub(crate) struct Injector {
     image: Image,
-    bases: HashMap<i32, u64>,
-    buffer: Vec<u8>,
+    /// Threads and the bases of their images.
+    bases: Vec<(i32, u64)>,
+    /// From here on an image is looked at: the last page that is not empty in the kernel's, which
+    /// tells one kind of vDSO from another, and the page with the magic.
+    tail_at: usize,
+    /// Room for the rest of an image from there.
+    tail: Vec<u8>,
 }
 
 impl Injector {
     pub(crate) fn new(image: Image) -> Self {
-        let buffer = vec![0; image.len()];
+        let host = image.host();
+        let last_byte = host.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        let tail_at = last_byte.min(image.page_at()) & !4095;
         Self {
+            bases: vec![(0, 0); BASES],
+            tail_at,
+            tail: vec![0; image.len() - tail_at],
             image,
-            bases: HashMap::new(),
-            buffer,
         }
     }
 
@@ -57,10 +64,10 @@ impl Injector {
     ///
     /// `new_image` gives the bytes for a program that has none yet. Running this twice, or after a
     /// worker that died half-way, is harmless: the bytes are the same and the magic comes last.
-    pub(crate) fn ensure(
+    pub(crate) fn ensure<'a>(
         &mut self,
         task: &Task<'_>,
-        new_image: impl FnOnce(&Image) -> Option<Vec<u8>>,
+        new_image: impl FnOnce(&Image) -> Option<Cow<'a, [u8]>>,
     ) -> Result<ClockOffsets, Missing> {
         if let Some(offsets) = self.peek(task) {
             return Ok(offsets);
@@ -70,10 +77,12 @@ impl Injector {
             Fault::Gone => Missing::Gone,
             Fault::Denied | Fault::Address => Missing::Denied,
         })?;
-        if mem.read_exact_at(&mut self.buffer, base).is_err() {
+        // Page by page: each that is read is one more for the kernel to map.
+        let tail_at = base + self.tail_at as u64;
+        if rustix::io::pread(mem, &mut *self.tail, tail_at) != Ok(self.tail.len()) {
             return Err(gone_or(task, Missing::Foreign));
         }
-        if let Some(offsets) = self.offsets_in(&self.buffer[self.image.page_at()..]) {
+        if let Some(offsets) = self.offsets_in(&self.tail[self.image.page_at() - self.tail_at..]) {
             self.remember(task.tid(), base);
             return Ok(offsets);
         }
@@ -82,7 +91,7 @@ impl Injector {
         }
         let bytes = new_image(&self.image).ok_or(Missing::Gone)?;
         // One call writes the pages in order, so the magic, which ends the last, is written last.
-        match mem.write_at(&bytes, base) {
+        match rustix::io::pwrite(mem, &bytes, base) {
             Ok(n) if n == bytes.len() => {}
             _ => return Err(gone_or(task, Missing::Denied)),
         }
@@ -91,9 +100,19 @@ impl Injector {
             .ok_or(Missing::Foreign)
     }
 
+    /// Whether the program's vDSO holds this address: a thread there may be in the midst of bytes
+    /// that an injection replaces.
+    pub(crate) fn holds(&self, task: &Task<'_>, address: u64) -> bool {
+        self.find_base(task)
+            .is_ok_and(|base| (base..base + self.image.len() as u64).contains(&address))
+    }
+
     /// The offsets at the remembered base; a stale base shows no magic.
     fn peek(&self, task: &Task<'_>) -> Option<ClockOffsets> {
-        let base = *self.bases.get(&task.tid())?;
+        let (tid, base) = self.bases[place_of(task.tid())];
+        if tid != task.tid() {
+            return None;
+        }
         let mut page = [0; size_of::<Page>()];
         let at = base + u64::try_from(self.image.page_at()).ok()?;
         crate::sys::memory::read_by_pid(task.tid(), at, &mut page)?;
@@ -109,20 +128,21 @@ impl Injector {
         };
         // The program can change its auxiliary vector (PR_SET_MM_AUXV); what it says is checked
         // here and by the comparison with the kernel's image.
-        if base % 4096 != 0 || base.checked_add(self.buffer.len() as u64).is_none() {
+        if base % 4096 != 0 || base.checked_add(self.image.len() as u64).is_none() {
             return Err(Missing::Foreign);
         }
         Ok(base)
     }
 
-    /// Whether the buffer holds the kernel's image, or ours but for a missing commit.
+    /// Whether the tail is the kernel's, or ours but for the last page: a worker killed between
+    /// two pages leaves it so, as the kernel writes each page whole.
     fn is_untouched(&self) -> bool {
-        let host = self.image.host();
-        // A worker killed between two pages leaves new first pages and the kernel's last one.
-        self.buffer
-            .chunks(4096)
-            .zip(host.chunks(4096))
-            .any(|(a, b)| a == b)
+        let (host, ours) = (self.image.host(), self.image.template());
+        (self.tail_at..host.len()).step_by(4096).all(|at| {
+            let page = &self.tail[at - self.tail_at..][..4096];
+            let is_last = at + 4096 == host.len();
+            page == &host[at..at + 4096] || !is_last && page == &ours[at..at + 4096]
+        })
     }
 
     fn offsets_in(&self, page: &[u8]) -> Option<ClockOffsets> {
@@ -143,11 +163,12 @@ impl Injector {
     }
 
     fn remember(&mut self, tid: i32, base: u64) {
-        if self.bases.len() >= MOST_BASES {
-            self.bases.clear();
-        }
-        self.bases.insert(tid, base);
+        self.bases[place_of(tid)] = (tid, base);
     }
+}
+
+fn place_of(tid: i32) -> usize {
+    usize::try_from(tid).unwrap_or(0) % BASES
 }
 
 fn gone_or(task: &Task<'_>, otherwise: Missing) -> Missing {

@@ -1,8 +1,9 @@
-//! The thread behind a live notification, and its memory.
+//! A thread that is held in a notified call or in a stop, and its memory.
 
 use std::cell::OnceCell;
+use std::ffi::CStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
@@ -11,6 +12,7 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use super::maps;
 use crate::sys::memory::{Plain, bytes_of, from_bytes};
+use crate::sys::ptrace::Stopped;
 use crate::sys::seccomp;
 
 /// An address that a program gave: an allegation until it has been read or written.
@@ -44,22 +46,39 @@ pub(crate) enum Fault {
     Address,
 }
 
-/// A thread that waits in a notified call.
+/// What makes a thread id go on meaning the same thread.
+enum Hold<'a> {
+    /// The thread waits in a notified call; whether it still does can be asked.
+    Call { listener: BorrowedFd<'a>, id: u64 },
+    /// It is ours to reap, so that nobody else can have its id.
+    Stop(PhantomData<&'a Stopped>),
+}
+
+/// A thread that waits for us.
 pub(crate) struct Task<'a> {
-    listener: BorrowedFd<'a>,
+    hold: Hold<'a>,
     proc: BorrowedFd<'a>,
-    id: u64,
     tid: i32,
     mem: OnceCell<File>,
 }
 
 impl<'a> Task<'a> {
+    /// The thread that waits in the call of notification `id`.
     pub(crate) fn new(listener: BorrowedFd<'a>, proc: BorrowedFd<'a>, id: u64, tid: i32) -> Self {
         Self {
-            listener,
+            hold: Hold::Call { listener, id },
             proc,
-            id,
             tid,
+            mem: OnceCell::new(),
+        }
+    }
+
+    /// A thread that is stopped for us.
+    pub(crate) fn stopped(stopped: &'a Stopped, proc: BorrowedFd<'a>) -> Self {
+        Self {
+            hold: Hold::Stop(PhantomData),
+            proc,
+            tid: stopped.tid(),
             mem: OnceCell::new(),
         }
     }
@@ -69,15 +88,22 @@ impl<'a> Task<'a> {
         self.tid
     }
 
-    /// Whether the thread still waits for the answer: what was learnt by its id is true if so.
+    /// Whether the thread still waits for us: what was learnt by its id is true if so.
     pub(crate) fn is_waiting(&self) -> bool {
-        seccomp::is_valid(self.listener, self.id)
+        match self.hold {
+            Hold::Call { listener, id } => seccomp::is_valid(listener, id),
+            // Killed at worst, and then its memory cannot be opened.
+            Hold::Stop(_) => true,
+        }
     }
 
     /// Opens `/proc/TID/name`; call [`is_waiting`](Self::is_waiting) before using it.
     pub(crate) fn open(&self, name: &str, write: bool) -> io::Result<File> {
         let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
-        let path = format!("{}/{name}", self.tid);
+        // Without an allocation: every program that starts waits for this.
+        let mut path = [0; 32];
+        write!(&mut path[..], "{}/{name}", self.tid)?;
+        let path = CStr::from_bytes_until_nul(&path).map_err(io::Error::other)?;
         let fd = openat(self.proc, path, access | OFlags::CLOEXEC, Mode::empty())?;
         Ok(File::from(fd))
     }

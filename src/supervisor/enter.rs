@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags, pidfd_open};
-use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 use super::cgroup::Cgroup;
 use super::door::Outer;
 use super::front;
 use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
+use super::watchdog::Watchdog;
 use super::worker::Service;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
@@ -89,11 +89,7 @@ impl Stage {
     fn keep(self, plan: &Plan, image: Image) -> Result<()> {
         let own_image = image.patch(&plan.offsets, 0)?;
         let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
-        let watchdog = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
-        )
-        .map_err(|e| Error::os("cannot make a timer", e.into()))?;
+        let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| Error::os("cannot open `/proc`", e.into()))?;
         let keeper = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
@@ -122,6 +118,7 @@ impl Stage {
                 watchdog,
                 keeper,
                 cgroup,
+                strict: plan.strict,
             }
         });
         // Without a listener the command has failed before its start and is about to say why: what

@@ -6,8 +6,9 @@
 #![expect(unsafe_code, reason = "a notification received into shared memory")]
 
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use super::execs::{EXECS, Exec};
 use super::namespaces::Slot;
 use crate::sys::seccomp::Notification;
 use crate::sys::shared::Shared;
@@ -18,16 +19,25 @@ pub(super) const SLOTS: usize = 64;
 #[repr(C)]
 pub(super) struct Journal {
     pending: UnsafeCell<Notification>,
+    /// The id of the notification that the worker serves, or 0.
+    serving: AtomicU64,
+    /// Whether the watchdog's timer ticks.
+    ticking: AtomicBool,
     /// Workers that died or hung over the pending notification.
     failures: AtomicU32,
     /// Notifications answered, for those who want to see that the supervisor lives.
     answered: AtomicU64,
+    /// Whether a slot was ever taken.
+    inner: AtomicBool,
     pub(super) slots: [Slot; SLOTS],
+    pub(super) execs: [Exec; EXECS],
 }
 
-// SAFETY: zeroes are a notification with id 0 (none), counters at 0 and free slots; see above for
+// SAFETY: zeroes are a notification with id 0 (none), counters at 0 and free slots and places; see above for
 // who uses what.
 unsafe impl Shared for Journal {}
+// SAFETY: of a worker's threads only the one that receives uses the notification.
+unsafe impl Sync for Journal {}
 
 impl Journal {
     /// Where RECV puts the next notification.
@@ -46,8 +56,38 @@ impl Journal {
     pub(super) fn clear(&self) {
         // SAFETY: only the one living worker calls this.
         unsafe { (*self.pending.get()).id = 0 };
+        self.serving.store(0, Ordering::Release);
         self.failures.store(0, Ordering::Relaxed);
         self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that notification `id` is being served; whether the watchdog was said to tick.
+    ///
+    /// In one order with [`note_rest`](Self::note_rest) and a look at [`serving`](Self::serving)
+    /// after it: either the keeper sees the id or this sees that the timer rests.
+    pub(super) fn begin(&self, id: u64) -> bool {
+        self.serving.store(id, Ordering::SeqCst);
+        self.ticking.load(Ordering::SeqCst) || self.ticking.swap(true, Ordering::SeqCst)
+    }
+
+    /// What the worker serves now, or 0.
+    pub(super) fn serving(&self) -> u64 {
+        self.serving.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the watchdog's timer must be started by the next who needs it.
+    pub(super) fn note_rest(&self) {
+        self.ticking.store(false, Ordering::SeqCst);
+    }
+
+    /// Notes that a slot is about to be taken.
+    pub(super) fn note_inner(&self) {
+        self.inner.store(true, Ordering::Release);
+    }
+
+    /// Whether there is, or was, a namespace besides the tree's own.
+    pub(super) fn has_inner(&self) -> bool {
+        self.inner.load(Ordering::Acquire)
     }
 
     /// Notes that a worker has failed over the pending notification.

@@ -4,11 +4,14 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use std::time::Duration;
+
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
 use super::message::{End, Incoming, Message, receive};
 use super::namespaces::is_runnable;
+use super::watchdog::Patience;
 use super::worker::{self, Service};
 use crate::sys::process::{self, Change, Forked};
 use crate::sys::signal;
@@ -23,6 +26,7 @@ pub(super) struct Keeper {
     signals: OwnedFd,
     service: Option<Service>,
     worker: Option<i32>,
+    patience: Patience,
     /// Whether the command has ended.
     ended: bool,
     /// Whether the tree still had members when last looked at.
@@ -40,7 +44,12 @@ pub(super) struct Setting {
 }
 
 impl Keeper {
+    /// Makes this process the keeper: it leaves the caller's session and directory.
     pub(super) fn new(setting: Setting) -> Self {
+        // The command stays in the session; its process group is then orphaned exactly when it
+        // would be without us.
+        let _ = rustix::process::setsid();
+        let _ = rustix::process::chdir("/");
         Self {
             front: Some(setting.front),
             front_pid: setting.front_pid,
@@ -48,6 +57,7 @@ impl Keeper {
             signals: setting.signals,
             service: setting.service,
             worker: None,
+            patience: Patience::default(),
             ended: false,
             awaits_tree: true,
         }
@@ -78,6 +88,8 @@ impl Keeper {
         let Some(service) = &self.service else {
             return Ok(());
         };
+        // The last one may have died before it had started the timer that it said it would.
+        service.journal.note_rest();
         match process::fork()? {
             Forked::Parent(pid) => self.worker = Some(pid),
             Forked::Child => {
@@ -88,7 +100,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn wait(&self) {
+    fn wait(&mut self) {
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         if let Some(front) = &self.front {
             fds.push(PollFd::new(front, PollFlags::IN));
@@ -97,28 +109,30 @@ impl Keeper {
             if self.awaits_tree {
                 fds.push(PollFd::new(&service.listener, PollFlags::empty()));
             }
-            fds.push(PollFd::new(&service.watchdog, PollFlags::IN));
+            fds.push(PollFd::new(&service.watchdog.timer, PollFlags::IN));
         }
         let _ = poll(&mut fds, None);
-        let hung = self.service.as_ref().is_some_and(|service| {
-            let mut ticks = [0; 8];
-            rustix::io::read(&service.watchdog, &mut ticks).is_ok()
-        });
-        if hung {
-            self.judge_slow_worker();
+        if self.service.as_ref().is_some_and(|service| {
+            service.watchdog.has_ticked()
+                && self.patience.is_over(&service.watchdog, service.journal)
+        }) {
+            self.judge_late_worker();
         }
     }
 
-    /// Ends a worker that hangs in a guest's memory, but not one that only waits for a CPU.
-    fn judge_slow_worker(&self) {
-        if let (Some(worker), Some(service)) = (self.worker, &self.service) {
-            if is_runnable(service.proc.as_fd(), worker) {
-                worker::set_watchdog(service, worker::PATIENCE);
-            } else {
-                service.journal.note_failure();
-                process::kill(worker, libc::SIGKILL);
-            }
+    /// Replaces a worker that hangs in a guest's memory, but not one that only waits for a CPU.
+    fn judge_late_worker(&mut self) {
+        let (Some(worker), Some(service)) = (self.worker, &self.service) else {
+            return;
+        };
+        if is_runnable(service.proc.as_fd(), worker) {
+            return;
         }
+        service.journal.note_failure();
+        process::kill(worker, libc::SIGKILL);
+        // Its page fault may not be killable (FUSE, NFS), so it is not waited for: it never comes
+        // back to user mode, and is reaped like any orphan.
+        let _ = self.start_worker();
     }
 
     /// Takes note of what children did; true if there are none left.
@@ -179,8 +193,16 @@ impl Keeper {
         let Some(service) = &self.service else {
             return;
         };
-        if matches!(change, Change::Stopped(_) | Change::Continued) {
-            return;
+        match change {
+            Change::Exited(_) | Change::Killed(_) => {}
+            Change::Continued => return,
+            Change::Stopped(_) => {
+                // A stopped worker would stop every start in the tree.
+                if let Some(worker) = self.worker {
+                    process::kill(worker, libc::SIGKILL);
+                }
+                return;
+            }
         }
         self.worker = None;
         if is_hung_up(service.listener.as_fd()) {
@@ -225,7 +247,13 @@ impl Keeper {
     fn finish(&mut self) -> ! {
         if let Some(worker) = self.worker {
             process::kill(worker, libc::SIGKILL);
-            let _ = process::wait_for_end(worker);
+            // As a rule it is gone at once; a hung one is left to whoever adopts it.
+            for _ in 0..100 {
+                if process::has_ended(worker).is_some() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         if let Some(cgroup) = self.service.as_ref().and_then(|s| s.cgroup.as_ref()) {
             cgroup.remove();
@@ -233,12 +261,8 @@ impl Keeper {
         process::exit_now(0)
     }
 
-    /// Lets go of the caller's session, directory and descriptors.
+    /// Closes what the caller had open.
     fn let_go(&self) {
-        // The command stays in the session; its process group is then orphaned exactly when it
-        // would be without us.
-        let _ = rustix::process::setsid();
-        let _ = rustix::process::chdir("/");
         let mut keep = vec![self.signals.as_raw_fd()];
         keep.extend(self.front.as_ref().map(AsRawFd::as_raw_fd));
         if let Some(service) = &self.service {
@@ -249,7 +273,7 @@ impl Keeper {
 }
 
 /// Whether no process is left under the listener's filter.
-pub(super) fn is_hung_up(listener: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_hung_up(listener: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(&listener, PollFlags::empty())];
     let now = Timespec {
         tv_sec: 0,

@@ -15,19 +15,23 @@
 mod cgroup;
 mod door;
 mod enter;
+mod execs;
 mod front;
 mod handlers;
 mod journal;
 mod keeper;
 mod message;
 mod namespaces;
+mod tracer;
 mod warning;
+mod watchdog;
 mod witness;
 mod worker;
 
 pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};
+pub(crate) use keeper::is_hung_up;
 
 /// The exit status of a failure of elsewhen's own, as env(1) and timeout(1) have it.
 pub(crate) const EXIT_FAILED: i32 = 125;

@@ -51,6 +51,7 @@ pub(super) fn add(
         .slots
         .iter()
         .find(|slot| !slot.is_live(proc) || slot.is(stat))?;
+    journal.note_inner();
     // The anchor's pid is the commit: without it the slot is free.
     slot.anchor.store(0, Ordering::Release);
     for (word, offset) in slot.offsets.iter().zip(words) {
@@ -70,11 +71,7 @@ pub(super) fn of(
     pid: i32,
     own: &ClockOffsets,
 ) -> Option<(u64, ClockOffsets)> {
-    if journal
-        .slots
-        .iter()
-        .all(|slot| slot.anchor.load(Ordering::Acquire) == 0)
-    {
+    if !journal.has_inner() {
         return Some((0, *own));
     }
     // A parent may die between two reads, and its pid may be used again: only a chain that reads
@@ -169,15 +166,40 @@ pub(super) fn is_runnable(proc: BorrowedFd<'_>, pid: i32) -> bool {
         .is_some_and(|(_, tail)| tail.starts_with('R'))
 }
 
+/// Whether process `pid` descends from `ancestor`.
+pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
+    chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))
+}
+
 /// The leader of the process that thread `tid` belongs to.
 pub(super) fn process_of(proc: BorrowedFd<'_>, tid: i32) -> Option<i32> {
+    status(proc, tid).map(|status| status.leader)
+}
+
+/// A thread as `/proc/TID/status` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Status {
+    /// Its process.
+    pub(super) leader: i32,
+    /// Who traces it, or 0.
+    pub(super) tracer: i32,
+}
+
+/// The status of thread `tid`; `None` if it is gone.
+pub(super) fn status(proc: BorrowedFd<'_>, tid: i32) -> Option<Status> {
     let path = format!("{tid}/status");
     let fd = openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut bytes = [0; 1024];
     let len = rustix::io::read(fd, &mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
-    text.lines()
-        .find_map(|line| line.strip_prefix("Tgid:\t")?.parse().ok())
+    let number = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.parse().ok())
+    };
+    Some(Status {
+        leader: number("Tgid:\t")?,
+        tracer: number("TracerPid:\t")?,
+    })
 }
 
 #[cfg(test)]
@@ -189,5 +211,15 @@ mod tests {
         let text = "42 (a) R 1 (b)) S 7 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 9876 1000";
         let stat = parse(text).unwrap();
         assert_eq!((stat.pid, stat.parent, stat.started), (42, 7, 9876));
+    }
+
+    #[test]
+    fn this_process_descends_from_its_parent() {
+        let proc = std::fs::File::open("/proc").unwrap();
+        let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        use std::os::fd::AsFd;
+        assert!(descends(proc.as_fd(), me, parent));
+        assert!(!descends(proc.as_fd(), parent, me));
     }
 }

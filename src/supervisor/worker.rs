@@ -3,26 +3,26 @@
 //! One thread blocks in RECV, since the kernel's synchronous wake-up reaches only such a thread. A
 //! second one watches the keeper. All that a new worker must know lies in the journal.
 
+use std::borrow::Cow;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
 use super::cgroup::Cgroup;
 use super::handlers::Handlers;
 use super::journal::Journal;
 use super::keeper::is_hung_up;
+use super::namespaces;
+use super::tracer::Tracer;
+use super::watchdog::{Watchdog, timer};
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::sys::process;
 use crate::sys::seccomp::{self, Answer, Notification};
 
-/// How long one notification may take before the worker counts as hung, in seconds. Guests can
-/// make a look at their memory last for ever (userfaultfd(2), FUSE).
-pub(super) const PATIENCE: i64 = 5;
-
 /// Workers that may fail over one notification before its call fails.
-const MOST_FAILURES: u32 = 3;
+pub(super) const MOST_FAILURES: u32 = 2;
 
 /// What the keeper hands to each worker.
 pub(super) struct Service {
@@ -34,11 +34,12 @@ pub(super) struct Service {
     pub(super) offsets: ClockOffsets,
     /// `/proc`.
     pub(super) proc: OwnedFd,
-    /// A timer that the worker sets before each notification and the keeper polls.
-    pub(super) watchdog: OwnedFd,
+    pub(super) watchdog: Watchdog,
     /// The keeper, to be watched.
     pub(super) keeper: OwnedFd,
     pub(super) cgroup: Option<Cgroup>,
+    /// Whether calls of execve(2) are notified.
+    pub(super) strict: bool,
 }
 
 impl Service {
@@ -46,9 +47,38 @@ impl Service {
         [
             self.listener.as_raw_fd(),
             self.proc.as_raw_fd(),
-            self.watchdog.as_raw_fd(),
+            self.watchdog.timer.as_raw_fd(),
             self.keeper.as_raw_fd(),
         ]
+    }
+
+    /// The same with descriptors of its own.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            listener: self.listener.try_clone()?,
+            journal: self.journal,
+            image: self.image.clone(),
+            own_image: self.own_image.clone(),
+            offsets: self.offsets,
+            proc: self.proc.try_clone()?,
+            watchdog: self.watchdog.try_clone()?,
+            keeper: self.keeper.try_clone()?,
+            cgroup: self.cgroup.clone(),
+            strict: self.strict,
+        })
+    }
+
+    /// The number (0 is the tree's own) and the offsets of a process's namespace.
+    pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
+        namespaces::of(self.journal, self.proc.as_fd(), pid, &self.offsets)
+    }
+
+    /// The image for a process that has none; `None` if it is gone.
+    pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
+        match self.namespace(pid)? {
+            (0, _) => Some(Cow::Borrowed(&*self.own_image)),
+            (id, offsets) => image.patch(&offsets, id).ok().map(Cow::Owned),
+        }
     }
 }
 
@@ -59,13 +89,20 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>) -> ! {
     process::close_all_but(0, &keep);
     // A worker that could not watch its keeper would outlive it: better none.
     let cgroup = service.cgroup.clone();
-    let watching = service.keeper.try_clone().and_then(|keeper| {
-        std::thread::Builder::new().spawn(move || watch_keeper(&keeper, cgroup.as_ref()))
+    let watchdog = service.strict.then(timer);
+    let started = watchdog.transpose().and_then(|watchdog| {
+        let watched = watchdog.as_ref().map(OwnedFd::try_clone).transpose()?;
+        let keeper = service.keeper.try_clone()?;
+        std::thread::Builder::new()
+            .spawn(move || watch_keeper(&keeper, cgroup.as_ref(), watched.as_ref()))?;
+        watchdog
+            .map(|watchdog| Tracer::start(service, watchdog))
+            .transpose()
     });
-    if watching.is_err() {
+    let Ok(tracer) = started else {
         process::exit_now(1);
-    }
-    let mut handlers = Handlers::new(service, front);
+    };
+    let mut handlers = Handlers::new(service, front, tracer);
     if let Some(pending) = service.journal.pending() {
         handle(service, &mut handlers, &pending);
     }
@@ -84,8 +121,11 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>) -> ! {
 }
 
 fn handle(service: &Service, handlers: &mut Handlers<'_>, notification: &Notification) {
-    set_watchdog(service, PATIENCE);
-    let answer = if service.journal.failures() < MOST_FAILURES {
+    let Service {
+        journal, watchdog, ..
+    } = service;
+    watchdog.begin(journal, notification.id);
+    let answer = if journal.failures() < MOST_FAILURES {
         handlers.answer(notification)
     } else {
         Some(Answer::Errno(libc::ENOSYS))
@@ -94,30 +134,28 @@ fn handle(service: &Service, handlers: &mut Handlers<'_>, notification: &Notific
         // ENOENT: the thread was killed meanwhile, which needs no answer.
         let _ = seccomp::answer(service.listener.as_fd(), notification.id, answer);
     }
-    service.journal.clear();
-    set_watchdog(service, 0);
+    journal.clear();
 }
 
-pub(super) fn set_watchdog(service: &Service, seconds: i64) {
-    let zero = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    let value = Itimerspec {
-        it_interval: zero,
-        it_value: Timespec {
-            tv_sec: seconds,
-            tv_nsec: 0,
-        },
-    };
-    let _ = timerfd_settime(&service.watchdog, TimerfdTimerFlags::empty(), &value);
+/// Ends the worker for a fault of its tracer, which the notification received last has no part in:
+/// the keeper takes it for a worker that was killed.
+pub(super) fn give_up() -> ! {
+    process::kill(
+        rustix::process::getpid().as_raw_nonzero().get(),
+        libc::SIGKILL,
+    );
+    process::exit_now(1)
 }
 
 /// Ends the tree when the keeper has died; what cannot be ended fails at its next start, as the
-/// listener closes with this process.
-fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>) {
-    let mut fds = [PollFd::new(keeper, PollFlags::IN)];
+/// listener closes with this process. Ends the worker alone when its tracer hangs.
+fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&OwnedFd>) {
+    let mut fds = vec![PollFd::new(keeper, PollFlags::IN)];
+    fds.extend(watchdog.map(|timer| PollFd::new(timer, PollFlags::IN)));
     while poll(&mut fds, None).is_err() {}
+    if fds[0].revents().is_empty() {
+        give_up();
+    }
     if let Some(cgroup) = cgroup {
         cgroup.kill();
         cgroup.remove();

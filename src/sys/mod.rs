@@ -6,6 +6,7 @@ pub(crate) mod channel;
 pub(crate) mod clock;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod ptrace;
 pub(crate) mod seccomp;
 pub(crate) mod shared;
 pub(crate) mod signal;

@@ -89,6 +89,17 @@ pub(crate) fn wait_for_end(pid: i32) -> io::Result<Change> {
     }
 }
 
+/// Waits until child `pid` has stopped.
+///
+/// # Errors
+/// As for waitpid(2), or it has ended instead.
+pub(crate) fn wait_for_stop(pid: i32) -> io::Result<()> {
+    match wait(pid, libc::WUNTRACED)? {
+        Some((_, Change::Stopped(_))) => Ok(()),
+        _ => Err(io::Error::other("a child has ended")),
+    }
+}
+
 fn wait(pid: i32, options: i32) -> io::Result<Option<(i32, Change)>> {
     let mut status = 0;
     // SAFETY: the kernel writes one int at a live int.

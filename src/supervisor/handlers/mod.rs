@@ -4,15 +4,17 @@ mod adjtimex;
 mod clock_gettime;
 mod clock_settime;
 mod compat;
+mod execve;
 mod gettimeofday;
 mod time;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::door;
 use super::journal::Journal;
+use super::tracer::Tracer;
 use super::warning::Warnings;
 use super::worker::Service;
-use super::{door, namespaces};
 use crate::arch::{AUDIT_COMPAT, X32_BIT, compat as compat_nr, nr};
 use crate::clock::{ClockOffsets, Offset};
 use crate::inject::{Fault, Injector, Missing, Task};
@@ -59,19 +61,32 @@ pub(super) struct Handlers<'a> {
     service: &'a Service,
     injector: Injector,
     warnings: Warnings,
+    /// Of a strict tree.
+    tracer: Option<Tracer>,
 }
 
 impl<'a> Handlers<'a> {
-    pub(super) fn new(service: &'a Service, front: Option<OwnedFd>) -> Self {
+    pub(super) fn new(
+        service: &'a Service,
+        front: Option<OwnedFd>,
+        tracer: Option<Tracer>,
+    ) -> Self {
         Self {
             service,
             injector: Injector::new(service.image.clone()),
             warnings: Warnings::new(front),
+            tracer,
         }
     }
 
-    /// The answer to a notification; `None` if nobody waits for it any more.
+    /// The answer to a notification; `None` if nobody waits for it any more, or if it is the
+    /// tracer's to give.
     pub(super) fn answer(&mut self, notification: &Notification) -> Option<Answer> {
+        if let Some(tracer) = &mut self.tracer
+            && execve::is_execve(notification)
+        {
+            return execve::execve(tracer, notification);
+        }
         let service = self.service;
         let pid = notification.pid.cast_signed();
         let data = &notification.data;
@@ -111,17 +126,15 @@ impl<'a> Handlers<'a> {
     /// The offsets that the caller's clocks have, with its image in place.
     fn offsets_of(&mut self, task: &Task<'_>) -> Result<ClockOffsets, Missing> {
         let service = self.service;
-        let namespace = || {
-            let (proc, own) = (service.proc.as_fd(), &service.offsets);
-            namespaces::of(service.journal, proc, task.tid(), own)
-        };
-        let found = self.injector.ensure(task, |image| match namespace()? {
-            (0, _) => Some(service.own_image.clone()),
-            (id, offsets) => image.patch(&offsets, id).ok(),
-        });
+        let found = self
+            .injector
+            .ensure(task, |image| service.new_image(task.tid(), image));
         match found {
             // Every read of such a program is a notified call.
-            Err(Missing::NoVdso) => namespace().map(|(_, offsets)| offsets).ok_or(Missing::Gone),
+            Err(Missing::NoVdso) => service
+                .namespace(task.tid())
+                .map(|(_, offsets)| offsets)
+                .ok_or(Missing::Gone),
             other => other,
         }
     }

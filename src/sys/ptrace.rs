@@ -1,0 +1,177 @@
+//! ptrace(2) of threads that are let go of at their first stop.
+//!
+//! A tracee is [`Running`] until [`next_change`] tells of it; only a [`Stopped`] one can be
+//! released, and one that has ended has been reaped: an unreaped one would keep its process's
+//! exec(2) waiting for ever (`fs/exec.c: de_thread`). Requests must come from the thread that
+//! seized, which is why these types are neither `Send` nor `Sync`.
+//!
+//! # Safety
+//! The requests used here take numbers, but for PTRACE_GETREGS, which fills one live structure.
+#![expect(unsafe_code, reason = "ptrace(2), waitpid(2)")]
+
+use std::io;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use crate::arch;
+
+/// A thread that this thread traces and that runs, or has stopped or ended without our knowing.
+#[must_use = "a tracee that is forgotten is traced for ever"]
+#[derive(Debug)]
+pub(crate) struct Running {
+    tid: i32,
+    of_this_thread: PhantomData<*const ()>,
+}
+
+/// A thread that this thread traces and that is stopped, or is being killed.
+///
+/// Its id cannot come to mean another thread: it is a zombie at worst, and ours to reap.
+#[must_use = "a stopped tracee stays stopped until it is released"]
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    tid: i32,
+    why: Stop,
+    of_this_thread: PhantomData<*const ()>,
+}
+
+/// Why a tracee has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It is about to run its new program's first instruction.
+    Exec,
+    /// It was interrupted, or its process is stopped by a signal.
+    Trap,
+    /// It is about to be given this signal.
+    Signal(i32),
+}
+
+/// What a tracee has done.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Stopped(Stopped),
+    /// It has ended and is reaped.
+    Ended(i32),
+}
+
+impl Change {
+    /// The thread's id; after exec(2) of a thread that did not lead its process, the process's.
+    pub(crate) fn tid(&self) -> i32 {
+        match self {
+            Change::Stopped(stopped) => stopped.tid,
+            Change::Ended(tid) => *tid,
+        }
+    }
+}
+
+/// Begins to trace a thread, which runs on; it will stop when it has executed a new program.
+///
+/// Waits while another thread of the same process executes a program.
+///
+/// # Errors
+/// `EPERM`: somebody else traces the thread, it is ending, or permission lacks. `ESRCH`: no such
+/// thread.
+pub(crate) fn seize(tid: i32) -> io::Result<Running> {
+    request(libc::PTRACE_SEIZE, tid, libc::PTRACE_O_TRACEEXEC)?;
+    Ok(Running {
+        tid,
+        of_this_thread: PhantomData,
+    })
+}
+
+impl Running {
+    pub(crate) fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Makes the thread stop before its next instruction, or earlier for another reason.
+    ///
+    /// One that cannot any more is about to tell of its end.
+    pub(crate) fn interrupt(&self) {
+        let _ = request(libc::PTRACE_INTERRUPT, self.tid, 0);
+    }
+
+    /// Gives the tracee up for what waitpid(2) has told of it.
+    pub(crate) fn forget(self) {}
+}
+
+impl Stopped {
+    pub(crate) fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    pub(crate) fn why(&self) -> Stop {
+        self.why
+    }
+
+    /// What the system call that it was interrupted in is about to return.
+    pub(crate) fn result(&self) -> Option<i64> {
+        self.registers().as_ref().map(arch::result)
+    }
+
+    /// Where it goes on.
+    pub(crate) fn instruction(&self) -> Option<u64> {
+        self.registers().as_ref().map(arch::instruction)
+    }
+
+    fn registers(&self) -> Option<libc::user_regs_struct> {
+        let mut registers = MaybeUninit::<libc::user_regs_struct>::uninit();
+        // SAFETY: the kernel fills the structure if it returns 0, and only then is it read.
+        unsafe {
+            let none = std::ptr::null_mut::<libc::c_void>();
+            let into = registers.as_mut_ptr();
+            match libc::ptrace(libc::PTRACE_GETREGS, self.tid, none, into) {
+                0 => Some(registers.assume_init()),
+                _ => None,
+            }
+        }
+    }
+
+    /// Stops tracing: the thread goes on, takes the signal it was stopped before, or stays
+    /// stopped with its process.
+    ///
+    /// A thread that is being killed is given back: it remains to be reaped.
+    pub(crate) fn detach(self) -> Result<(), Running> {
+        let signal = match self.why {
+            Stop::Signal(signal) => signal,
+            Stop::Exec | Stop::Trap => 0,
+        };
+        request(libc::PTRACE_DETACH, self.tid, signal).map_err(|_| Running {
+            tid: self.tid,
+            of_this_thread: PhantomData,
+        })
+    }
+}
+
+/// The next change of any tracee, without waiting; `None` if there is none.
+pub(crate) fn next_change() -> Option<Change> {
+    let mut status = 0;
+    // SAFETY: the kernel writes one int at a live int.
+    let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::WNOHANG) };
+    if tid <= 0 {
+        return None;
+    }
+    if !libc::WIFSTOPPED(status) {
+        return Some(Change::Ended(tid));
+    }
+    let why = match status >> 16 {
+        0 => Stop::Signal(libc::WSTOPSIG(status)),
+        libc::PTRACE_EVENT_EXEC => Stop::Exec,
+        _ => Stop::Trap,
+    };
+    Some(Change::Stopped(Stopped {
+        tid,
+        why,
+        of_this_thread: PhantomData,
+    }))
+}
+
+fn request(request: libc::c_uint, tid: i32, data: i32) -> io::Result<()> {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: the requests that come here take `data` by value and no address.
+    let r = unsafe { libc::ptrace(request, tid, none, libc::c_long::from(data)) };
+    if r == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
