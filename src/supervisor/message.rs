@@ -126,3 +126,24 @@ pub(super) fn receive(from: BorrowedFd<'_>) -> Incoming {
         Err(_) => Incoming::Closed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn the_last_word_is_heard_though_the_other_end_has_left_something_unread() {
+        let (ours, theirs) = channel::pair().unwrap();
+        let last = Message::Ended {
+            how: End::Killed(15),
+            alone: true,
+        };
+        last.send(theirs.as_fd());
+        Message::Signal(10).send(ours.as_fd());
+        drop(theirs);
+        let heard = receive(ours.as_fd());
+        assert!(matches!(heard, Incoming::Message(message) if message == last));
+        assert!(matches!(receive(ours.as_fd()), Incoming::Closed));
+    }
+}
