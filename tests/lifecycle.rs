@@ -275,8 +275,8 @@ fn state(pid: i32) -> String {
 #[test]
 fn a_command_is_stopped_and_continued_with_its_front() {
     for run in worlds() {
-        let script = "echo pid $$; while :; do sleep 0.05; done";
-        let running = run.start(&sh(script));
+        // A shell would not do: it cannot stop while it waits for its vfork(2).
+        let running = run.start(&["sh", "-c", "echo pid $$; exec sleep 1000"]);
         wait_for_output(&running, "pid ");
         let text = running.output();
         let pid = text.split("pid ").nth(1).unwrap();
@@ -305,6 +305,23 @@ fn a_stopped_command_that_is_killed_ends_its_front() {
         sys::wait_until(|| state(running.pid()) == "T", "the front stops");
         sys::kill(pid, libc::SIGKILL);
         assert_eq!(running.finish().code, 137);
+    }
+}
+
+#[test]
+fn a_status_is_told_though_signals_come_until_the_end() {
+    for run in &worlds()[1..] {
+        for _ in 0..10 {
+            let script = "trap '' USR1 USR2; echo ready; i=0; while test $i -lt 3000; do i=$((i+1)); done; exit 7";
+            let mut running = run.start(&sh(script));
+            wait_for_output(&running, "ready");
+            while running.is_alive() {
+                sys::kill(running.pid(), libc::SIGUSR1);
+                sys::kill(running.pid(), libc::SIGUSR2);
+                sys::kill(-running.pid(), libc::SIGUSR1);
+            }
+            assert_eq!(running.finish().code, 7);
+        }
     }
 }
 

@@ -117,38 +117,50 @@ impl Front {
     }
 
     fn hear_keeper(&mut self) {
-        let mut stop = None;
         loop {
             match receive(self.channel.as_fd()) {
                 Incoming::Nothing => break,
-                Incoming::Closed => {
-                    if self.keeper_end.is_none() {
-                        self.keeper_end = process::wait_for_end(self.keeper).ok();
-                    }
-                    self.keeper_gone()
-                }
+                Incoming::Closed => self.keeper_gone(),
                 Incoming::Message(Message::Ended { how, alone }) => self.end(how, alone),
-                // Held until the keeper has no more to say: a signal that continues the command,
-                // of which the keeper tells before it passes it on to us, takes a held stop back.
-                Incoming::Message(Message::Stopped(signal)) => {
-                    signal::hold(signal);
-                    stop = Some(signal);
-                }
-                Incoming::Message(Message::Continued) => {
-                    if stop.take().is_some() {
-                        process::kill(own_pid(), libc::SIGCONT);
-                    }
-                }
-                Incoming::Warning(line) => {
-                    // A closed standard error is the caller's wish.
-                    let line = format!("elsewhen: warning: {line}\n");
-                    let _ = std::io::stderr().write_all(line.as_bytes());
-                }
-                Incoming::Message(Message::Signal(_) | Message::GroupSignal(_)) => {}
+                Incoming::Message(Message::Stopped(signal)) => self.stop_by(signal),
+                Incoming::Warning(line) => warn(&line),
+                Incoming::Message(_) => {}
             }
         }
-        if let Some(signal) = stop {
-            signal::let_through(signal);
+    }
+
+    /// Stops as the command did, unless it goes on by now.
+    ///
+    /// Even a short stop would be seen, and a shell would take its terminal back. So the signal is
+    /// held first: one that continues the group takes it back by itself. One that came before
+    /// that has continued the command as well, which the keeper is asked for.
+    fn stop_by(&mut self, mut signal: i32) {
+        signal::hold(signal);
+        Message::Still.send(self.channel.as_fd());
+        let mut questions = 1;
+        loop {
+            match receive(self.channel.as_fd()) {
+                Incoming::Nothing => {
+                    let mut fds = [PollFd::new(&self.channel, PollFlags::IN)];
+                    let _ = poll(&mut fds, None);
+                }
+                Incoming::Message(Message::Still) if questions > 1 => questions -= 1,
+                Incoming::Message(Message::Still) => return signal::let_through(signal),
+                Incoming::Message(Message::Stopped(again)) => {
+                    signal = again;
+                    signal::hold(signal);
+                    Message::Still.send(self.channel.as_fd());
+                    questions += 1;
+                }
+                Incoming::Message(Message::Continued) => {
+                    process::kill(own_pid(), libc::SIGCONT);
+                    return;
+                }
+                Incoming::Message(Message::Ended { how, alone }) => self.end(how, alone),
+                Incoming::Closed => self.keeper_gone(),
+                Incoming::Message(_) => {}
+                Incoming::Warning(line) => warn(&line),
+            }
         }
     }
 
@@ -188,12 +200,21 @@ impl Front {
 
     /// The keeper has ended without a word of the command's end.
     fn keeper_gone(&mut self) -> ! {
+        if self.keeper_end.is_none() {
+            self.keeper_end = process::wait_for_end(self.keeper).ok();
+        }
         self.leave(false);
         match self.keeper_end {
             Some(process::Change::Exited(code)) => process::exit_now(code),
             _ => give_up("the keeper of the time namespace was killed"),
         }
     }
+}
+
+fn warn(line: &str) {
+    let line = format!("elsewhen: warning: {line}\n");
+    // A closed standard error is the caller's wish.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 fn give_up(why: &str) -> ! {

@@ -32,6 +32,8 @@ pub(super) struct Keeper {
     patience: Patience,
     /// Whether the command has ended.
     ended: bool,
+    /// Whether it is stopped.
+    stopped: bool,
     /// Whether the tree still had members when last looked at.
     awaits_tree: bool,
 }
@@ -62,6 +64,7 @@ impl Keeper {
             worker: None,
             patience: Patience::default(),
             ended: false,
+            stopped: false,
             awaits_tree: true,
         }
     }
@@ -166,6 +169,7 @@ impl Keeper {
     }
 
     fn tell_of_command(&mut self, change: Change) {
+        self.stopped = matches!(change, Change::Stopped(_));
         let message = match change {
             Change::Exited(code) => self.command_ended(End::Exited(code)),
             Change::Killed(signal) => self.command_ended(End::Killed(signal)),
@@ -181,6 +185,16 @@ impl Keeper {
         if !matches!(message, Message::Stopped(_)) {
             // A stopped front would not hear of it.
             self.signal_front(libc::SIGCONT);
+        }
+    }
+
+    /// Says whether the command is stopped now: what it has done since comes first.
+    fn answer_still(&mut self) {
+        self.reap();
+        if self.stopped
+            && let Some(front) = &self.front
+        {
+            Message::Still.send(front.as_fd());
         }
     }
 
@@ -244,6 +258,7 @@ impl Keeper {
                         process::kill(self.command, signal);
                     }
                 }
+                Incoming::Message(Message::Still) => self.answer_still(),
                 Incoming::Message(_) | Incoming::Warning(_) => {}
                 Incoming::Nothing => return,
                 Incoming::Closed => {

@@ -13,6 +13,8 @@ pub(super) enum Message {
     Stopped(i32),
     /// The command goes on.
     Continued,
+    /// The front asks whether the command is stopped still, and is told so.
+    Still,
     /// A signal for the command.
     Signal(i32),
     /// A signal that the front's process group has got.
@@ -34,6 +36,7 @@ impl Message {
             Message::Ended { how, alone } => (if alone { b'E' } else { b'e' }, how.number()),
             Message::Stopped(signal) => (b's', signal),
             Message::Continued => (b'c', 0),
+            Message::Still => (b'?', 0),
             Message::Signal(signal) => (b'k', signal),
             Message::GroupSignal(signal) => (b'g', signal),
         };
@@ -51,6 +54,7 @@ impl Message {
             },
             b's' => Message::Stopped(number),
             b'c' => Message::Continued,
+            b'?' => Message::Still,
             b'k' => Message::Signal(number),
             b'g' => Message::GroupSignal(number),
             _ => return None,
@@ -117,6 +121,29 @@ pub(super) fn receive(from: BorrowedFd<'_>) -> Incoming {
             .map_or(Incoming::Nothing, Incoming::Message),
         Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Incoming::Nothing,
         Err(e) if e.kind() == std::io::ErrorKind::Interrupted => Incoming::Nothing,
+        // Told once, when the other end closes with something unread: its last words still come.
+        Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => receive(from),
         Err(_) => Incoming::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn the_last_word_is_heard_though_the_other_end_has_left_something_unread() {
+        let (ours, theirs) = channel::pair().unwrap();
+        let last = Message::Ended {
+            how: End::Killed(15),
+            alone: true,
+        };
+        last.send(theirs.as_fd());
+        Message::Signal(10).send(ours.as_fd());
+        drop(theirs);
+        let heard = receive(ours.as_fd());
+        assert!(matches!(heard, Incoming::Message(message) if message == last));
+        assert!(matches!(receive(ours.as_fd()), Incoming::Closed));
     }
 }
