@@ -2,6 +2,7 @@
 
 use super::{Backend, Clock, Feature, Process, Report, Seccomp, compat, machine, process, seccomp};
 use crate::image::{Image, ReadPath};
+use crate::inject::Force;
 use crate::supervisor::{Opening, Outer, probe_cgroup, ptrace_scope};
 use crate::{Error, Result};
 
@@ -75,8 +76,9 @@ fn guest(
         Ok(None) => {}
         Err(error) => missing.push(error.to_string()),
     }
-    if let Err(reason) = reads {
-        missing.push(reason.clone());
+    match reads {
+        Ok(_) => missing.extend(writes().err().map(|error| error.to_string())),
+        Err(reason) => missing.push(reason.clone()),
     }
     if seccomp.listener_above {
         missing.push("a place for our seccomp listener: another supervisor has it".to_owned());
@@ -84,11 +86,16 @@ fn guest(
         need(&mut missing, "seccomp notify", &seccomp.notify);
         need(&mut missing, "seccomp continue", &seccomp.resume);
     }
-    match Opening::find() {
-        Ok(_) => need(&mut missing, "vDSO writes", &process.vdso_writes),
-        Err(error) => missing.push(error.to_string()),
+    if missing.is_empty() {
+        need(&mut missing, "vDSO writes", &process.vdso_writes);
     }
     backend(missing)
+}
+
+/// Whether images can be written into programs.
+fn writes() -> Result<()> {
+    let image = Image::compose()?;
+    Opening::find()?.check(false, Force::find(image.host())?)
 }
 
 fn kernel_backend(feature: &Feature) -> Backend {

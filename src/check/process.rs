@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use super::child::Child;
 use super::{Feature, Process};
+use crate::sys::ptrace;
 
 /// What is read from the child, which has it where we have it.
 static SAMPLE: u64 = 0x656c_7365_7768_656e;
@@ -82,7 +83,8 @@ fn read_sample(pid: libc::pid_t) -> io::Result<()> {
 
 /// Writes the vDSO's first byte over itself: a forced write, since the pages are read-only.
 ///
-/// Refused by `proc_mem.force_override=never` and by kernels built so (6.12).
+/// Refused by `proc_mem.force_override=never` and by kernels built so (6.12); or granted to a tracer
+/// only, and we are the child's parent: it is killed and reaped as our tracee.
 fn rewrite_a_byte(pid: libc::pid_t, vdso: u64) -> io::Result<()> {
     let memory = OpenOptions::new()
         .read(true)
@@ -90,5 +92,8 @@ fn rewrite_a_byte(pid: libc::pid_t, vdso: u64) -> io::Result<()> {
         .open(format!("/proc/{pid}/mem"))?;
     let mut byte = [0];
     memory.read_exact_at(&mut byte, vdso)?;
-    memory.write_all_at(&byte, vdso)
+    memory.write_all_at(&byte, vdso).or_else(|_| {
+        ptrace::seize(pid)?.forget();
+        memory.write_all_at(&byte, vdso)
+    })
 }

@@ -5,12 +5,14 @@
 //! about a process that could be wrong by the time it is used.
 
 mod auxv;
+mod force;
 mod maps;
 mod opener;
 mod task;
 
 use std::borrow::Cow;
 
+pub(crate) use force::Force;
 pub(crate) use opener::Opener;
 pub(crate) use task::{Fault, GuestPtr, Task};
 
@@ -93,9 +95,8 @@ impl Injector {
         }
         let bytes = new_image(&self.image).ok_or(Missing::Gone)?;
         // One call writes the pages in order, so the magic, which ends the last, is written last.
-        match rustix::io::pwrite(mem, &bytes, base) {
-            Ok(n) if n == bytes.len() => {}
-            _ => return Err(gone_or(task, Missing::Denied)),
+        if !force::write(task.tid(), mem, &bytes, base) {
+            return Err(gone_or(task, Missing::Denied));
         }
         self.remember(task.tid(), base);
         self.offsets_in(&bytes[self.image.page_at()..])

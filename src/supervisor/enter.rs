@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{DumpableBehavior, Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::cgroup::Cgroup;
 use super::door::Outer;
@@ -16,6 +16,7 @@ use super::worker::Service;
 use super::yama::Opening;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
+use crate::inject::Force;
 use crate::sys::process::{self, Forked};
 use crate::sys::{channel, seccomp, shared, signal};
 use crate::{Error, Result, filter};
@@ -49,9 +50,8 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
     };
     let mut opening = Opening::ByWorker;
     if let Some(image) = &image {
-        check_forced_writes(image)?;
         opening = Opening::find()?;
-        opening.check_strict(plan.strict)?;
+        opening.check(plan.strict, Force::find(image.host())?)?;
     }
     let (front_end, keeper_end) = channel::pair().map_err(doing("make a socket pair"))?;
     let inherited = signal::Inherited::set_aside();
@@ -207,30 +207,6 @@ fn install(program: &[libc::sock_filter]) -> Result<OwnedFd> {
         ),
         _ => Error::os("cannot install the seccomp filter", e),
     })
-}
-
-/// Whether the kernel lets an image be written over a vDSO (`proc_mem.force_override`, 6.12): tried
-/// on one byte of our own, which keeps its value.
-fn check_forced_writes(image: &Image) -> Result<()> {
-    use std::os::unix::fs::FileExt;
-    // After a change of user, up to the next exec, a process may not open its own memory file.
-    // What it starts will be another matter, so go on.
-    if rustix::process::dumpable_behavior().ok() != Some(DumpableBehavior::Dumpable) {
-        return Ok(());
-    }
-    let base = process::own_vdso();
-    let byte = &image.host()[..1];
-    std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/proc/self/mem")
-        .and_then(|mem| mem.write_all_at(byte, base))
-        .map_err(|e| {
-            Error::os(
-                "this kernel refuses forced writes through `/proc/PID/mem` (proc_mem.force_override); boot it with `proc_mem.force_override=always`",
-                e,
-            )
-        })
 }
 
 /// The supervisor finds processes by the numbers it sees them under.

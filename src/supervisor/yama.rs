@@ -2,6 +2,7 @@
 
 use rustix::thread::{CapabilitySet, capabilities};
 
+use crate::inject::Force;
 use crate::{Error, Result};
 
 /// Who opens `/proc/PID/mem` of the tree's programs.
@@ -38,9 +39,19 @@ impl Opening {
     }
 
     /// # Errors
-    /// Strict trees trace programs by the worker, and it may not.
-    pub(super) fn check_strict(self, strict: bool) -> Result<()> {
-        if strict && self == Self::ByKeeper {
+    /// The worker has to trace programs, and it may not.
+    pub(crate) fn check(self, strict: bool, force: Force) -> Result<()> {
+        if self == Self::ByWorker {
+            return Ok(());
+        }
+        if force == Force::ByTracer {
+            return Err(Error::new(
+                "this kernel lets only a tracer write images (proc_mem.force_override), and Yama's \
+                 ptrace_scope 1 keeps ordinary users from tracing; \
+                 run it as root, or set `kernel.yama.ptrace_scope` to 0",
+            ));
+        }
+        if strict {
             return Err(Error::new(
                 "`--strict` takes CAP_SYS_PTRACE under Yama's ptrace_scope 1; \
                  run it as root, leave `--strict` out, or set `kernel.yama.ptrace_scope` to 0",

@@ -78,6 +78,24 @@ pub(crate) fn seize(tid: i32) -> io::Result<Running> {
     })
 }
 
+/// Does `work` in a thread that traces thread `tid` meanwhile. The tracee is not stopped for it: it
+/// goes on as if nothing had been when its tracer ends.
+///
+/// # Errors
+/// As for [`seize`], or no thread can be started.
+pub(crate) fn while_tracing<R: Send>(tid: i32, work: impl FnOnce() -> R + Send) -> io::Result<R> {
+    std::thread::scope(|scope| {
+        let tracer = std::thread::Builder::new()
+            .stack_size(64 << 10)
+            .spawn_scoped(scope, || {
+                seize(tid)?.forget();
+                Ok(work())
+            })?;
+        let panicked = |_| Err(io::Error::other("a thread has panicked"));
+        tracer.join().unwrap_or_else(panicked)
+    })
+}
+
 impl Running {
     pub(crate) fn tid(&self) -> i32 {
         self.tid
@@ -142,11 +160,12 @@ impl Stopped {
     }
 }
 
-/// The next change of any tracee, without waiting; `None` if there is none.
+/// The next change of any tracee of this thread, without waiting; `None` if there is none.
 pub(crate) fn next_change() -> Option<Change> {
     let mut status = 0;
+    let options = libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG;
     // SAFETY: the kernel writes one int at a live int.
-    let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::WNOHANG) };
+    let tid = unsafe { libc::waitpid(-1, &raw mut status, options) };
     if tid <= 0 {
         return None;
     }
