@@ -3,26 +3,19 @@
 //! All bytes of the kernel's vDSO stay where they are, and so do all symbols but ours. Our code
 //! lies in the padding of the last page; the three symbols are redirected to it, and a jump to it
 //! lies over each old entry, for pointers resolved before and debuggers that know the old place.
+//! The kernel's own `clock_gettime` can still be reached, behind its entry.
 
 #[path = "arch/x86_64.rs"]
-mod arch_image;
+mod arch;
 mod btf;
 mod bytes;
 mod elf;
 mod host;
+mod kernel;
 mod layout;
+mod reading;
+mod site;
 mod unwind;
-
-// The reading of the kernel's page is the image's own, so that the check at start is of that code.
-#[path = "../vdso/direct.rs"]
-mod direct;
-
-mod arch {
-    #[path = "../../vdso/arch/x86_64.rs"]
-    mod vdso;
-    pub(super) use super::arch_image::{JUMP_LEN, MACHINE, has_counter, jump};
-    pub(super) use vdso::{COUNTER_MODE, counter};
-}
 
 /// The code, and where its parts lie in it; made by `build.rs`.
 mod blob {
@@ -37,6 +30,7 @@ use crate::page::{MAGIC, Page, VERSION};
 use crate::{ClockOffsets, Error, Result};
 use elf::{Parts, Symbol};
 use host::Host;
+use site::{Site, Values};
 use unwind::Table;
 
 /// The blob's alignment: that of a cache line.
@@ -45,11 +39,16 @@ const ALIGN: usize = 64;
 /// How an image reads the clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadPath {
-    /// From the kernel's own page, as fast as the host.
+    /// From the kernel's own page, faster than the host.
     Direct,
+    /// By the kernel's own function, as right, and about as fast as that.
+    KernelFunction {
+        /// Why the kernel's page is not read directly.
+        reason: String,
+    },
     /// By a system call, as right but slower.
     Syscall {
-        /// Why the kernel's page cannot be read.
+        /// Why neither can be done.
         reason: String,
     },
 }
@@ -60,6 +59,8 @@ pub enum ReadPathChoice {
     /// The fastest that this host allows.
     #[default]
     Fastest,
+    /// The kernel's own function, for tests.
+    KernelFunction,
     /// The system call, for tests.
     Syscall,
 }
@@ -69,7 +70,6 @@ pub enum ReadPathChoice {
 pub struct Image {
     host: Vec<u8>,
     bytes: Vec<u8>,
-    page: Page,
     page_at: usize,
     read_path: ReadPath,
 }
@@ -98,34 +98,13 @@ impl Image {
                 "this process is already in a time namespace of elsewhen; they do not nest",
             ));
         }
-        let (bytes, page_at) = compose(&host)
+        let (mut bytes, blob_at) = compose(&host)
             .map_err(|why| Error::new(format!("cannot use this kernel's vDSO: {why}")))?;
-        let mut page = Page {
-            version: VERSION,
-            direct: 0,
-            clock_data: 0,
-            raw_data: 0,
-            seq: 0,
-            mode: 0,
-            cycle_last: 0,
-            mult: 0,
-            shift: 0,
-            basetime: 0,
-            offsets: [0; 4],
-            namespace: 0,
-            magic: MAGIC,
-        };
-        let read_path = match choice {
-            ReadPathChoice::Fastest => layout::detect(&mut page, page_at, &place),
-            ReadPathChoice::Syscall => ReadPath::Syscall {
-                reason: "it was asked for".into(),
-            },
-        };
+        let read_path = reads(choice, &place, &host, &mut bytes, blob_at);
         Ok(Self {
             host,
             bytes,
-            page,
-            page_at,
+            page_at: blob_at + blob::PAGE_AT,
             read_path,
         })
     }
@@ -140,7 +119,8 @@ impl Image {
         let page = Page {
             offsets: Self::words(offsets)?,
             namespace,
-            ..self.page
+            version: VERSION,
+            magic: MAGIC,
         };
         let mut bytes = self.bytes.clone();
         bytes[self.page_at..][..size_of::<Page>()].copy_from_slice(&page.to_bytes());
@@ -219,7 +199,57 @@ impl Image {
     }
 }
 
-/// A composed image, and where its parameter page lies; or what is wrong with the vDSO.
+/// Has the image's code read the clocks in the way of `choice`, or in the next best.
+fn reads(
+    choice: ReadPathChoice,
+    place: &Host,
+    host: &[u8],
+    image: &mut [u8],
+    blob_at: usize,
+) -> ReadPath {
+    const FORCED: &str = "it was asked for";
+    let direct = match choice {
+        ReadPathChoice::Fastest => layout::detect(place),
+        _ => Err(FORCED.to_owned()),
+    };
+    let direct = direct.and_then(|(layout, vvar)| {
+        let distance = vvar.cast_signed() - (place.base() + blob_at).cast_signed();
+        Values::new(&layout, distance as i64)
+            .fill(&mut image[blob_at..], &blob::SITES)
+            .ok_or_else(|| "the kernel's clock data is too far away".to_owned())
+    });
+    if direct.is_err() {
+        Values::NONE
+            .fill(&mut image[blob_at..], &blob::SITES)
+            .expect("a zero fits everywhere");
+    }
+    let kernel = match choice {
+        ReadPathChoice::Syscall => Err(FORCED),
+        _ => keep_kernel_function(host, image, blob_at),
+    };
+    match (direct, kernel) {
+        (Ok(()), _) => ReadPath::Direct,
+        (Err(reason), Ok(())) => ReadPath::KernelFunction { reason },
+        (Err(reason), Err(why)) if reason == why => ReadPath::Syscall { reason },
+        (Err(reason), Err(why)) => ReadPath::Syscall {
+            reason: format!("{reason}; the vDSO: {why}"),
+        },
+    }
+}
+
+fn keep_kernel_function(
+    host: &[u8],
+    image: &mut [u8],
+    blob_at: usize,
+) -> std::result::Result<(), &'static str> {
+    let function = Parts::of(host)?
+        .symbol(host, "__vdso_clock_gettime")
+        .ok_or("it lacks `__vdso_clock_gettime`")?;
+    let (entry, stubs) = (blob_at + blob::KERNEL_AT, blob_at + blob::COOKIES_AT);
+    kernel::keep(image, host, &function, entry, stubs)
+}
+
+/// A composed image, and where the blob lies in it; or what is wrong with the vDSO.
 type Composed = std::result::Result<(Vec<u8>, usize), &'static str>;
 
 /// The host's vDSO with our code in it.
@@ -288,7 +318,7 @@ fn assemble(host: &[u8], parts: &Parts, mut table: Table, frames: &Range<usize>)
             return Err("it lacks a time function");
         }
     }
-    Ok((image, blob_at + blob::PAGE_AT))
+    Ok((image, blob_at))
 }
 
 /// Makes `name` stand for `ours`, and its old place jump there.
@@ -302,15 +332,15 @@ fn redirect(
     if usize::try_from(old.size).is_ok_and(|size| size < arch::JUMP_LEN) {
         return Err("a time function is too short");
     }
+    let jump = |old: u32, ours: u32| {
+        let [old, ours] = [old, ours].map(usize::try_from);
+        let (old, ours) = (old.ok()?, ours.ok()?);
+        Some((old, arch::jump(old, ours)))
+    };
     parts
         .redirect(image, name, ours)
-        .and_then(|()| {
-            bytes::put(
-                image,
-                usize::try_from(old.value).ok()?,
-                &arch::jump(old.value, ours.value),
-            )
-        })
+        .and_then(|()| jump(old.value, ours.value))
+        .and_then(|(old, jump)| bytes::put(image, old, &jump))
         .ok_or("a symbol points outside it")
 }
 
@@ -337,8 +367,8 @@ mod tests {
     fn without_room_for_the_kernels_frames_they_stay_where_they_are() {
         let host = Host::find().unwrap().bytes();
         let parts = Parts::of(&host).unwrap();
-        let (_, page_at) = compose(&host).unwrap();
-        let end = page_at + size_of::<Page>();
+        let (_, blob_at) = compose(&host).unwrap();
+        let end = blob_at + blob::BYTES.len();
         let (tight, _) = compose(&host[..end - 1]).unwrap();
         let frames = |image: &[u8]| parts.section(image, ".eh_frame").unwrap();
         assert_eq!(frames(&tight), frames(&host));
