@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
 use std::fs::{self, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -432,8 +433,15 @@ fn offsets() -> [ClockOffsets; 3] {
     ]
 }
 
-fn readings_are_exact(choice: ReadPathChoice) {
-    let image = Image::compose_with(choice).unwrap();
+/// Readings of each clock with each of the three sets of offsets.
+fn readings() -> usize {
+    match env::var_os("ELSEWHEN_STORM").is_some_and(|size| size == "full") {
+        true => 10_000_000 / 3 + 1,
+        false => 100_000,
+    }
+}
+
+fn readings_are_exact(image: Image) {
     let Some(mut placed) = Placed::new(image) else {
         return;
     };
@@ -442,7 +450,7 @@ fn readings_are_exact(choice: ReadPathChoice) {
         for clock in SHIFTED {
             let offset = offsets.of(clock).unwrap().as_nanos();
             let functions = placed.clock_gettime();
-            for n in 0..200_000 {
+            for n in 0..readings() {
                 let function = functions[n % functions.len()];
                 let (before, inside, after) = (raw(clock), call(function, clock), raw(clock));
                 match (before, inside, after) {
@@ -465,21 +473,21 @@ fn readings_are_exact(choice: ReadPathChoice) {
 #[test]
 fn every_clock_is_the_hosts_plus_its_offset_when_read_directly() {
     if inside("every_clock_is_the_hosts_plus_its_offset_when_read_directly") {
-        readings_are_exact(ReadPathChoice::Fastest);
+        readings_are_exact(Image::compose_with(ReadPathChoice::Fastest).unwrap());
     }
 }
 
 #[test]
 fn every_clock_is_the_hosts_plus_its_offset_when_the_kernels_function_is_called() {
     if inside("every_clock_is_the_hosts_plus_its_offset_when_the_kernels_function_is_called") {
-        readings_are_exact(ReadPathChoice::KernelFunction);
+        readings_are_exact(Image::compose_with(ReadPathChoice::KernelFunction).unwrap());
     }
 }
 
 #[test]
 fn every_clock_is_the_hosts_plus_its_offset_when_read_by_system_call() {
     if inside("every_clock_is_the_hosts_plus_its_offset_when_read_by_system_call") {
-        readings_are_exact(ReadPathChoice::Syscall);
+        readings_are_exact(Image::compose_with(ReadPathChoice::Syscall).unwrap());
     }
 }
 
@@ -801,35 +809,136 @@ fn an_unwinder_finds_the_caller_of_a_fault_in_our_code() {
     });
 }
 
-#[test]
-fn in_a_time_namespace_of_the_kernel_the_system_call_is_made_and_the_reason_given() {
-    let name = "in_a_time_namespace_of_the_kernel_the_system_call_is_made_and_the_reason_given";
-    let namespace = || fs::read_link("/proc/self/ns/time").ok();
-    if let Some(outer) = env::var_os(INSIDE) {
-        if namespace().is_some_and(|inner| inner.as_os_str() != outer) {
-            assert_eq!(*Image::compose().unwrap().read_path(), ReadPath::Direct);
-        } else {
-            eprintln!("skipped: this kernel does not enter the namespace at exec");
-        }
-        return;
+/// Starts this test again in a time namespace of the kernel with these offsets of MONOTONIC and
+/// BOOTTIME; true in that child.
+fn in_a_time_namespace(name: &str, offsets: &'static str) -> bool {
+    if env::var_os(INSIDE).is_some() {
+        return true;
     }
-    let Some(outer) = namespace() else {
-        eprintln!("skipped: this kernel has no time namespaces");
-        return;
-    };
     let mut command = Command::new(env::current_exe().unwrap());
     command
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, outer);
-    // SAFETY: only a system call between fork and exec.
-    unsafe {
-        command.pre_exec(|| match libc::unshare(libc::CLONE_NEWTIME) {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        });
-    }
+        .env(INSIDE, "1");
+    let enter = move || -> std::io::Result<()> {
+        // SAFETY: no pointer involved.
+        if unsafe { libc::unshare(libc::CLONE_NEWTIME) } != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        fs::write("/proc/self/timens_offsets", offsets)
+    };
+    // SAFETY: only system calls between fork and exec.
+    unsafe { command.pre_exec(enter) };
     match command.status() {
         Ok(status) => assert!(status.success()),
-        Err(error) => eprintln!("skipped: cannot make a time namespace: {error}"),
+        Err(error) => skipped(&format!("cannot make a time namespace: {error}")),
     }
+    false
+}
+
+fn skipped(why: &str) {
+    assert!(env::var_os("CI").is_none(), "{why}");
+    eprintln!("skipped: {why}");
+}
+
+/// Whether the kernel shifts this process's monotonic clock.
+fn is_shifted_by_the_kernel() -> bool {
+    let namespace = |name| fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+    namespace("time") == namespace("time_for_children")
+        && fs::read_to_string("/proc/self/timens_offsets").is_ok_and(|text| text.contains("1000"))
+}
+
+#[test]
+fn in_a_time_namespace_of_the_kernel_readings_are_exact_on_every_way() {
+    let name = "in_a_time_namespace_of_the_kernel_readings_are_exact_on_every_way";
+    if !in_a_time_namespace(name, "monotonic 1000 999999999\nboottime 5000 1\n") {
+        return;
+    }
+    if !is_shifted_by_the_kernel() {
+        return skipped("this kernel does not enter the namespace at exec");
+    }
+    let images = all();
+    assert_eq!(*images[0].read_path(), ReadPath::Direct);
+    images.into_iter().for_each(readings_are_exact);
+}
+
+#[test]
+fn an_image_is_the_same_in_a_time_namespace_of_the_kernel_and_outside() {
+    let name = "an_image_is_the_same_in_a_time_namespace_of_the_kernel_and_outside";
+    // One namespace's image serves members in any of the kernel's.
+    let path = env::temp_dir().join(format!("elsewhen-image-{}", std::process::id()));
+    let file = env::var_os("ELSEWHEN_TEST_IMAGE").map_or(path, Into::into);
+    let bytes = finished().1;
+    if env::var_os(INSIDE).is_none() {
+        fs::write(&file, &bytes).unwrap();
+        // SAFETY: the children of other tests do not look at it.
+        unsafe { env::set_var("ELSEWHEN_TEST_IMAGE", &file) };
+    }
+    if in_a_time_namespace(name, "monotonic 1000 0\n") {
+        assert!(fs::read(&file).unwrap() == bytes);
+    } else {
+        fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
+fn a_process_that_enters_a_time_namespace_later_reads_it_rightly() {
+    if !inside("a_process_that_enters_a_time_namespace_later_reads_it_rightly") {
+        return;
+    }
+    for image in all() {
+        let Some(mut placed) = Placed::new(image) else {
+            return;
+        };
+        placed.put(offsets()[0]).unwrap();
+        let function = placed.clock_gettime()[1];
+        // SAFETY: the child makes system calls and reads clocks.
+        let status = unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::_exit(enter_and_read(function, offsets()[0]));
+            }
+            let mut status = 0;
+            libc::waitpid(child, &raw mut status, 0);
+            status
+        };
+        match libc::WEXITSTATUS(status) {
+            0 => (),
+            2 => return skipped("cannot make a time namespace"),
+            other => panic!("{other}, {status}"),
+        }
+    }
+}
+
+/// In a process with one thread.
+fn enter_and_read(function: ClockGettime, offsets: ClockOffsets) -> i32 {
+    let exact = || {
+        SHIFTED
+            .into_iter()
+            .filter(|clock| !matches!(clock, 8 | 9))
+            .all(|clock| {
+                let offset = offsets.of(clock).unwrap().as_nanos();
+                let (before, inside, after) = (raw(clock), call(function, clock), raw(clock));
+                (before.unwrap() + offset..=after.unwrap() + offset).contains(&inside.unwrap())
+            })
+    };
+    // SAFETY: no pointer involved.
+    if unsafe { libc::unshare(libc::CLONE_NEWTIME) } != 0 {
+        return 2;
+    }
+    let (before, is_exact) = (raw(1).unwrap(), exact());
+    if fs::write(
+        "/proc/self/timens_offsets",
+        "monotonic 70000 1\nboottime 9 0\n",
+    )
+    .is_err()
+    {
+        return 2;
+    }
+    let namespace = fs::File::open("/proc/self/ns/time_for_children").unwrap();
+    // SAFETY: the descriptor is open.
+    if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWTIME) } != 0 {
+        return 2;
+    }
+    let has_entered = raw(1).unwrap() - before >= 70_000_000_000_000;
+    i32::from(!(is_exact && has_entered && (0..1000).all(|_| exact())))
 }

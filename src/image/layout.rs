@@ -45,13 +45,13 @@ fn with_timens_page(layout: Layout, vvar_len: usize) -> Layout {
         timens_page: layout
             .timens_page
             .or(last)
-            .filter(|&page| page < 16 && (page + 1) * PAGE_LEN <= vvar_len as u32),
+            .filter(|&page| (page as usize) < vvar_len / PAGE_LEN as usize),
         ..layout
     }
 }
 
 /// Whether each field, of RAW's data too, lies aligned in the first page of `vvar`.
-fn is_within_a_page(layout: &Layout) -> bool {
+pub(super) fn is_within_a_page(layout: &Layout) -> bool {
     let words = [layout.seq, layout.mode, layout.mult, layout.shift];
     let longs = [layout.cycle_last, layout.basetime];
     let within = |field: u32, len: u32| {

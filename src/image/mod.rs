@@ -36,6 +36,11 @@ use unwind::Table;
 /// The blob's alignment: that of a cache line.
 const ALIGN: usize = 64;
 
+/// What the code for the coarse clocks has in its base register, as a distance from the blob: the
+/// offset words, had they begun with id 0 and not with id 5.
+#[expect(clippy::cast_possible_wrap, reason = "the blob is a kilobyte long")]
+const COARSE_BASE: i64 = (blob::PAGE_AT + offset_of!(Page, offsets)) as i64 - 5 * 16;
+
 /// How an image reads the clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadPath {
@@ -214,7 +219,7 @@ fn reads(
     };
     let direct = direct.and_then(|(layout, vvar)| {
         let distance = vvar.cast_signed() - (place.base() + blob_at).cast_signed();
-        Values::new(&layout, distance as i64)
+        Values::new(&layout, distance as i64, COARSE_BASE)
             .fill(&mut image[blob_at..], &blob::SITES)
             .ok_or_else(|| "the kernel's clock data is too far away".to_owned())
     });
@@ -347,6 +352,38 @@ fn redirect(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The vDSO and the types of other kernels, `NAME.vdso` and `NAME.btf`, as they can be had from
+    /// a kernel image.
+    #[test]
+    fn other_kernels_are_composed_for_too() {
+        let Some(directory) = std::env::var_os("ELSEWHEN_TEST_KERNELS") else {
+            eprintln!("skipped: `ELSEWHEN_TEST_KERNELS` names no directory of vDSOs");
+            return;
+        };
+        let mut found = 0;
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|name| name != "vdso") {
+                continue;
+            }
+            found += 1;
+            let host = std::fs::read(&path).unwrap();
+            let (mut image, blob_at) = compose(&host).unwrap();
+            keep_kernel_function(&host, &mut image, blob_at).unwrap();
+            let types = std::fs::read(path.with_extension("btf")).unwrap();
+            let layouts = btf::layouts(&types);
+            assert!(!layouts.is_empty(), "{path:?}");
+            for layout in layouts {
+                println!("{path:?}: blob at {blob_at:#x}, {layout:?}");
+                assert!(layout::is_within_a_page(&layout));
+                Values::new(&layout, -0x6000, COARSE_BASE)
+                    .fill(&mut image[blob_at..], &blob::SITES)
+                    .unwrap();
+            }
+        }
+        assert!(found > 0);
+    }
 
     #[test]
     fn a_vdso_cut_short_or_full_is_refused() {

@@ -18,7 +18,7 @@ pub(super) struct Site {
 
 /// What goes into the sites, in the order of the assembly's constants.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Values([i64; 12]);
+pub(super) struct Values([i64; 14]);
 
 /// The first of [`Values`] are distances from the blob, and stand in the code relative to the next
 /// instruction.
@@ -29,10 +29,11 @@ const MODE_TIMENS: i64 = i32::MAX as i64;
 
 impl Values {
     /// No clock is read directly.
-    pub(super) const NONE: Self = Self([0; 12]);
+    pub(super) const NONE: Self = Self([0; 14]);
 
-    /// The clocks are read by `layout`, with `vvar` so far from the blob.
-    pub(super) fn new(layout: &Layout, vvar: i64) -> Self {
+    /// The clocks are read by `layout`, with `vvar` so far from the blob, and `base` what
+    /// the coarse clocks' part has in its base register.
+    pub(super) fn new(layout: &Layout, vvar: i64, base: i64) -> Self {
         // Without a known place of the other page no mode will ever be the one compared with.
         let (mode, page) = match layout.timens_page {
             Some(page) => (MODE_TIMENS, i64::from(page) * 4096),
@@ -53,6 +54,8 @@ impl Values {
             crate::page::HIGH_RES.into(),
             // Ids 5 and 6.
             2,
+            clock_data - base + i64::from(layout.seq),
+            clock_data - base + i64::from(layout.basetime),
         ])
     }
 

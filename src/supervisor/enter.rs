@@ -14,7 +14,7 @@ use super::keeper::{Keeper, Setting};
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use crate::clock::ClockOffsets;
-use crate::image::Image;
+use crate::image::{Image, ReadPathChoice};
 use crate::sys::process::{self, Forked};
 use crate::sys::{channel, seccomp, shared, signal};
 use crate::{Error, Result, filter};
@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) offsets: ClockOffsets,
     /// Also catch programs that read a clock before anything else.
     pub(crate) strict: bool,
+    /// How programs read their clocks.
+    pub(crate) reads: ReadPathChoice,
     /// A name for people, shown in the control group's.
     pub(crate) name: Option<String>,
 }
@@ -41,7 +43,7 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
     let outer = Outer::find()?;
     let image = match outer {
         Some(_) => None,
-        None => Some(Image::compose()?),
+        None => Some(Image::compose_with(plan.reads)?),
     };
     if let Some(image) = &image {
         check_forced_writes(image)?;

@@ -23,8 +23,8 @@ pub(crate) fn jump(from: usize, to: usize) -> [u8; JUMP_LEN] {
 }
 
 /// The bytes at `elsewhen_kernel`, and how many [`STUBS`] fit at `elsewhen_cookies`.
-pub(crate) const ENTRY_ROOM: usize = 32;
-pub(crate) const STUBS: usize = 2;
+pub(crate) const ENTRY_ROOM: usize = 24;
+pub(crate) const STUBS: usize = 1;
 pub(crate) const STUB_LEN: usize = 20;
 
 /// `mov $228,%eax; syscall`, as compilers make it of `clock_gettime_fallback`.

@@ -58,11 +58,44 @@ pub(crate) unsafe extern "C" fn __vdso_clock_gettime(clock: u32, tp: *mut Time) 
     .set TIMENS_PAGE, 9
     .set HIGH_RES, 10
     .set COARSE, 11
+    .set COARSE_SEQ, 12
+    .set COARSE_BASETIME, 13
 
-    mov ecx, HOLE32
+    # `do_coarse`: the time of the last update, whatever the clock source. First, since here each
+    # instruction and each jump counts. The ids are 5 and 6, their words 0 and 2.
+    lea ecx, [rdi - 5]
+    cmp ecx, HOLE8
+    site COARSE, 1
+    jae 10f
+    add edi, edi
+    lea r8, [rip + ELSEWHEN_PAGE + {offsets} - 80]
+    mov edx, [r8 + HOLE32]
+    site COARSE_SEQ, 4
+    mov r10, [r8 + rdi * 8]
+    mov eax, r10d
+    and eax, 0x3fffffff
+    sar r10, 30
+    test dl, 1
+    jne 22f
+    add rax, [r8 + rdi * 8 + HOLE32]
+    site COARSE_BASETIME, 4, 8
+    add r10, [r8 + rdi * 8 + HOLE32]
+    site COARSE_BASETIME, 4
+    cmp edx, [r8 + HOLE32]
+    site COARSE_SEQ, 4
+    jne 8f
+21: cmp rax, 999999999
+    ja 6f
+    mov [rsi], r10
+    mov [rsi + 8], rax
+    xor eax, eax
+    ret
+
+    # `do_hres`.
+10: mov ecx, HOLE32
     site HIGH_RES, 4
     bt ecx, edi
-    jnc 5f
+    jnc 9f
     rdtscp
     # A shift by the id, as above, looks at its low bits only.
     cmp edi, 31
@@ -75,6 +108,7 @@ pub(crate) unsafe extern "C" fn __vdso_clock_gettime(clock: u32, tp: *mut Time) 
     cmove r8, r9
     # The offset: r10 seconds, r11 nanoseconds.
     add edi, edi
+    mov [rsp - 8], edi
     mov ecx, edi
     mov r10d, {index}
     shr r10d, cl
@@ -87,47 +121,64 @@ pub(crate) unsafe extern "C" fn __vdso_clock_gettime(clock: u32, tp: *mut Time) 
     mov r9d, [r8 + HOLE8]
     site SEQ, 1
     test r9b, 1
-    jne 4f
-    # `do_hres`: r8 the clock data, r9 their `seq`.
-1:  mov ecx, [r8 + HOLE8]
+    jne 5f
+    # r8: the clock data, r9: their `seq`. The base takes the offset, and gives beforehand what the
+    # low half of `cycle_last`, multiplied, would take from the product.
+2:  mov ecx, [r8 + HOLE8]
     site SHIFT, 1
     shl r11, cl
     add r11, [r8 + rdi * 8 + HOLE8]
     site BASETIME, 1, 8
     add r10, [r8 + rdi * 8 + HOLE8]
     site BASETIME, 1
-    sub eax, [r8 + HOLE8]
-    site CYCLE_LAST, 1
-    sbb edx, [r8 + HOLE8]
-    site CYCLE_LAST, 1, 4
-    jne 8f
-    mov edx, [r8 + HOLE8]
+    mov edi, [r8 + HOLE8]
     site MULT, 1
-    imul rax, rdx
+    mov ecx, [r8 + HOLE8]
+    site CYCLE_LAST, 1
+    imul rcx, rdi
+    sub r11, rcx
+    mov ecx, [r8 + HOLE8]
+    site SHIFT, 1
+    cmp eax, [r8 + HOLE8]
+    site CYCLE_LAST, 1
+    jb 4f
+    cmp edx, [r8 + HOLE8]
+    site CYCLE_LAST, 1, 4
+    jne 4f
+3:  imul rax, rdi
     add rax, r11
     shr rax, cl
     mov ecx, [r8 + HOLE8]
     site MODE, 1
     cmp r9d, [r8 + HOLE8]
     site SEQ, 1
-    jne 8f
+    jne 7f
     cmp ecx, 1
-    jne 8f
+    jne 7f
     cmp rax, 999999999
-    ja 3f
-2:  mov [rsi], r10
+    ja 6f
+    mov [rsi], r10
     mov [rsi + 8], rax
     xor eax, eax
     ret
-3:  inc r10
-    sub rax, 1000000000
-    cmp rax, 999999999
-    ja 3b
-    jmp 2b
+
+    # The low half has run over since `cycle_last`, or the cycles are not from 0 to 2^32.
+4:  mov ecx, eax
+    sub ecx, [r8 + HOLE8]
+    site CYCLE_LAST, 1
+    sbb edx, [r8 + HOLE8]
+    site CYCLE_LAST, 1, 4
+    jne 7f
+    mov rcx, rdi
+    shl rcx, 32
+    add r11, rcx
+    mov ecx, [r8 + HOLE8]
+    site SHIFT, 1
+    jmp 3b
 
     # `do_hres_timens`: the kernel's own offset stands in place of a base, and the data in another
     # page.
-4:  mov ecx, [r8 + HOLE8]
+5:  mov ecx, [r8 + HOLE8]
     site MODE, 1
     cmp ecx, HOLE32
     site TIMENS_MODE, 4
@@ -141,43 +192,13 @@ pub(crate) unsafe extern "C" fn __vdso_clock_gettime(clock: u32, tp: *mut Time) 
     mov r9d, [r8 + HOLE8]
     site SEQ, 1
     test r9b, 1
-    je 1b
+    je 2b
     jmp 8f
 
-    # `do_coarse`: the time of the last update, whatever the clock source. Ids 5 and 6 have the
-    # words 0 and 2.
-5:  lea ecx, [rdi - 5]
-    cmp ecx, HOLE8
-    site COARSE, 1
-    jae 9f
-    add edi, edi
-    lea r8, [rip + HOLE32]
-    site CLOCK_DATA, 4
-    lea r9, [rip + ELSEWHEN_PAGE + {offsets} - 80]
-    mov r10, [r9 + rdi * 8]
-    mov eax, r10d
-    and eax, 0x3fffffff
-    sar r10, 30
-    mov edx, [r8 + HOLE8]
-    site SEQ, 1
-    test dl, 1
-    jne 7f
-6:  add rax, [r8 + rdi * 8 + HOLE8]
-    site BASETIME, 1, 8
-    add r10, [r8 + rdi * 8 + HOLE8]
-    site BASETIME, 1
-    cmp edx, [r8 + HOLE8]
-    site SEQ, 1
-    jne 8f
-    cmp rax, 999999999
-    ja 3b
-    mov [rsi], r10
-    mov [rsi + 8], rax
-    xor eax, eax
-    ret
-
     # `do_coarse_timens`.
-7:  mov ecx, [r8 + HOLE8]
+22: lea r8, [rip + HOLE32]
+    site CLOCK_DATA, 4
+    mov ecx, [r8 + HOLE8]
     site MODE, 1
     cmp ecx, HOLE32
     site TIMENS_MODE, 4
@@ -191,8 +212,21 @@ pub(crate) unsafe extern "C" fn __vdso_clock_gettime(clock: u32, tp: *mut Time) 
     mov edx, [r8 + HOLE8]
     site SEQ, 1
     test dl, 1
-    je 6b
+    jne 8f
+    add rax, [r8 + rdi * 8 + HOLE8]
+    site BASETIME, 1, 8
+    add r10, [r8 + rdi * 8 + HOLE8]
+    site BASETIME, 1
+    cmp edx, [r8 + HOLE8]
+    site SEQ, 1
+    je 21b
+    jmp 8f
 
+6:  inc r10
+    sub rax, 1000000000
+    jmp 21b
+
+7:  mov edi, [rsp - 8]
 8:  shr edi, 1
 9:  jmp {slow}
     .cfi_endproc
@@ -221,11 +255,11 @@ pub(crate) unsafe extern "C" fn elsewhen_kernel(clock: u32, tp: *mut Time) -> i3
     syscall
     ret
     .cfi_endproc
-    .fill 32 - (. - elsewhen_kernel), 1, 0xcc
-    # Room for what goes before the system calls of the kernel's function: the cookie.
+    .fill 24 - (. - elsewhen_kernel), 1, 0xcc
+    # Room for what goes before the system call in the kernel's function: the cookie.
     .globl elsewhen_cookies
 elsewhen_cookies:
-    .fill 40, 1, 0xcc
+    .fill 20, 1, 0xcc
     "#,
         clock_gettime = const nr::CLOCK_GETTIME,
         cookie = const COOKIE,
