@@ -57,7 +57,7 @@ fn compile(target: &str, out: &Path) -> PathBuf {
     ]);
     for option in [
         "panic=abort",
-        "opt-level=s",
+        "opt-level=z",
         "codegen-units=1",
         "relocation-model=pie",
         // Calls are to be calls, not loads from a table of addresses.

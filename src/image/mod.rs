@@ -321,7 +321,9 @@ fn compose(host: &[u8], kept: bool) -> Composed {
     let frames = parts.section(host, ".eh_frame").unwrap_or_default();
     let mut result = Err("it lacks a time function");
     for room in rooms.iter().flatten() {
-        for frames in [&frames, &(0..0)] {
+        // They stand in the last page: not worth a page where that is the kernel's still.
+        let copied = room.code.is_none().then_some(&frames);
+        for frames in copied.into_iter().chain([&(0..0)]) {
             result = assemble(host, &parts, table.clone(), frames, room);
             if result.is_ok() {
                 return result;
@@ -340,21 +342,22 @@ fn assemble(
 ) -> Composed {
     const BROKEN: &str = "a table points outside it";
     const FULL: &str = "it has no room left";
-    let replaced = |at: usize| {
-        room.code.as_ref().is_some_and(|code| code.start == at)
-            || room.code.is_some() && at + arch::JUMP_LEN == room.tables.start
+    // The kernel's functions that make place for the tables and the code.
+    let gone = match &room.code {
+        Some(code) => [room.tables.start - arch::JUMP_LEN, code.start],
+        None => [usize::MAX; 2],
     };
     let mut image = host.to_vec();
 
     // The table, the kernel's frame descriptions and ours.
-    let old = table.take(|function| replaced(function));
+    let old = table.take(|function| gone.contains(&function));
     let table_at = room.tables.start.next_multiple_of(8);
     let table_len = table.len() + 8 * blob::FRAMES.len();
     let frames_at = (table_at + table_len).next_multiple_of(8);
     let ours_at = frames_at + frames.len();
     let tables_end = ours_at + blob::EH_FRAME.len();
     let code_at = match &room.code {
-        Some(code) => code.start.next_multiple_of(16),
+        Some(code) => code.start.next_multiple_of(ALIGN),
         None => tables_end.next_multiple_of(ALIGN),
     };
     let code = blob::BYTES.get(blob::TEXT.start..).ok_or(BROKEN)?;
@@ -364,19 +367,24 @@ fn assemble(
         return Err(FULL);
     }
     bytes::put(&mut image, code_at, code).ok_or(BROKEN)?;
-    let mut moved = 0;
     if !frames.is_empty() {
         let copy = table
             .move_frames(host, frames, frames_at)
             .ok_or("its frames do not move")?;
         bytes::put(&mut image, frames_at, &copy).ok_or(BROKEN)?;
         parts.move_section(&mut image, ".eh_frame", &(frames_at..tables_end));
-        moved = frames_at.wrapping_sub(frames.start);
     }
-    // What described a function that is no more is to describe nothing.
-    for frame in old {
-        let range = frame.wrapping_add(moved) + 12;
-        bytes::put(&mut image, range, &[0; 4]).ok_or(BROKEN)?;
+    // What described a function that is no more is to describe the code that uses no stack, of
+    // which a debugger so hears too, or nothing.
+    let leaf = blob::COOKIES_AT + arch::STUB_LEN - blob::TEXT.start;
+    let word = |value: usize| u32::try_from(value).unwrap_or(0);
+    for (function, frame) in old {
+        let len = bytes::u32(host, frame).ok_or(BROKEN)? as usize;
+        let range = if function == gone[1] { leaf } else { 0 };
+        let start = word(code_at).wrapping_sub(word(frame + 8));
+        let mut fde = [start.to_le_bytes(), word(range).to_le_bytes()].concat();
+        fde.resize(len.checked_sub(4).ok_or(BROKEN)?, 0);
+        bytes::put(&mut image, frame + 8, &fde).ok_or(BROKEN)?;
     }
     let blob_at = code_at.checked_sub(blob::TEXT.start).ok_or(BROKEN)?;
     let ours = blob::BYTES.get(blob::EH_FRAME).ok_or(BROKEN)?;
@@ -395,20 +403,16 @@ fn assemble(
     parts
         .extend(&mut image, load_end, table_at, table_len)
         .ok_or(BROKEN)?;
-    parts.move_section(
-        &mut image,
-        ".eh_frame_hdr",
-        &(table_at..table_at + table_len),
-    );
-    // The kernel used this section up when it started, and code may stand in it: as long as it
-    // has an address in our code, debuggers know the functions there.
-    let section = match room.code {
-        Some(_) => None,
-        None => {
-            let text = code_at..blob_at + blob::TEXT.end;
-            parts.move_section(&mut image, ".altinstr_replacement", &text)
-        }
-    };
+    // The section headers lie in the last page, which is to stay the kernel's where it can.
+    let mut section = None;
+    if room.code.is_none() {
+        let table = table_at..table_at + table_len;
+        parts.move_section(&mut image, ".eh_frame_hdr", &table);
+        // The kernel used this section up when it started, and code may stand in it: as long as it
+        // has an address in our code, debuggers know the functions there.
+        let text = code_at..blob_at + blob::TEXT.end;
+        section = parts.move_section(&mut image, ".altinstr_replacement", &text);
+    }
     for (name, at, size) in blob::ENTRIES {
         let ours = Symbol {
             section,

@@ -65,11 +65,14 @@ impl Table {
         Some(frames)
     }
 
-    /// Removes functions, by their places, and returns where their frame descriptions lie.
-    pub(super) fn take(&mut self, is_gone: impl Fn(usize) -> bool) -> Vec<usize> {
+    /// Removes functions, by their places, and returns them with the places of their frame
+    /// descriptions.
+    pub(super) fn take(&mut self, is_gone: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
         let gone = |entry: &(u32, u32)| is_gone(entry.0 as usize);
         let frames = self.entries.iter().filter(|entry| gone(entry));
-        let frames = frames.map(|entry| entry.1 as usize).collect();
+        let frames = frames
+            .map(|entry| (entry.0 as usize, entry.1 as usize))
+            .collect();
         self.entries.retain(|entry| !gone(entry));
         frames
     }

@@ -23,7 +23,7 @@ pub(crate) fn jump(from: usize, to: usize) -> [u8; JUMP_LEN] {
 }
 
 /// The bytes at `elsewhen_kernel`, and how many [`STUBS`] fit at `elsewhen_cookies`.
-pub(crate) const ENTRY_ROOM: usize = 24;
+pub(crate) const ENTRY_ROOM: usize = 20;
 pub(crate) const STUBS: usize = 1;
 pub(crate) const STUB_LEN: usize = 20;
 

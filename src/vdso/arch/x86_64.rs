@@ -255,7 +255,7 @@ pub(crate) unsafe extern "C" fn elsewhen_kernel(clock: u32, tp: *mut Time) -> i3
     syscall
     ret
     .cfi_endproc
-    .fill 24 - (. - elsewhen_kernel), 1, 0xcc
+    .fill 20 - (. - elsewhen_kernel), 1, 0xcc
     # Room for what goes before the system call in the kernel's function: the cookie.
     .globl elsewhen_cookies
 elsewhen_cookies:
