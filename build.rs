@@ -8,6 +8,12 @@ use std::{env, fs};
 use object::{Endianness, Object, ObjectSection, ObjectSegment, ObjectSymbol};
 
 const SOURCES: &str = "src/vdso";
+/// What the composer needs to know of the code besides its entries.
+const PLACES: [(&str, &str); 3] = [
+    ("PAGE_AT", "ELSEWHEN_PAGE"),
+    ("KERNEL_AT", "elsewhen_kernel"),
+    ("COOKIES_AT", "elsewhen_cookies"),
+];
 const ENTRIES: [&str; 3] = ["clock_gettime", "gettimeofday", "time"];
 
 fn main() {
@@ -51,9 +57,11 @@ fn compile(target: &str, out: &Path) -> PathBuf {
     ]);
     for option in [
         "panic=abort",
-        "opt-level=s",
+        "opt-level=z",
         "codegen-units=1",
         "relocation-model=pie",
+        // Calls are to be calls, not loads from a table of addresses.
+        "relro-level=off",
         "force-unwind-tables=yes",
         "debug-assertions=off",
         "overflow-checks=off",
@@ -143,10 +151,16 @@ fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
             "pub(super) const {constant}: core::ops::Range<usize> = {range:?};"
         );
     }
+    for (constant, name) in PLACES {
+        let at = symbol(name)?.address();
+        let _ = writeln!(text, "pub(super) const {constant}: usize = {at};");
+    }
+    let sites = sites(&file)?;
     let _ = writeln!(
         text,
-        "pub(super) const PAGE_AT: usize = {};",
-        page.address()
+        "pub(super) const SITES: [super::Site; {}] = [{}];",
+        sites.len(),
+        sites.concat()
     );
     let _ = writeln!(
         text,
@@ -170,6 +184,22 @@ fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
         frames.len()
     );
     Ok((bytes, text))
+}
+
+/// The places that the composer fills in, as the assembly has recorded them.
+fn sites(file: &object::read::elf::ElfFile64<'_>) -> Result<Vec<String>, String> {
+    let section = file.section_by_name(".sites").ok_or("has no sites")?;
+    let data = section.data().map_err(|e| e.to_string())?;
+    let site = |record: &[u8]| {
+        let &[a, b, c, d, what, width, more, _] = record else {
+            return Err("has half a site".to_owned());
+        };
+        let at = u32::from_le_bytes([a, b, c, d]);
+        Ok(format!(
+            "super::Site {{ at: {at}, what: {what}, width: {width}, more: {more} }},"
+        ))
+    };
+    data.chunks(8).map(site).collect()
 }
 
 /// Each function and its FDE, from the table that the linker has sorted.

@@ -1,7 +1,7 @@
 //! A time namespace: four offsets, and how its programs are started.
 
 use crate::clock::ClockOffsets;
-use crate::image::Image;
+use crate::image::{Image, ReadPathChoice};
 use crate::supervisor::{self, Plan};
 use crate::{Error, Result};
 
@@ -62,6 +62,15 @@ impl TimeNamespace {
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.plan.strict = strict;
+        self
+    }
+
+    /// How programs read their clocks: for tests and comparisons, as all ways tell the same time.
+    ///
+    /// Has no effect in a namespace inside of another.
+    #[must_use]
+    pub fn reading(mut self, choice: ReadPathChoice) -> Self {
+        self.plan.reads = choice;
         self
     }
 

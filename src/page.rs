@@ -3,31 +3,13 @@
 //! It is the last part of the image. Everything but [`Page::offsets`] is constant once the image is
 //! in place; an offset is replaced from outside by one aligned 8-byte store while code reads it.
 
-/// What the image's code reads besides the kernel's `vvar`.
+/// What the image's code reads besides the kernel's `vvar`; the layout of that stands in the code.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[cfg_attr(not(elsewhen_image), derive(Debug))]
 pub(crate) struct Page {
     /// [`VERSION`]; another version means another structure.
-    pub(crate) version: u32,
-    /// Bit *n*: clock id *n* is read from `vvar`; all other clocks are read by a system call.
-    pub(crate) direct: u32,
-    /// Distance in bytes from this structure to the kernel's data of every clock but RAW.
-    pub(crate) clock_data: i32,
-    /// Distance in bytes from this structure to the kernel's data of `CLOCK_MONOTONIC_RAW`.
-    pub(crate) raw_data: i32,
-    /// Where the kernel's `seq` (u32) lies in its data.
-    pub(crate) seq: u32,
-    /// Where the kernel's `clock_mode` (i32) lies in its data.
-    pub(crate) mode: u32,
-    /// Where the kernel's `cycle_last` (u64) lies in its data.
-    pub(crate) cycle_last: u32,
-    /// Where the kernel's `mult` (u32) lies in its data.
-    pub(crate) mult: u32,
-    /// Where the kernel's `shift` (u32) lies in its data.
-    pub(crate) shift: u32,
-    /// Where the kernel's `basetime[]` (seconds and shifted nanoseconds, by clock id) lies.
-    pub(crate) basetime: u32,
+    pub(crate) version: u64,
     /// Packed offsets (`sec << 30 | nsec`) of REALTIME, TAI, MONOTONIC and BOOTTIME.
     pub(crate) offsets: [u64; 4],
     /// The namespace's id.
@@ -36,27 +18,14 @@ pub(crate) struct Page {
     pub(crate) magic: u64,
 }
 
-const _: () = assert!(size_of::<Page>() == 88 && align_of::<Page>() == 8);
+const _: () = assert!(size_of::<Page>() == 56 && align_of::<Page>() == 8);
 const _: () = assert!(core::mem::offset_of!(Page, magic) == size_of::<Page>() - 8);
 
 #[cfg(not(elsewhen_image))]
 impl Page {
     /// The page as it lies in memory.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
-        let words = [self.version, self.direct];
-        let distances = [self.clock_data, self.raw_data];
-        let fields = [
-            self.seq,
-            self.mode,
-            self.cycle_last,
-            self.mult,
-            self.shift,
-            self.basetime,
-        ];
-        let mut bytes = Vec::with_capacity(size_of::<Self>());
-        bytes.extend(words.into_iter().flat_map(u32::to_le_bytes));
-        bytes.extend(distances.into_iter().flat_map(i32::to_le_bytes));
-        bytes.extend(fields.into_iter().flat_map(u32::to_le_bytes));
+        let mut bytes = self.version.to_le_bytes().to_vec();
         bytes.extend(self.offsets.into_iter().flat_map(u64::to_le_bytes));
         bytes.extend(self.namespace.to_le_bytes());
         bytes.extend(self.magic.to_le_bytes());
@@ -65,7 +34,8 @@ impl Page {
 }
 
 /// The version of [`Page`].
-pub(crate) const VERSION: u32 = 1;
+#[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
+pub(crate) const VERSION: u64 = 2;
 
 /// The last word of a complete image: `elsewhen` in memory order.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"elsewhen");

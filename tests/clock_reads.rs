@@ -106,10 +106,20 @@ fn every_way_agrees(kind: Kind) {
     expect_shifts(&host, |_| 0);
     expect_agreement(&host);
 
-    let run = Run::shifted().run(&[&clocks]);
-    expect_shifts(&run, realtime_alone);
-    expect_agreement(&run);
-    assert_eq!(ways(&run), ways(&host));
+    for reads in READS {
+        let run = shifted(reads).run(&[&clocks]);
+        expect_shifts(&run, realtime_alone);
+        expect_agreement(&run);
+        assert_eq!(ways(&run), ways(&host));
+    }
+}
+
+/// The ways in which an image can read the clocks (`--reads`).
+const READS: [&str; 3] = ["direct", "kernel", "syscall"];
+
+fn shifted(reads: &str) -> Run {
+    let shift = format!("+{}", harness::SHIFT);
+    Run::inside(&["--reads", reads, "--realtime", &shift])
 }
 
 fn ways(run: &Finished) -> Vec<String> {
@@ -118,20 +128,22 @@ fn ways(run: &Finished) -> Vec<String> {
 
 fn no_clock_steps_back(kind: Kind) {
     let clocks = need!(guests::build("clocks", kind));
-    let run = Run::inside(&["--realtime", "2038-01-19 03:14:00 UTC"]);
-    let run = run.run(&[clocks.as_os_str(), "monotone".as_ref(), "20000".as_ref()]);
-    assert_eq!(
-        run.code, 0,
-        "CLOCK STEPS WORST\n{}{}",
-        run.stdout, run.stderr
-    );
-    // A clock without a namespace does not step back either: this one has to be inside.
-    let end = Reading {
-        nanos: parse(run.stdout.lines().last().unwrap()).nanos,
-        resolution: 1,
-    };
-    let expected = run.host("REALTIME").set_to(2_147_483_640 * SECOND);
-    assert!(expected.contains(end), "{run:#?}");
+    for reads in READS {
+        let run = Run::inside(&["--reads", reads, "--realtime", "2038-01-19 03:14:00 UTC"]);
+        let run = run.run(&[clocks.as_os_str(), "monotone".as_ref(), "20000".as_ref()]);
+        assert_eq!(
+            run.code, 0,
+            "{reads}: CLOCK STEPS WORST\n{}{}",
+            run.stdout, run.stderr
+        );
+        // A clock without a namespace does not step back either: this one has to be inside.
+        let end = Reading {
+            nanos: parse(run.stdout.lines().last().unwrap()).nanos,
+            resolution: 1,
+        };
+        let expected = run.host("REALTIME").set_to(2_147_483_640 * SECOND);
+        assert!(expected.contains(end), "{run:#?}");
+    }
 }
 
 #[test]
@@ -195,8 +207,12 @@ fn each_clock_has_its_own_shift() {
         "--boottime",
         "+700000",
     ];
-    for backend in ["auto", "guest"] {
-        let options = [&options[..], &["--backend", backend]].concat();
+    let ways = READS.map(|reads| ["--reads", reads]);
+    for way in [["--backend", "auto"], ["--backend", "guest"]]
+        .into_iter()
+        .chain(ways)
+    {
+        let options = [&options[..], &way].concat();
         let run = Run::inside(&options).run(&[&clocks]);
         expect_agreement(&run);
         expect_shifts(&run, |clock| match clock {

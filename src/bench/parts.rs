@@ -30,6 +30,7 @@ pub(super) struct Surgeon {
     patient: Launcher,
     proc: OwnedFd,
     image: Vec<u8>,
+    image_at: u64,
     tail_at: u64,
     tail: Vec<u8>,
 }
@@ -38,13 +39,15 @@ impl Surgeon {
     pub(super) fn new() -> io::Result<Self> {
         let composed = Image::compose()?;
         let image = composed.patch(&ClockOffsets::default(), 0)?;
+        let changed = composed.changed();
         let tail_at = composed.page_at() & !4095;
         Ok(Self {
             patient: Launcher::of(Program::Stopping.file()?),
             proc: rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
-            tail: vec![0; image.len() - tail_at],
+            tail: vec![0; changed.end - tail_at],
             tail_at: tail_at as u64,
-            image,
+            image: image[changed.clone()].to_vec(),
+            image_at: changed.start as u64,
         })
     }
 
@@ -74,7 +77,7 @@ impl Surgeon {
         lap(1);
         mem.read_exact_at(&mut self.tail, base + self.tail_at)?;
         lap(2);
-        mem.write_all_at(&self.image, base)?;
+        mem.write_all_at(&self.image, base + self.image_at)?;
         lap(3);
         drop(mem);
         lap(4);

@@ -55,6 +55,9 @@ fn reads(outer: &Result<Option<Outer>>) -> std::result::Result<String, String> {
     let image = Image::compose().map_err(|error| error.to_string())?;
     Ok(match image.read_path() {
         ReadPath::Direct => "vDSO image, from the kernel's page".to_owned(),
+        ReadPath::KernelFunction { reason } => {
+            format!("vDSO image, by the kernel's own function ({reason})")
+        }
         ReadPath::Syscall { reason } => format!("vDSO image, by system call ({reason})"),
     })
 }

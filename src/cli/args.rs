@@ -82,6 +82,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) strict: bool,
 
+    /// How clocks are read (guest backend): for tests and comparisons
+    #[arg(long, value_enum, default_value_t = Reads::Direct, hide = true)]
+    pub(crate) reads: Reads,
+
     /// The command and its arguments
     #[arg(
         value_name = "COMMAND",
@@ -165,6 +169,17 @@ pub(crate) enum Rounds {
     Full,
     /// a glance
     Small,
+}
+
+/// How programs read their clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reads {
+    /// from the kernel's page where that is possible
+    Direct,
+    /// by the kernel's own function
+    Kernel,
+    /// by a system call
+    Syscall,
 }
 
 /// Who keeps the clocks of a namespace.

@@ -2,9 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::args::{Backend, RunArgs};
+use super::args::{Backend, Reads, RunArgs};
 use super::{Failure, clocks};
 use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check_limits};
+use crate::image::ReadPathChoice;
 use crate::kernel;
 use crate::line::shown;
 use crate::supervisor::Outer;
@@ -21,6 +22,8 @@ pub(crate) struct RunPlan {
     pub(crate) name: Option<String>,
     /// Whether each program is given the clocks before its first instruction.
     pub(crate) strict: bool,
+    /// How its programs read their clocks.
+    pub(crate) reads: Reads,
     /// The command, to be looked for in `PATH` unless it holds a `/`.
     pub(crate) command: OsString,
     /// Its arguments.
@@ -44,7 +47,13 @@ fn start(plan: RunPlan) -> std::result::Result<i32, Failure> {
 
 /// Starts the command under elsewhen's own supervisor.
 fn start_guest(plan: RunPlan) -> std::result::Result<i32, Failure> {
-    let mut namespace = TimeNamespace::new(plan.offsets)?.strict(plan.strict);
+    let mut namespace = TimeNamespace::new(plan.offsets)?
+        .strict(plan.strict)
+        .reading(match plan.reads {
+            Reads::Direct => ReadPathChoice::Fastest,
+            Reads::Kernel => ReadPathChoice::KernelFunction,
+            Reads::Syscall => ReadPathChoice::Syscall,
+        });
     if let Some(name) = &plan.name {
         namespace = namespace.named(name)?;
     }
@@ -121,6 +130,7 @@ fn plan(args: RunArgs) -> Result<RunPlan> {
         backend: args.backend,
         name: args.name.as_deref().map(name).transpose()?,
         strict: args.strict,
+        reads: args.reads,
         command: command.next().unwrap_or_default(),
         args: command.collect(),
     })

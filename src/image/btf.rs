@@ -7,6 +7,7 @@ use super::bytes::{array, u16, u32};
 /// `struct btf_header.magic`.
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
+const KIND_ENUM: u32 = 6;
 
 /// Where the kernel's clock data lies in its page, and the fields in the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,24 +22,34 @@ pub(super) struct Layout {
     pub(super) mult: u32,
     pub(super) shift: u32,
     pub(super) basetime: u32,
+    /// The page of `vvar` that has the data in a time namespace of the kernel, if the types say.
+    pub(super) timens_page: Option<u32>,
+    /// The data are those of 6.15 and later.
+    pub(super) has_time_data: bool,
 }
 
 /// The layouts that the types allow, likeliest first; empty if they are not known here.
 pub(super) fn layouts(btf: &[u8]) -> Vec<Layout> {
-    let mut clock = None;
-    let mut clock_data = None;
-    let walked = structs(btf, |name, size, members| {
-        if name.starts_with(b"vdso_time_data\0") {
-            // 6.15: `struct vdso_clock clock_data[CS_BASES]`.
-            clock_data = clock_data.or(members.offset(b"clock_data\0"));
+    let (mut clock, mut clock_data, mut timens_page) = (None, None, None);
+    let walked = types(btf, |name, kind| {
+        match kind {
+            Type::Struct(size, members) => {
+                if name.starts_with(b"vdso_time_data\0") {
+                    // 6.15: `struct vdso_clock clock_data[CS_BASES]`.
+                    clock_data = clock_data.or(members.offset(b"clock_data\0"));
+                }
+                if [&b"vdso_clock\0"[..], b"vdso_time_data\0", b"vdso_data\0"]
+                    .iter()
+                    .any(|known| name.starts_with(known))
+                {
+                    clock = clock.or_else(|| clock_layout(size, &members));
+                }
+            }
+            Type::Enum(values) => {
+                timens_page = timens_page.or(values.value(b"VDSO_TIMENS_PAGE_OFFSET\0"));
+            }
         }
-        if [&b"vdso_clock\0"[..], b"vdso_time_data\0", b"vdso_data\0"]
-            .iter()
-            .any(|known| name.starts_with(known))
-        {
-            clock = clock.or_else(|| clock_layout(size, &members));
-        }
-        clock.is_some() && clock_data.is_some()
+        clock.is_some() && clock_data.is_some() && timens_page.is_some()
     });
     let (Some(()), Some(clock)) = (walked, clock) else {
         return Vec::new();
@@ -46,6 +57,8 @@ pub(super) fn layouts(btf: &[u8]) -> Vec<Layout> {
     match clock_data {
         Some(at) => vec![Layout {
             clock_data: at,
+            timens_page,
+            has_time_data: true,
             ..clock
         }],
         // Before: an array of `struct vdso_data`, at 128 in its page (`__VVAR_OFFSET`) up to 6.12.
@@ -72,10 +85,18 @@ fn clock_layout(size: u32, members: &Members<'_>) -> Option<Layout> {
         basetime: members
             .offset(b"basetime\0")
             .or_else(|| members.offset(b"\0"))?,
+        timens_page: None,
+        has_time_data: false,
     })
 }
 
-/// The members of one structure.
+/// A type that may be of use.
+enum Type<'a> {
+    Struct(u32, Members<'a>),
+    Enum(Members<'a>),
+}
+
+/// The members of one structure, or the values of an enumeration.
 struct Members<'a> {
     records: &'a [u8],
     strings: &'a [u8],
@@ -84,24 +105,29 @@ struct Members<'a> {
 impl Members<'_> {
     /// Where the member `name` (with its final zero) lies, in bytes.
     fn offset(&self, name: &[u8]) -> Option<u32> {
-        self.records.chunks_exact(12).find_map(|record| {
-            let at = usize::try_from(u32(record, 0)?).ok()?;
-            // With `kind_flag` the upper byte is the size of a bit field.
-            let bits = u32(record, 8)? & 0x00ff_ffff;
-            self.strings
-                .get(at..)?
-                .starts_with(name)
-                .then_some(bits / 8)
+        // With `kind_flag` the upper byte is the size of a bit field.
+        let bits = u32(self.find(12, name)?, 8)? & 0x00ff_ffff;
+        Some(bits / 8)
+    }
+
+    /// The value `name` of an enumeration.
+    fn value(&self, name: &[u8]) -> Option<u32> {
+        u32(self.find(8, name)?, 4)
+    }
+
+    /// The record of `name`, one of `len` bytes each.
+    fn find(&self, len: usize, name: &[u8]) -> Option<&[u8]> {
+        self.records.chunks_exact(len).find(|record| {
+            u32(record, 0)
+                .and_then(|at| self.strings.get(usize::try_from(at).ok()?..))
+                .is_some_and(|text| text.starts_with(name))
         })
     }
 }
 
-/// Calls `visit` with each structure's name (and all that follows it), size and members, until it
-/// returns true; `None` if the types cannot be walked.
-fn structs<'a>(
-    btf: &'a [u8],
-    mut visit: impl FnMut(&[u8], u32, Members<'a>) -> bool,
-) -> Option<()> {
+/// Calls `visit` with the name (and all that follows it) of each structure and enumeration of the
+/// vDSO, until it returns true; `None` if the types cannot be walked.
+fn types<'a>(btf: &'a [u8], mut visit: impl FnMut(&[u8], Type<'a>) -> bool) -> Option<()> {
     if u16(btf, 0)? != MAGIC {
         return None;
     }
@@ -117,14 +143,18 @@ fn structs<'a>(
         let kind = info >> 24 & 0x1f;
         let len = 12 + extra(kind, members)?;
         // A cheap test first: the name lies far away in memory.
-        if kind == KIND_STRUCT && (3..=24).contains(&members) && size <= 4096 {
+        if matches!(kind, KIND_STRUCT | KIND_ENUM) && (3..=24).contains(&members) && size <= 4096 {
             let name = strings.get(usize::try_from(name).ok()?..)?;
             if name.starts_with(b"vdso_") {
                 let members = Members {
                     records: types.get(12..len)?,
                     strings,
                 };
-                if visit(name, size, members) {
+                let found = match kind {
+                    KIND_STRUCT => Type::Struct(size, members),
+                    _ => Type::Enum(members),
+                };
+                if visit(name, found) {
                     break;
                 }
             }
@@ -214,6 +244,8 @@ mod tests {
         mult: 32,
         shift: 36,
         basetime: 40,
+        timens_page: None,
+        has_time_data: true,
     };
 
     #[test]

@@ -90,11 +90,6 @@ impl Parts {
         }))
     }
 
-    /// The last word of the loadable segment: in an image, its magic.
-    pub(super) fn last_word(&self, vdso: &[u8]) -> Option<u64> {
-        u64(vdso, index(vdso, self.load + 32)?.checked_sub(8)?)
-    }
-
     /// The symbol `name`.
     pub(super) fn symbol(&self, vdso: &[u8], name: &str) -> Option<Symbol> {
         let (_, at) = self.symbols.iter().find(|(known, _)| known == name)?;
@@ -159,11 +154,19 @@ impl Parts {
         index(vdso, self.eh_frame + 8)
     }
 
-    /// Makes the loadable segment reach to `end`, and the unwind table lie at `at`.
-    pub(super) fn extend(&self, vdso: &mut [u8], end: usize, at: usize, len: usize) -> Option<()> {
-        let [end, at, len] = [end, at, len].map(|word| (word as u64).to_le_bytes());
+    /// Makes the loadable segment reach to `end`, if given, and the unwind table lie at `at`.
+    pub(super) fn extend(
+        &self,
+        vdso: &mut [u8],
+        end: Option<usize>,
+        at: usize,
+        len: usize,
+    ) -> Option<()> {
+        let [at, len] = [at, len].map(|word| (word as u64).to_le_bytes());
         for field in [32, 40] {
-            put(vdso, self.load + field, &end)?;
+            if let Some(end) = end {
+                put(vdso, self.load + field, &(end as u64).to_le_bytes())?;
+            }
             put(vdso, self.eh_frame + field, &len)?;
         }
         for field in [8, 16, 24] {

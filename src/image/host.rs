@@ -13,8 +13,8 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Host {
     vdso: Range<usize>,
-    /// The start of `vvar`, whose first page holds the clock data.
-    pub(super) vvar: Option<usize>,
+    /// `vvar`, whose first page holds the clock data.
+    pub(super) vvar: Option<Range<usize>>,
 }
 
 impl Host {
@@ -41,7 +41,7 @@ impl Host {
         };
         Some(Self {
             vdso: find(" [vdso]")?,
-            vvar: find(" [vvar]").map(|range| range.start),
+            vvar: find(" [vvar]"),
         })
     }
 
@@ -97,7 +97,7 @@ mod tests {
         let host = Host::parse(maps).unwrap();
         assert_eq!(
             (host.vdso, host.vvar),
-            (0x7ff_6000..0x7ff_8000, Some(0x7ff_0000))
+            (0x7ff_6000..0x7ff_8000, Some(0x7ff_0000..0x7ff_4000))
         );
         assert!(Host::parse("7ff0000-7ff4000 r--p 00000000 00:00 0    [vvar]\n").is_none());
     }

@@ -1,28 +1,23 @@
 //! The image: the host's own vDSO with our time functions and a namespace's offsets in it.
 //!
-//! All bytes of the kernel's vDSO stay where they are, and so do all symbols but ours. Our code
-//! lies in the padding of the last page; the three symbols are redirected to it, and a jump to it
-//! lies over each old entry, for pointers resolved before and debuggers that know the old place.
+//! All bytes of the kernel's vDSO stay where they are, and so do all symbols but ours. Our code and
+//! the offsets stand in place of the kernel's `clock_gettime`, the unwind table in place of its
+//! `gettimeofday`: one page changes, and a program's pages are its own one by one. Where they are too
+//! short, or the kernel's function is to be called, all of ours lies in the padding of the last
+//! page. The three symbols are redirected, and a jump to ours lies over each old entry, for pointers
+//! resolved before and debuggers that know the old place.
 
 #[path = "arch/x86_64.rs"]
-mod arch_image;
+mod arch;
 mod btf;
 mod bytes;
 mod elf;
 mod host;
+mod kernel;
 mod layout;
+mod reading;
+mod site;
 mod unwind;
-
-// The reading of the kernel's page is the image's own, so that the check at start is of that code.
-#[path = "../vdso/direct.rs"]
-mod direct;
-
-mod arch {
-    #[path = "../../vdso/arch/x86_64.rs"]
-    mod vdso;
-    pub(super) use super::arch_image::{JUMP_LEN, MACHINE, has_counter, jump};
-    pub(super) use vdso::{COUNTER_MODE, counter};
-}
 
 /// The code, and where its parts lie in it; made by `build.rs`.
 mod blob {
@@ -35,21 +30,35 @@ use std::ops::Range;
 
 use crate::page::{MAGIC, Page, VERSION};
 use crate::{ClockOffsets, Error, Result};
+use btf::Layout;
 use elf::{Parts, Symbol};
 use host::Host;
+use site::{Site, Values};
 use unwind::Table;
+
+const FORCED: &str = "it was asked for";
 
 /// The blob's alignment: that of a cache line.
 const ALIGN: usize = 64;
 
+/// What the code for the coarse clocks has in its base register, as a distance from the blob: the
+/// offset words, had they begun with id 0 and not with id 5.
+#[expect(clippy::cast_possible_wrap, reason = "the blob is a kilobyte long")]
+const COARSE_BASE: i64 = (blob::PAGE_AT + offset_of!(Page, offsets)) as i64 - 5 * 16;
+
 /// How an image reads the clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadPath {
-    /// From the kernel's own page, as fast as the host.
+    /// From the kernel's own page, faster than the host.
     Direct,
+    /// By the kernel's own function, as right, and about as fast as that.
+    KernelFunction {
+        /// Why the kernel's page is not read directly.
+        reason: String,
+    },
     /// By a system call, as right but slower.
     Syscall {
-        /// Why the kernel's page cannot be read.
+        /// Why neither can be done.
         reason: String,
     },
 }
@@ -60,6 +69,8 @@ pub enum ReadPathChoice {
     /// The fastest that this host allows.
     #[default]
     Fastest,
+    /// The kernel's own function, for tests.
+    KernelFunction,
     /// The system call, for tests.
     Syscall,
 }
@@ -69,7 +80,6 @@ pub enum ReadPathChoice {
 pub struct Image {
     host: Vec<u8>,
     bytes: Vec<u8>,
-    page: Page,
     page_at: usize,
     read_path: ReadPath,
 }
@@ -93,39 +103,33 @@ impl Image {
     pub fn compose_with(choice: ReadPathChoice) -> Result<Self> {
         let place = Host::find()?;
         let host = place.bytes();
-        if Parts::of(&host).is_ok_and(|parts| parts.last_word(&host) == Some(MAGIC)) {
+        if host.chunks_exact(8).any(|word| word == MAGIC.to_le_bytes()) {
             return Err(Error::new(
                 "this process is already in a time namespace of elsewhen; they do not nest",
             ));
         }
-        let (bytes, page_at) = compose(&host)
-            .map_err(|why| Error::new(format!("cannot use this kernel's vDSO: {why}")))?;
-        let mut page = Page {
-            version: VERSION,
-            direct: 0,
-            clock_data: 0,
-            raw_data: 0,
-            seq: 0,
-            mode: 0,
-            cycle_last: 0,
-            mult: 0,
-            shift: 0,
-            basetime: 0,
-            offsets: [0; 4],
-            namespace: 0,
-            magic: MAGIC,
+        let refused = |why| Error::new(format!("cannot use this kernel's vDSO: {why}"));
+        let direct = match choice {
+            ReadPathChoice::Fastest => layout::detect(&place),
+            _ => Err(FORCED.to_owned()),
         };
-        let read_path = match choice {
-            ReadPathChoice::Fastest => layout::detect(&mut page, page_at, &place),
-            ReadPathChoice::Syscall => ReadPath::Syscall {
-                reason: "it was asked for".into(),
-            },
+        // The kernel's own function takes room, and is of no use beside a direct reading.
+        let kept = match (&direct, choice) {
+            (Err(_), ReadPathChoice::Fastest | ReadPathChoice::KernelFunction) => {
+                compose(&host, true).and_then(|(mut bytes, blob_at)| {
+                    keep_kernel_function(&host, &mut bytes, blob_at)?;
+                    Ok((bytes, blob_at))
+                })
+            }
+            _ => Err(FORCED),
         };
+        let has_kernel_function = kept.as_ref().map(|_| ()).map_err(|why| *why);
+        let (mut bytes, blob_at) = kept.or_else(|_| compose(&host, false)).map_err(refused)?;
+        let read_path = reads(direct, has_kernel_function, &place, &mut bytes, blob_at);
         Ok(Self {
             host,
             bytes,
-            page,
-            page_at,
+            page_at: blob_at + blob::PAGE_AT,
             read_path,
         })
     }
@@ -140,7 +144,8 @@ impl Image {
         let page = Page {
             offsets: Self::words(offsets)?,
             namespace,
-            ..self.page
+            version: VERSION,
+            magic: MAGIC,
         };
         let mut bytes = self.bytes.clone();
         bytes[self.page_at..][..size_of::<Page>()].copy_from_slice(&page.to_bytes());
@@ -201,6 +206,15 @@ impl Image {
         self.page_at + offset_of!(Page, magic)
     }
 
+    /// The pages that differ from the host's: those to be written.
+    #[must_use]
+    pub fn changed(&self) -> Range<usize> {
+        let differs = |at: &usize| self.host[*at..][..4096] != self.bytes[*at..][..4096];
+        let mut pages = (0..self.bytes.len()).step_by(4096).filter(differs);
+        let first = pages.next().unwrap_or(0);
+        first..pages.next_back().unwrap_or(first) + 4096
+    }
+
     /// The host's own vDSO, unchanged.
     #[must_use]
     pub fn host(&self) -> &[u8] {
@@ -219,65 +233,195 @@ impl Image {
     }
 }
 
-/// A composed image, and where its parameter page lies; or what is wrong with the vDSO.
+/// Has the image's code read the clocks directly, or not.
+fn reads(
+    direct: std::result::Result<(Layout, usize), String>,
+    kernel: std::result::Result<(), &'static str>,
+    place: &Host,
+    image: &mut [u8],
+    blob_at: usize,
+) -> ReadPath {
+    let direct = direct.and_then(|(layout, vvar)| {
+        let distance = vvar.cast_signed() - (place.base() + blob_at).cast_signed();
+        Values::new(&layout, distance as i64, COARSE_BASE)
+            .fill(&mut image[blob_at..], &blob::SITES)
+            .ok_or_else(|| "the kernel's clock data is too far away".to_owned())
+    });
+    let Err(reason) = direct else {
+        return ReadPath::Direct;
+    };
+    Values::NONE
+        .fill(&mut image[blob_at..], &blob::SITES)
+        .expect("a zero fits everywhere");
+    match kernel {
+        Ok(()) => ReadPath::KernelFunction { reason },
+        Err(why) if reason == why => ReadPath::Syscall { reason },
+        Err(why) => ReadPath::Syscall {
+            reason: format!("{reason}; the vDSO: {why}"),
+        },
+    }
+}
+
+fn keep_kernel_function(
+    host: &[u8],
+    image: &mut [u8],
+    blob_at: usize,
+) -> std::result::Result<(), &'static str> {
+    let function = Parts::of(host)?
+        .symbol(host, "__vdso_clock_gettime")
+        .ok_or("it lacks `__vdso_clock_gettime`")?;
+    let (entry, stubs) = (blob_at + blob::KERNEL_AT, blob_at + blob::COOKIES_AT);
+    kernel::keep(image, host, &function, entry, stubs)
+}
+
+/// A composed image, and where the blob lies in it; or what is wrong with the vDSO.
+///
+/// The blob's unwind entries may lie elsewhere: its place is that of its code, less `TEXT.start`.
 type Composed = std::result::Result<(Vec<u8>, usize), &'static str>;
 
-/// The host's vDSO with our code in it.
-fn compose(host: &[u8]) -> Composed {
+/// Room for our parts in a vDSO.
+struct Room {
+    /// For the unwind table and, if there is room, all unwind entries.
+    tables: Range<usize>,
+    /// For the code, if not behind the tables.
+    code: Option<Range<usize>>,
+}
+
+/// The host's vDSO with our code in it: in place of the kernel's functions unless one is to be
+/// `kept`, so that a program has one page of its own; else, or if they are too short, in the
+/// padding.
+fn compose(host: &[u8], kept: bool) -> Composed {
     let parts = Parts::of(host)?;
     let table = parts
         .eh_frame_hdr(host)
         .and_then(|at| Table::read(host, at))
         .ok_or("its unwind table is not of the usual form")?;
+    let padding = || Room {
+        tables: parts.end..host.len(),
+        code: None,
+    };
+    let functions = || {
+        let body = |name: &str| {
+            let symbol = parts.symbol(host, name)?;
+            let start = usize::try_from(symbol.value).ok()?;
+            Some(start..start.checked_add(usize::try_from(symbol.size).ok()?)?)
+        };
+        let tables = body("__vdso_gettimeofday")?;
+        Some(Room {
+            tables: tables.start + arch::JUMP_LEN..tables.end,
+            code: Some(body("__vdso_clock_gettime")?),
+        })
+    };
+    let rooms = match kept {
+        true => [Some(padding()), None],
+        false => [functions(), Some(padding())],
+    };
     // A debugger looks for our frame descriptions beside the kernel's, in one section: copy those,
     // if there is room. The unwinders in programs use the table only.
     let frames = parts.section(host, ".eh_frame").unwrap_or_default();
-    assemble(host, &parts, table.clone(), &frames)
-        .or_else(|_| assemble(host, &parts, table.clone(), &(0..0)))
-        .or_else(|_| {
-            // Debian's kernels since 6.12: the section headers, which are a debugger's, have to go.
-            let bare = parts
-                .without_sections(host)
-                .ok_or("a header points outside it")?;
-            assemble(&bare, &Parts::of(&bare)?, table, &(0..0))
-        })
+    let mut result = Err("it lacks a time function");
+    for room in rooms.iter().flatten() {
+        // They stand in the last page: not worth a page where that is the kernel's still.
+        let copied = room.code.is_none().then_some(&frames);
+        for frames in copied.into_iter().chain([&(0..0)]) {
+            result = assemble(host, &parts, table.clone(), frames, room);
+            if result.is_ok() {
+                return result;
+            }
+        }
+    }
+    // Debian's kernels since 6.12: the section headers, which are a debugger's, have to go.
+    let bare = parts
+        .without_sections(host)
+        .ok_or("a header points outside it")?;
+    let parts = Parts::of(&bare)?;
+    let room = Room {
+        tables: parts.end..bare.len(),
+        code: None,
+    };
+    assemble(&bare, &parts, table, &(0..0), &room).or(result)
 }
 
-fn assemble(host: &[u8], parts: &Parts, mut table: Table, frames: &Range<usize>) -> Composed {
+fn assemble(
+    host: &[u8],
+    parts: &Parts,
+    mut table: Table,
+    frames: &Range<usize>,
+    room: &Room,
+) -> Composed {
     const BROKEN: &str = "a table points outside it";
-    let table_at = parts.end.next_multiple_of(8);
-    let table_len = table.len() + 8 * blob::FRAMES.len();
-    let blob_at = (table_at + table_len + frames.len()).next_multiple_of(ALIGN);
-    let end = blob_at + blob::BYTES.len();
-    if end > host.len() {
-        return Err("it has no room left");
-    }
+    const FULL: &str = "it has no room left";
+    // The kernel's functions that make place for the tables and the code.
+    let gone = match &room.code {
+        Some(code) => [room.tables.start - arch::JUMP_LEN, code.start],
+        None => [usize::MAX; 2],
+    };
     let mut image = host.to_vec();
-    bytes::put(&mut image, blob_at, blob::BYTES).ok_or(BROKEN)?;
-    if !frames.is_empty() {
-        let to = blob_at - frames.len();
-        let moved = table
-            .move_frames(host, frames, to)
-            .ok_or("its frames do not move")?;
-        bytes::put(&mut image, to, &moved).ok_or(BROKEN)?;
-        parts.move_section(&mut image, ".eh_frame", &(to..blob_at + blob::EH_FRAME.end));
+
+    // The table, the kernel's frame descriptions and ours.
+    let old = table.take(|function| gone.contains(&function));
+    let table_at = room.tables.start.next_multiple_of(8);
+    let table_len = table.len() + 8 * blob::FRAMES.len();
+    let frames_at = (table_at + table_len).next_multiple_of(8);
+    let ours_at = frames_at + frames.len();
+    let tables_end = ours_at + blob::EH_FRAME.len();
+    let code_at = match &room.code {
+        Some(code) => code.start.next_multiple_of(ALIGN),
+        None => tables_end.next_multiple_of(ALIGN),
+    };
+    let code = blob::BYTES.get(blob::TEXT.start..).ok_or(BROKEN)?;
+    let end = code_at + code.len();
+    let code_end = room.code.as_ref().unwrap_or(&room.tables).end;
+    if tables_end > room.tables.end || end > code_end {
+        return Err(FULL);
     }
-    let base = u32::try_from(blob_at).map_err(|_| BROKEN)?;
-    table.extend(blob::FRAMES.map(|(function, frame)| (base + function, base + frame)));
+    bytes::put(&mut image, code_at, code).ok_or(BROKEN)?;
+    if !frames.is_empty() {
+        let copy = table
+            .move_frames(host, frames, frames_at)
+            .ok_or("its frames do not move")?;
+        bytes::put(&mut image, frames_at, &copy).ok_or(BROKEN)?;
+        parts.move_section(&mut image, ".eh_frame", &(frames_at..tables_end));
+    }
+    // What described a function that is no more is to describe the code that uses no stack, of
+    // which a debugger so hears too, or nothing.
+    let leaf = blob::COOKIES_AT + arch::STUB_LEN - blob::TEXT.start;
+    let word = |value: usize| u32::try_from(value).unwrap_or(0);
+    for (function, frame) in old {
+        let len = bytes::u32(host, frame).ok_or(BROKEN)? as usize;
+        let range = if function == gone[1] { leaf } else { 0 };
+        let start = word(code_at).wrapping_sub(word(frame + 8));
+        let mut fde = [start.to_le_bytes(), word(range).to_le_bytes()].concat();
+        fde.resize(len.checked_sub(4).ok_or(BROKEN)?, 0);
+        bytes::put(&mut image, frame + 8, &fde).ok_or(BROKEN)?;
+    }
+    let blob_at = code_at.checked_sub(blob::TEXT.start).ok_or(BROKEN)?;
+    let ours = blob::BYTES.get(blob::EH_FRAME).ok_or(BROKEN)?;
+    bytes::put(&mut image, ours_at, ours).ok_or(BROKEN)?;
+    let [base, ours_base] = [blob_at, ours_at].map(|at| u32::try_from(at).unwrap_or(0));
+    for (function, frame) in blob::FRAMES {
+        // After length and CIE distance stands the function, relative to the word itself.
+        let word = ours_base + frame + 8;
+        let start = (base + function).wrapping_sub(word).to_le_bytes();
+        bytes::put(&mut image, ours_at + frame as usize + 8, &start).ok_or(BROKEN)?;
+    }
+    table.extend(blob::FRAMES.map(|(function, frame)| (base + function, ours_base + frame)));
     let table = table.to_bytes(table_at).ok_or(BROKEN)?;
     bytes::put(&mut image, table_at, &table).ok_or(BROKEN)?;
+    let load_end = room.code.is_none().then_some(end);
     parts
-        .extend(&mut image, end, table_at, table_len)
+        .extend(&mut image, load_end, table_at, table_len)
         .ok_or(BROKEN)?;
-    parts.move_section(
-        &mut image,
-        ".eh_frame_hdr",
-        &(table_at..table_at + table_len),
-    );
-    // The kernel used this section up when it started, and code may stand in it: as long as it
-    // has an address in our code, debuggers know the functions there.
-    let text = blob_at + blob::TEXT.start..blob_at + blob::TEXT.end;
-    let section = parts.move_section(&mut image, ".altinstr_replacement", &text);
+    // The section headers lie in the last page, which is to stay the kernel's where it can.
+    let mut section = None;
+    if room.code.is_none() {
+        let table = table_at..table_at + table_len;
+        parts.move_section(&mut image, ".eh_frame_hdr", &table);
+        // The kernel used this section up when it started, and code may stand in it: as long as it
+        // has an address in our code, debuggers know the functions there.
+        let text = code_at..blob_at + blob::TEXT.end;
+        section = parts.move_section(&mut image, ".altinstr_replacement", &text);
+    }
     for (name, at, size) in blob::ENTRIES {
         let ours = Symbol {
             section,
@@ -295,7 +439,7 @@ fn assemble(host: &[u8], parts: &Parts, mut table: Table, frames: &Range<usize>)
             return Err("it lacks a time function");
         }
     }
-    Ok((image, blob_at + blob::PAGE_AT))
+    Ok((image, blob_at))
 }
 
 /// Makes `name` stand for `ours`, and its old place jump there.
@@ -309,15 +453,20 @@ fn redirect(
     if usize::try_from(old.size).is_ok_and(|size| size < arch::JUMP_LEN) {
         return Err("a time function is too short");
     }
+    if old.value == ours.value {
+        return parts
+            .redirect(image, name, ours)
+            .ok_or("a symbol points outside it");
+    }
+    let jump = |old: u32, ours: u32| {
+        let [old, ours] = [old, ours].map(usize::try_from);
+        let (old, ours) = (old.ok()?, ours.ok()?);
+        Some((old, arch::jump(old, ours)))
+    };
     parts
         .redirect(image, name, ours)
-        .and_then(|()| {
-            bytes::put(
-                image,
-                usize::try_from(old.value).ok()?,
-                &arch::jump(old.value, ours.value),
-            )
-        })
+        .and_then(|()| jump(old.value, ours.value))
+        .and_then(|(old, jump)| bytes::put(image, old, &jump))
         .ok_or("a symbol points outside it")
 }
 
@@ -325,17 +474,55 @@ fn redirect(
 mod tests {
     use super::*;
 
+    /// The vDSO and the types of other kernels, `NAME.vdso` and `NAME.btf`, as they can be had from
+    /// a kernel image.
+    #[test]
+    fn other_kernels_are_composed_for_too() {
+        let Some(directory) = std::env::var_os("ELSEWHEN_TEST_KERNELS") else {
+            eprintln!("skipped: `ELSEWHEN_TEST_KERNELS` names no directory of vDSOs");
+            return;
+        };
+        let mut found = 0;
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|name| name != "vdso") {
+                continue;
+            }
+            found += 1;
+            let host = std::fs::read(&path).unwrap();
+            let kept = compose(&host, true).map(|(mut image, at)| {
+                keep_kernel_function(&host, &mut image, at).unwrap();
+            });
+            println!("{path:?}: the kernel's function: {kept:?}");
+            let (mut image, blob_at) = compose(&host, false).unwrap();
+            let types = std::fs::read(path.with_extension("btf")).unwrap();
+            let layouts = btf::layouts(&types);
+            assert!(!layouts.is_empty(), "{path:?}");
+            for layout in layouts {
+                println!(
+                    "{path:?}: code at {:#x}, {layout:?}",
+                    blob_at + blob::TEXT.start
+                );
+                assert!(layout::is_within_a_page(&layout));
+                Values::new(&layout, -0x6000, COARSE_BASE)
+                    .fill(&mut image[blob_at..], &blob::SITES)
+                    .unwrap();
+            }
+        }
+        assert!(found > 0);
+    }
+
     #[test]
     fn a_vdso_cut_short_or_full_is_refused() {
         let host = Host::find().unwrap().bytes();
-        assert!(compose(&host).is_ok());
-        for len in (0..Parts::of(&host).unwrap().end).step_by(8) {
-            assert!(compose(&host[..len]).is_err(), "{len:#x}");
+        assert!(compose(&host, false).is_ok());
+        for len in (0..host.len() - 1024).step_by(8) {
+            assert!(compose(&host[..len], true).is_err(), "{len:#x}");
         }
         let mut full = host;
         *full.last_mut().unwrap() = 1;
         assert_eq!(
-            compose(&full).unwrap_err(),
+            compose(&full, true).unwrap_err(),
             "something follows its last section"
         );
     }
@@ -344,12 +531,12 @@ mod tests {
     fn without_room_for_the_kernels_frames_they_stay_where_they_are() {
         let host = Host::find().unwrap().bytes();
         let parts = Parts::of(&host).unwrap();
-        let (_, page_at) = compose(&host).unwrap();
-        let end = page_at + size_of::<Page>();
-        let (tight, _) = compose(&host[..end - 1]).unwrap();
+        let (_, blob_at) = compose(&host, true).unwrap();
+        let end = blob_at + blob::BYTES.len();
+        let (tight, _) = compose(&host[..end - 1], true).unwrap();
         let frames = |image: &[u8]| parts.section(image, ".eh_frame").unwrap();
         assert_eq!(frames(&tight), frames(&host));
-        let (roomy, _) = compose(&host).unwrap();
+        let (roomy, _) = compose(&host, true).unwrap();
         assert_ne!(frames(&roomy), frames(&host));
     }
 }

@@ -65,6 +65,18 @@ impl Table {
         Some(frames)
     }
 
+    /// Removes functions, by their places, and returns them with the places of their frame
+    /// descriptions.
+    pub(super) fn take(&mut self, is_gone: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
+        let gone = |entry: &(u32, u32)| is_gone(entry.0 as usize);
+        let frames = self.entries.iter().filter(|entry| gone(entry));
+        let frames = frames
+            .map(|entry| (entry.0 as usize, entry.1 as usize))
+            .collect();
+        self.entries.retain(|entry| !gone(entry));
+        frames
+    }
+
     /// Adds functions, in any order.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = (u32, u32)>) {
         self.entries.extend(entries);

@@ -11,6 +11,7 @@ mod opener;
 mod task;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 pub(crate) use force::Force;
 pub(crate) use opener::Opener;
@@ -44,22 +45,27 @@ pub(crate) struct Injector {
     image: Image,
     /// Threads and the bases of their images.
     bases: Vec<(i32, u64)>,
-    /// From here on an image is looked at: the last page that is not empty in the kernel's, which
-    /// tells one kind of vDSO from another, and the page with the magic.
+    /// The pages to be written.
+    changed: Range<usize>,
+    /// From here to their end an image is looked at: the last page of theirs that is not empty in
+    /// the kernel's, which tells one kind of vDSO from another, and the page with the magic.
     tail_at: usize,
-    /// Room for the rest of an image from there.
+    /// Room for what lies there.
     tail: Vec<u8>,
 }
 
 impl Injector {
     pub(crate) fn new(image: Image) -> Self {
         let host = image.host();
-        let last_byte = host.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        let changed = image.changed();
+        let last_byte = host[..changed.end].iter().rposition(|byte| *byte != 0);
+        let last_byte = last_byte.unwrap_or(0);
         let tail_at = last_byte.min(image.page_at()) & !4095;
         Self {
             bases: vec![(0, 0); BASES],
             tail_at,
-            tail: vec![0; image.len() - tail_at],
+            tail: vec![0; changed.end - tail_at],
+            changed,
             image,
         }
     }
@@ -95,7 +101,9 @@ impl Injector {
         }
         let bytes = new_image(&self.image).ok_or(Missing::Gone)?;
         // One call writes the pages in order, so the magic, which ends the last, is written last.
-        if !force::write(task.tid(), mem, &bytes, base) {
+        let changed = bytes.get(self.changed.clone()).ok_or(Missing::Foreign)?;
+        let at = base + self.changed.start as u64;
+        if !force::write(task.tid(), mem, changed, at) {
             return Err(gone_or(task, Missing::Denied));
         }
         self.remember(task.tid(), base);
@@ -141,9 +149,9 @@ impl Injector {
     /// two pages leaves it so, as the kernel writes each page whole.
     fn is_untouched(&self) -> bool {
         let (host, ours) = (self.image.host(), self.image.template());
-        (self.tail_at..host.len()).step_by(4096).all(|at| {
+        (self.tail_at..self.changed.end).step_by(4096).all(|at| {
             let page = &self.tail[at - self.tail_at..][..4096];
-            let is_last = at + 4096 == host.len();
+            let is_last = at + 4096 == self.changed.end;
             page == &host[at..at + 4096] || !is_last && page == &ours[at..at + 4096]
         })
     }

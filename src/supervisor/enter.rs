@@ -15,7 +15,7 @@ use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
 use crate::clock::ClockOffsets;
-use crate::image::Image;
+use crate::image::{Image, ReadPathChoice};
 use crate::inject::Force;
 use crate::sys::process::{self, Forked};
 use crate::sys::{channel, seccomp, shared, signal};
@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) offsets: ClockOffsets,
     /// Also catch programs that read a clock before anything else.
     pub(crate) strict: bool,
+    /// How programs read their clocks.
+    pub(crate) reads: ReadPathChoice,
     /// A name for people, shown in the control group's.
     pub(crate) name: Option<String>,
 }
@@ -45,7 +47,7 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
         Some(_) => None,
         None => {
             check_proc()?;
-            Some(Image::compose()?)
+            Some(Image::compose_with(plan.reads)?)
         }
     };
     let mut opening = Opening::ByWorker;

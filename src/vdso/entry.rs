@@ -1,17 +1,25 @@
-//! The three functions that programs call.
+//! The functions that programs call, but for the hot one (`arch`).
 #![expect(unsafe_code, reason = "C callers' pointers, and exported symbols")]
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::arch::{self, nr};
-use crate::direct::{self, Time};
+use crate::arch::{self, __vdso_clock_gettime, elsewhen_kernel, nr};
 use crate::page::{COOKIE, OFFSET_INDEX, Page, SHIFTED};
 
 const NSEC_PER_SEC: u64 = 1_000_000_000;
 const REALTIME: u32 = 0;
 const REALTIME_COARSE: u32 = 5;
+
+/// A reading, laid out as a `timespec`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Time {
+    pub(crate) sec: i64,
+    pub(crate) nsec: u64,
+}
 
 /// The parameters, filled in by the composer and changed from outside.
 #[repr(transparent)]
@@ -23,33 +31,6 @@ unsafe impl Sync for Parameters {}
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".page")]
 static ELSEWHEN_PAGE: Parameters = Parameters(UnsafeCell::new(MaybeUninit::zeroed()));
-
-#[inline(always)]
-fn page() -> *const Page {
-    ELSEWHEN_PAGE.0.get().cast()
-}
-
-/// `clock_gettime(2)`.
-///
-/// # Safety
-/// `tp` is writable. DIFFERENCE: for an ALARM clock Linux gives EFAULT where this faults.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn __vdso_clock_gettime(clock: u32, tp: *mut Time) -> i32 {
-    // SAFETY: the parameters are the image's own, and aligned.
-    let direct = unsafe { direct::load32((&raw const (*page()).direct).cast()) };
-    if clock < 32 && direct >> clock & 1 == 1 {
-        // SAFETY: the composer's promise, made by the bit just tested; and the caller's.
-        unsafe {
-            if let Some(time) = direct::read(page(), page().cast(), clock) {
-                *tp = with_offset(clock, time);
-                return 0;
-            }
-        }
-    }
-    // SAFETY: the caller's promise.
-    unsafe { system_call(clock, tp) }
-}
 
 /// `gettimeofday(2)`.
 ///
@@ -102,23 +83,19 @@ pub(crate) unsafe extern "C" fn __vdso_time(t: *mut i64) -> i64 {
 
 /// The kernel's own answer, shifted if the clock is.
 ///
-/// The cookie keeps the filter from having this reading shifted a first time.
-///
 /// # Safety
-/// As for [`__vdso_clock_gettime`].
+/// `tp` is writable; for a clock that is not shifted it may be anything, for the kernel to judge.
 #[cold]
-#[inline(never)]
-unsafe fn system_call(clock: u32, tp: *mut Time) -> i32 {
+pub(crate) unsafe extern "C" fn slow(clock: u32, tp: *mut Time) -> i32 {
     if clock >= 32 || SHIFTED >> clock & 1 == 0 {
         // SAFETY: the kernel judges the pointer.
-        return unsafe { arch::syscall(nr::CLOCK_GETTIME, clock.into(), tp as u64, COOKIE) };
+        return unsafe { elsewhen_kernel(clock, tp) };
     }
     // Not zeroed: that takes SSE stores, which fault where a caller has not aligned the stack.
     let mut time = MaybeUninit::<Time>::uninit();
-    let at = time.as_mut_ptr() as u64;
     // SAFETY: `time` is laid out as a `timespec`; `tp` is writable by the caller's promise.
     unsafe {
-        let error = arch::syscall(nr::CLOCK_GETTIME, clock.into(), at, COOKIE);
+        let error = elsewhen_kernel(clock, time.as_mut_ptr());
         if error == 0 {
             *tp = with_offset(clock, time.assume_init());
         }
@@ -130,19 +107,16 @@ unsafe fn system_call(clock: u32, tp: *mut Time) -> i32 {
 #[inline(always)]
 fn with_offset(clock: u32, time: Time) -> Time {
     let index = (OFFSET_INDEX >> (2 * clock) & 3) as usize;
-    // SAFETY: the index is below four.
+    let page = ELSEWHEN_PAGE.0.get().cast::<Page>();
+    // SAFETY: the index is below four, and the word is only ever loaded from or replaced whole.
     let offset = unsafe {
-        direct::load64(
-            (&raw const (*page()).offsets)
-                .cast::<u64>()
-                .add(index)
-                .cast(),
-        )
+        let word = (&raw mut (*page).offsets).cast::<u64>().add(index);
+        AtomicU64::from_ptr(word).load(Relaxed)
     };
     let mut sec = time.sec.wrapping_add(offset.cast_signed() >> 30);
     let mut nsec = time.nsec.wrapping_add(offset & ((1 << 30) - 1));
-    // Two rounds at the most in practice; a division would cost more, and the empty assembly
-    // keeps the compiler from making one (`__iter_div_u64_rem`).
+    // Once in practice; a division would cost more, and the empty assembly keeps the compiler from
+    // making one (`__iter_div_u64_rem`).
     while nsec >= NSEC_PER_SEC {
         nsec -= NSEC_PER_SEC;
         sec = sec.wrapping_add(1);

@@ -9,7 +9,6 @@
 
 #[path = "arch/x86_64.rs"]
 mod arch;
-mod direct;
 mod entry;
 #[path = "../page.rs"]
 #[expect(dead_code, reason = "the composer's side")]
