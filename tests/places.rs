@@ -64,9 +64,17 @@ fn the_first_process_of_a_pid_namespace_is_no_different() {
     ] {
         assert_eq!(run.run(&["sh", "-c", script]).code, status, "{script}");
     }
-    // A daemon goes with its pid namespace, as on the host.
-    let ended = run.run(&["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & exit 3"]);
+    // A daemon goes with its pid namespace, as on the host, and no control group is left.
+    let name = format!("first.{}", std::process::id());
+    let named = ["--realtime", "+1000000", "--name", &name];
+    let ended = Run::inside(&named).through(&place).run(&[
+        "sh",
+        "-c",
+        "setsid sleep 1000 >/dev/null 2>&1 & exit 3",
+    ]);
     assert_eq!(ended.code, 3);
+    let left = Run::on_host().run(&["find", "/sys/fs/cgroup", "-name", &format!("*{name}*")]);
+    assert_eq!(left.stdout, "");
 }
 
 #[test]

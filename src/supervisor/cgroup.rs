@@ -18,8 +18,7 @@ impl Cgroup {
         let own = own_directory().ok_or_else(|| io::Error::other("no cgroup of version 2"))?;
         // Moving a process needs write access where it comes from and where it goes.
         writable(&own.join("cgroup.procs"))?;
-        let group = Self(own.join(name));
-        fs::create_dir(&group.0)?;
+        let group = Self::make(&own, name)?;
         match writable(&group.0.join("cgroup.kill")) {
             Ok(()) => Ok(group),
             Err(e) => {
@@ -27,6 +26,21 @@ impl Cgroup {
                 Err(e)
             }
         }
+    }
+
+    /// Makes the directory; another pid namespace may have given the same number to its keeper.
+    fn make(own: &Path, name: &str) -> io::Result<Self> {
+        let mut result = fs::create_dir(own.join(name)).map(|()| Self(own.join(name)));
+        for turn in 2..100 {
+            match result {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    let group = own.join(format!("{name}.{turn}"));
+                    result = fs::create_dir(&group).map(|()| Self(group));
+                }
+                other => return other,
+            }
+        }
+        result
     }
 
     /// Moves the calling process into the group.

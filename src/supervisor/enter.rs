@@ -11,6 +11,7 @@ use super::door::Outer;
 use super::front;
 use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
+use super::message;
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
@@ -101,7 +102,12 @@ impl Stage {
         let keeper = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
             .map_err(|e| Error::os("cannot open a pidfd", e.into()))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
-        let cgroup = Cgroup::create(&group_name(plan)).ok();
+        // The first process of a pid namespace takes all others along, the keeper too, which could
+        // not remove a group then.
+        let cgroup = match self.front_pid {
+            1 => None,
+            _ => Cgroup::create(&group_name(plan)).ok(),
+        };
         let (ours, theirs) = channel::pair().map_err(doing("make a socket pair"))?;
         let command = match process::fork().map_err(doing("start the command"))? {
             Forked::Parent(pid) => pid,
@@ -111,6 +117,7 @@ impl Stage {
             }
         };
         drop(theirs);
+        message::wait_for_front(self.front.as_fd());
         let listener = take_listener(&ours);
         let service = listener.map(|listener| {
             seccomp::wake_synchronously(listener.as_fd());
@@ -143,6 +150,7 @@ impl Stage {
     fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
         let registered = outer.anchor(&plan.offsets);
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
+        message::wait_for_front(self.front.as_fd());
         match process::fork().map_err(doing("start the command"))? {
             Forked::Child => {
                 self.inherited.give_back();

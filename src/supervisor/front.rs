@@ -31,6 +31,7 @@ pub(super) fn run(keeper: i32, channel: OwnedFd) -> ! {
         signals,
         from_terminal: Vec::new(),
     };
+    Message::Ready.send(front.channel.as_fd());
     loop {
         front.wait();
         front.pass_signals_on();

@@ -15,6 +15,8 @@ pub(super) enum Message {
     Continued,
     /// The front asks whether the command is stopped still, and is told so.
     Still,
+    /// The front is ready to pass signals on: the command may start.
+    Ready,
     /// A signal for the command.
     Signal(i32),
     /// A signal that the front's process group has got.
@@ -37,6 +39,7 @@ impl Message {
             Message::Stopped(signal) => (b's', signal),
             Message::Continued => (b'c', 0),
             Message::Still => (b'?', 0),
+            Message::Ready => (b'r', 0),
             Message::Signal(signal) => (b'k', signal),
             Message::GroupSignal(signal) => (b'g', signal),
         };
@@ -55,6 +58,7 @@ impl Message {
             b's' => Message::Stopped(number),
             b'c' => Message::Continued,
             b'?' => Message::Still,
+            b'r' => Message::Ready,
             b'k' => Message::Signal(number),
             b'g' => Message::GroupSignal(number),
             _ => return None,
@@ -83,6 +87,12 @@ impl End {
             End::Exited(number)
         }
     }
+}
+
+/// Waits for the front's first message, [`Message::Ready`], or its end.
+pub(super) fn wait_for_front(front: BorrowedFd<'_>) {
+    let mut bytes = [0; MOST_BYTES];
+    let _ = channel::receive(front, &mut bytes, true);
 }
 
 /// What a warning's message begins with; the rest is its line.
