@@ -45,11 +45,7 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     p.when_eq(nr::ARCH_PRCTL, |p| p.notify_if_arg32(0, ARCH_SET_FS));
     p.when_eq(nr::CLOCK_GETTIME, |p| {
         p.allow_if_arg64(5, COOKIE);
-        p.load_arg_low(0);
-        for clock in SHIFTED_CLOCKS {
-            p.when_eq(clock.cast_unsigned(), Program::notify);
-        }
-        p.allow();
+        notify_if_shifted(p);
     });
     for number in [nr::GETTIMEOFDAY, nr::TIME] {
         p.when_eq(number, |p| {
@@ -77,14 +73,23 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     p.into_instructions()
 }
 
+/// A read of a clock: notified if it is one that a namespace may shift.
+fn notify_if_shifted(p: &mut Program) {
+    p.load_arg_low(0);
+    for clock in SHIFTED_CLOCKS {
+        p.when_eq(clock.cast_unsigned(), Program::notify);
+    }
+    p.allow();
+}
+
 /// x32, where the kernel has it: the same calls under other numbers.
 ///
 /// Without it the kernel is to say `ENOSYS` by itself.
 fn x32_rules(p: &mut Program, rules: Rules) {
     if rules.x32 {
         p.when_eq(X32_BIT | nr::BRK, |p| p.notify_if_arg64(0, 0));
+        p.when_eq(X32_BIT | nr::CLOCK_GETTIME, notify_if_shifted);
         for number in [
-            nr::CLOCK_GETTIME,
             nr::GETTIMEOFDAY,
             nr::TIME,
             nr::CLOCK_SETTIME,
@@ -107,12 +112,13 @@ fn x32_rules(p: &mut Program, rules: Rules) {
 fn compat_rules(p: &mut Program, rules: Rules) {
     p.load_nr();
     p.when_eq(compat::BRK, |p| p.notify_if_arg32(0, 0));
+    for number in [compat::CLOCK_GETTIME, compat::CLOCK_GETTIME64] {
+        p.when_eq(number, notify_if_shifted);
+    }
     for number in [
         compat::SET_THREAD_AREA,
         compat::TIME,
         compat::GETTIMEOFDAY,
-        compat::CLOCK_GETTIME,
-        compat::CLOCK_GETTIME64,
         compat::STIME,
         compat::SETTIMEOFDAY,
         compat::ADJTIMEX,

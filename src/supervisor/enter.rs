@@ -51,13 +51,9 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
             Some(Image::compose_with(plan.reads)?)
         }
     };
-    let mut opening = Opening::ByWorker;
-    if let Some(image) = &image {
-        opening = Opening::find()?;
-        opening.check(plan.strict, Force::find(image.host())?)?;
-    }
-    let (front_end, keeper_end) = channel::pair().map_err(doing("make a socket pair"))?;
     let inherited = signal::Inherited::set_aside();
+    let prepared = prepare(plan, image.as_ref()).inspect_err(|_| inherited.give_back());
+    let (opening, (front_end, keeper_end)) = prepared?;
     let front_pid = own_pid();
     match process::fork() {
         Ok(Forked::Parent(keeper)) => {
@@ -83,6 +79,17 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
         (Some(outer), _) => stage.anchor(plan, outer),
         (None, None) => unreachable!("without an outer supervisor an image was composed"),
     }
+}
+
+/// Finds out how programs can be written to, and joins front and keeper.
+fn prepare(plan: &Plan, image: Option<&Image>) -> Result<(Opening, (OwnedFd, OwnedFd))> {
+    let mut opening = Opening::ByWorker;
+    if let Some(image) = image {
+        opening = Opening::find()?;
+        opening.check(plan.strict, Force::find(image.host())?)?;
+    }
+    let pair = channel::pair().map_err(doing("make a socket pair"))?;
+    Ok((opening, pair))
 }
 
 /// The process that becomes keeper or anchor.

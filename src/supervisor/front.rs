@@ -206,7 +206,8 @@ impl Front {
         }
         self.leave(false);
         match self.keeper_end {
-            Some(process::Change::Exited(code)) => process::exit_now(code),
+            // Without a word of the command's end this is no success.
+            Some(process::Change::Exited(code @ 1..)) => process::exit_now(code),
             _ => give_up("the keeper of the time namespace was killed"),
         }
     }

@@ -1,8 +1,9 @@
 //! What a new worker must know when the old one has died: a page that the keeper shares with it.
 //!
 //! # Safety
-//! The notification is written and read by the one worker alive; a new worker starts only after
-//! the keeper has reaped the old one. All else is atomic.
+//! The notification is written and read by the one worker that runs: a new one starts only after the
+//! keeper has reaped the old one, or has killed one that hangs in the kernel, in a program's
+//! memory, and never comes back from there. All else is atomic.
 #![expect(unsafe_code, reason = "a notification received into shared memory")]
 
 use std::cell::UnsafeCell;
@@ -25,8 +26,6 @@ pub(super) struct Journal {
     ticking: AtomicBool,
     /// Workers that died or hung over the pending notification.
     failures: AtomicU32,
-    /// Notifications answered, for those who want to see that the supervisor lives.
-    answered: AtomicU64,
     /// Whether a slot was ever taken.
     inner: AtomicBool,
     pub(super) slots: [Slot; SLOTS],
@@ -58,7 +57,6 @@ impl Journal {
         unsafe { (*self.pending.get()).id = 0 };
         self.serving.store(0, Ordering::Release);
         self.failures.store(0, Ordering::Relaxed);
-        self.answered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that notification `id` is being served; whether the watchdog was said to tick.

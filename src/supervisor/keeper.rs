@@ -36,6 +36,8 @@ pub(super) struct Keeper {
     stopped: bool,
     /// Whether the tree still had members when last looked at.
     awaits_tree: bool,
+    /// The command\'s end, if the front could not be told yet.
+    unheard: Option<Message>,
 }
 
 /// What a keeper starts with.
@@ -66,6 +68,7 @@ impl Keeper {
             ended: false,
             stopped: false,
             awaits_tree: true,
+            unheard: None,
         }
     }
 
@@ -88,10 +91,14 @@ impl Keeper {
                 None => childless,
             };
             // An exiting process lets go of its filter before its parent can reap it (6.11).
-            if is_empty && self.ended {
+            if is_empty && self.ended && (self.unheard.is_none() || self.front.is_none()) {
                 self.finish();
             }
             self.awaits_tree = !is_empty;
+            if self.awaits_tree && self.worker.is_none() {
+                // Without a worker nothing new can start, but nothing runs unshifted either.
+                let _ = self.start_worker();
+            }
         }
     }
 
@@ -127,7 +134,14 @@ impl Keeper {
             }
             fds.push(PollFd::new(&service.watchdog.timer, PollFlags::IN));
         }
-        let _ = poll(&mut fds, None);
+        // What could not be done is tried again soon.
+        let soon = Timespec {
+            tv_sec: 0,
+            tv_nsec: 100_000_000,
+        };
+        let is_behind = self.unheard.is_some() || self.service.is_some() && self.worker.is_none();
+        let _ = poll(&mut fds, is_behind.then_some(&soon));
+        self.say_again();
         if self.service.as_ref().is_some_and(|service| {
             service.watchdog.has_ticked()
                 && self.patience.is_over(&service.watchdog, service.journal)
@@ -148,7 +162,7 @@ impl Keeper {
         process::kill(worker, libc::SIGKILL);
         // Its page fault may not be killable (FUSE, NFS), so it is not waited for: it never comes
         // back to user mode, and is reaped like any orphan.
-        let _ = self.start_worker();
+        self.worker = None;
     }
 
     /// Takes note of what children did; true if there are none left.
@@ -179,12 +193,24 @@ impl Keeper {
             Change::Stopped(signal) => Message::Stopped(signal),
             Change::Continued => Message::Continued,
         };
-        if let Some(front) = &self.front {
-            message.send(front.as_fd());
+        if let Some(front) = &self.front
+            && !message.try_send(front.as_fd())
+            && matches!(message, Message::Ended { .. })
+        {
+            self.unheard = Some(message);
         }
         if !matches!(message, Message::Stopped(_)) {
             // A stopped front would not hear of it.
             self.signal_front(libc::SIGCONT);
+        }
+    }
+
+    /// Says the last word again if the front's ears were full.
+    fn say_again(&mut self) {
+        if let (Some(message), Some(front)) = (self.unheard, &self.front)
+            && message.try_send(front.as_fd())
+        {
+            self.unheard = None;
         }
     }
 
@@ -232,15 +258,13 @@ impl Keeper {
             }
         }
         self.worker = None;
-        if is_hung_up(service.listener.as_fd()) {
-            return;
-        }
         if !matches!(change, Change::Killed(libc::SIGKILL)) {
-            service.journal.note_failure();
+            if service.journal.serving() != 0 {
+                service.journal.note_failure();
+            }
+            // It may have failed at its start, for want of something that comes back with time.
+            std::thread::sleep(Duration::from_millis(20));
         }
-        // Without a worker nothing new can start, but nothing runs unshifted either: try again
-        // when the next child changes.
-        let _ = self.start_worker();
     }
 
     fn hear_front(&mut self) {

@@ -67,7 +67,12 @@ impl Message {
 
     /// Sends the message; a closed other end is found out by reading, not here.
     pub(super) fn send(self, to: BorrowedFd<'_>) {
-        let _ = channel::send(to, &self.encode(), None);
+        let _ = self.try_send(to);
+    }
+
+    /// Sends the message; false if there is no room for it now, or nobody to read it.
+    pub(super) fn try_send(self, to: BorrowedFd<'_>) -> bool {
+        channel::send(to, &self.encode(), None).is_ok()
     }
 }
 

@@ -174,9 +174,11 @@ impl Tracing {
             while signal::next(signals.as_fd()).is_some() {}
             go_off_in(&self.watchdog, PATIENCE);
             while let Some(change) = ptrace::next_change() {
+                go_off_in(&self.watchdog, PATIENCE);
                 self.follow(change);
             }
             for exec in inbox.try_iter() {
+                go_off_in(&self.watchdog, PATIENCE);
                 self.begin(exec);
             }
             go_off_in(&self.watchdog, 0);
@@ -190,6 +192,7 @@ impl Tracing {
         let (unanswered, others): (Vec<_>, Vec<_>) =
             inherited().partition(|exec| self.is_waiting(exec));
         for exec in others {
+            go_off_in(&self.watchdog, PATIENCE);
             if exec.leader() == 0 || exec.failures() >= MOST_FAILURES {
                 exec.free();
             } else {
@@ -197,6 +200,7 @@ impl Tracing {
             }
         }
         for exec in unanswered {
+            go_off_in(&self.watchdog, PATIENCE);
             if exec.failures() >= MOST_FAILURES {
                 self.answer(exec, Answer::Errno(libc::ENOSYS));
                 exec.free();
@@ -215,8 +219,7 @@ impl Tracing {
             Some(status) if status.leader == leader => exec.tid(),
             _ => leader,
         };
-        let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
-        let running = match namespaces::descends(proc, leader, keeper) {
+        let running = match namespaces::descends(proc, leader, keeper()) {
             true if !self.tracees.contains_key(&leader) => {
                 exec.attempt(|| seize_from_dying(tid)).ok()
             }
@@ -336,6 +339,11 @@ impl Tracing {
     /// Puts the image in place. What cannot be given one is warned of at its first call.
     fn inject(&mut self, stopped: &Stopped) {
         let service = &self.service;
+        // A pid may have been used again between a call and our seizing its thread; a stopped
+        // thread is what it is.
+        if !namespaces::descends(service.proc.as_fd(), stopped.tid(), keeper()) {
+            return;
+        }
         let task = Task::stopped(stopped, service.proc.as_fd());
         // Only a program that has run already, without a worker, can be there; then its first
         // `brk(NULL)` is soon enough.
@@ -356,4 +364,9 @@ impl Tracing {
     fn answer(&self, exec: &Exec, answer: Answer) {
         let _ = seccomp::answer(self.service.listener.as_fd(), exec.id(), answer);
     }
+}
+
+/// Our parent, from whom the whole tree descends.
+fn keeper() -> i32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get())
 }

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, openat, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat, open, openat, readlinkat};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::message;
@@ -92,30 +92,43 @@ fn comm(task: &Task<'_>) -> Option<String> {
 }
 
 /// Writes without ever waiting: a guest that does not read its pipe stops nobody else.
+///
+/// What the program has open it may have opened by name only, or for reading: nothing is opened with
+/// our rights that the program could not write to with its own.
 fn write_to_stderr_of(task: &Task<'_>, proc: BorrowedFd<'_>, line: &[u8]) -> Option<()> {
-    let borrowed = task.is_open_to_us().then(|| borrow_stderr(task.tid()));
-    // An open file description of our own where it can block, the program's where it has an offset.
     let flags =
         OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = openat(proc, format!("{}/fd/2", task.tid()), flags, Mode::empty());
+    if !task.is_open_to_us() {
+        // At a file's end, where the program may write over it; our rights are the program's.
+        let path = format!("{}/fd/2", task.tid());
+        let opened = openat(proc, path, flags, Mode::empty()).ok()?;
+        return write_all(opened, line);
+    }
+    let borrowed = borrow_stderr(task.tid())?;
     if !task.is_waiting() {
         return None;
     }
-    let Some(borrowed) = borrowed else {
-        // At a file's end, where the program may write over it.
-        let written = std::fs::File::from(opened.ok()?).write(line).ok()?;
-        return (written == line.len()).then_some(());
-    };
-    let borrowed = borrowed?;
-    let kind = FileType::from_raw_mode(fstat(&borrowed).ok()?.st_mode);
-    let written = match kind {
-        FileType::RegularFile => std::fs::File::from(borrowed).write(line).ok()?,
+    let has = fcntl_getfl(&borrowed).ok()?;
+    if has.contains(OFlags::PATH) || has & OFlags::RWMODE == OFlags::RDONLY {
+        return None;
+    }
+    match FileType::from_raw_mode(fstat(&borrowed).ok()?.st_mode) {
+        // With the program's own offset.
+        FileType::RegularFile => write_all(borrowed, line),
         FileType::Socket => {
             let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
-            rustix::net::send(borrowed, line, flags).ok()?
+            (rustix::net::send(borrowed, line, flags).ok()? == line.len()).then_some(())
         }
-        _ => std::fs::File::from(opened.ok()?).write(line).ok()?,
-    };
+        // By an open file description of our own, so that only ours does not wait.
+        _ => {
+            let path = format!("/proc/self/fd/{}", borrowed.as_raw_fd());
+            write_all(open(path, flags, Mode::empty()).ok()?, line)
+        }
+    }
+}
+
+fn write_all(to: OwnedFd, line: &[u8]) -> Option<()> {
+    let written = std::fs::File::from(to).write(line).ok()?;
     (written == line.len()).then_some(())
 }
 
