@@ -119,8 +119,11 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
                     handle(service, &mut handlers, &pending);
                 }
             }
-            // The caller is gone, or all are.
-            Err(_) if is_hung_up(service.listener.as_fd()) => process::exit_now(0),
+            // All are gone: the keeper ends this process, or the thread that watches for the keeper's
+            // death does when it has cleared up.
+            Err(_) if is_hung_up(service.listener.as_fd()) => loop {
+                std::thread::park();
+            },
             Err(_) => {}
         }
     }
