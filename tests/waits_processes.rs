@@ -10,7 +10,7 @@ use harness::guests::{self, Kind};
 use harness::process::{Finished, Run, alone};
 use harness::supervisor::{keeper, wait_for, worker};
 use harness::worlds::{ahead, behind, expect_agreement, is_full};
-use harness::{Missing, need, sys};
+use harness::{Missing, need, root, skip, sys};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -98,6 +98,37 @@ fn go_waits_by_system_calls_of_its_own() {
     let words = need!(words("wait", Kind::Go, &[]));
     let host = expect_agreement(&words);
     assert_eq!(host.stdout.matches("true true").count(), 12, "{host:#?}");
+}
+
+#[test]
+fn programs_in_user_and_pid_namespaces_of_their_own_wait() {
+    let unshare = ["unshare", "-Urmpf", "--mount-proc"];
+    if Run::on_host().run(&[&unshare[..], &["true"]].concat()).code != 0 {
+        skip!("no user namespaces here");
+    }
+    for name in ["wait_libc", "timer_handover"] {
+        let mut all: Vec<OsString> = unshare.map(OsString::from).to_vec();
+        all.extend(need!(words(name, Kind::Glibc, &[])));
+        expect_agreement(&all);
+    }
+}
+
+#[test]
+fn an_ordinary_users_programs_wait() {
+    need!(root());
+    let public = guests::public_directory();
+    for (name, kind) in [
+        ("wait_libc", Kind::Glibc),
+        ("timer_handover", Kind::MuslStatic),
+    ] {
+        let guest = guests::copy(&need!(guests::build(name, kind)), public.path(), 0o755);
+        let host = Run::on_host().run(&[&guest]).succeeded();
+        for world in [ahead(), behind()] {
+            let run = world.by_ordinary_user(public.path()).run(&[&guest]);
+            assert_eq!(run.code, 0, "{run:#?}");
+            assert_eq!(run.stdout, host.stdout, "{run:#?}");
+        }
+    }
 }
 
 fn counts(run: &Finished) -> [u64; 3] {
