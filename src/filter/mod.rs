@@ -6,10 +6,12 @@
 //! from an image that adds the offset itself and is let through, or it would be shifted twice.
 
 mod bpf;
+mod shifted;
 
 use crate::arch::{ARCH_SET_FS, AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat, nr, x32};
 use crate::page::COOKIE;
 use bpf::Program;
+pub(crate) use shifted::Shifted;
 
 /// Clocks that a namespace may shift; `clock_gettime` of any other is not looked at.
 const SHIFTED_CLOCKS: [i32; 9] = [
@@ -31,6 +33,9 @@ pub(crate) struct Rules {
     pub(crate) strict: bool,
     /// The kernel has x32's calls.
     pub(crate) x32: bool,
+    /// The clocks whose times are looked at.
+    #[allow(dead_code, reason = "the rules that read it come one by one")]
+    pub(crate) shifted: Shifted,
 }
 
 /// The filter of a tree.
@@ -175,13 +180,20 @@ mod tests {
 
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
+    const ALL: Shifted = Shifted {
+        realtime: true,
+        monotonic: true,
+        boottime: true,
+    };
     const LAX: Rules = Rules {
         strict: false,
         x32: true,
+        shifted: ALL,
     };
     const STRICT: Rules = Rules {
         strict: true,
         x32: false,
+        shifted: ALL,
     };
 
     #[test]
