@@ -18,6 +18,7 @@ pub(crate) mod nr {
     pub(crate) const GETPID: u32 = 39;
     pub(crate) const EXECVE: u32 = 59;
     pub(crate) const GETTIMEOFDAY: u32 = 96;
+    pub(crate) const SYSINFO: u32 = 99;
     pub(crate) const ARCH_PRCTL: u32 = 158;
     pub(crate) const ADJTIMEX: u32 = 159;
     pub(crate) const SETTIMEOFDAY: u32 = 164;
@@ -52,6 +53,7 @@ pub(crate) mod compat {
     pub(crate) const BRK: u32 = 45;
     pub(crate) const GETTIMEOFDAY: u32 = 78;
     pub(crate) const SETTIMEOFDAY: u32 = 79;
+    pub(crate) const SYSINFO: u32 = 116;
     pub(crate) const ADJTIMEX: u32 = 124;
     pub(crate) const SET_THREAD_AREA: u32 = 243;
     pub(crate) const CLOCK_SETTIME: u32 = 264;

@@ -34,7 +34,6 @@ pub(crate) struct Rules {
     /// The kernel has x32's calls.
     pub(crate) x32: bool,
     /// The clocks whose times are looked at.
-    #[allow(dead_code, reason = "the rules that read it come one by one")]
     pub(crate) shifted: Shifted,
 }
 
@@ -69,6 +68,7 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     for number in [nr::SETTIMEOFDAY, nr::ADJTIMEX] {
         p.when_eq(number, Program::notify);
     }
+    uptime_rule(&mut p, rules, nr::SYSINFO);
     if rules.strict {
         for number in [nr::EXECVE, nr::EXECVEAT] {
             p.when_eq(number, Program::notify);
@@ -85,6 +85,13 @@ fn notify_if_shifted(p: &mut Program) {
         p.when_eq(clock.cast_unsigned(), Program::notify);
     }
     p.allow();
+}
+
+/// sysinfo(2) under one of its numbers: its uptime is BOOTTIME.
+fn uptime_rule(p: &mut Program, rules: Rules, number: u32) {
+    if rules.shifted.boottime {
+        p.when_eq(number, Program::notify);
+    }
 }
 
 /// x32, where the kernel has it: the same calls under other numbers.
@@ -104,6 +111,7 @@ fn x32_rules(p: &mut Program, rules: Rules) {
         ] {
             p.when_eq(X32_BIT | number, Program::notify);
         }
+        uptime_rule(p, rules, X32_BIT | nr::SYSINFO);
         if rules.strict {
             for number in [x32::EXECVE, x32::EXECVEAT] {
                 p.when_eq(X32_BIT | number, Program::notify);
@@ -134,6 +142,7 @@ fn compat_rules(p: &mut Program, rules: Rules) {
     ] {
         p.when_eq(number, Program::notify);
     }
+    uptime_rule(p, rules, compat::SYSINFO);
     if rules.strict {
         for number in [compat::EXECVE, compat::EXECVEAT] {
             p.when_eq(number, Program::notify);
@@ -254,6 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn the_uptime_is_asked_for_only_where_boottime_is_shifted() {
+        let numbers = [
+            (AUDIT_NATIVE, nr::SYSINFO),
+            (AUDIT_NATIVE, X32_BIT | nr::SYSINFO),
+            (AUDIT_COMPAT, compat::SYSINFO),
+        ];
+        for (boottime, expected) in [(true, NOTIFY), (false, ALLOW)] {
+            let shifted = Shifted { boottime, ..ALL };
+            let p = program(Rules { shifted, ..LAX });
+            for (arch, number) in numbers {
+                assert_eq!(verdict(&p, arch, number, [COOKIE; 6]), expected);
+            }
+        }
+    }
+
+    #[test]
     fn a_kernel_without_x32_answers_for_itself() {
         for number in 0..500 {
             let call = verdict(&program(STRICT), AUDIT_NATIVE, X32_BIT | number, [0; 6]);
@@ -306,7 +331,7 @@ mod tests {
     fn an_unlisted_call_is_decided_by_its_number_alone() {
         // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
         let p = program(STRICT);
-        let listed = [12, 59, 96, 158, 159, 164, 201, 227, 228, 305, 322];
+        let listed = [12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 305, 322];
         for number in (0..500).filter(|n| !listed.contains(n)) {
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);
         }
