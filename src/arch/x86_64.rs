@@ -27,6 +27,8 @@ pub(crate) mod nr {
     pub(crate) const CLOCK_GETTIME: u32 = 228;
     pub(crate) const CLOCK_ADJTIME: u32 = 305;
     pub(crate) const EXECVEAT: u32 = 322;
+    /// The same in all three tables.
+    pub(crate) const IO_URING_SETUP: u32 = 425;
 }
 
 /// The numbers that x32 does not share with the native ABI.

@@ -29,7 +29,7 @@ const SHIFTED_CLOCKS: [i32; 9] = [
 /// What a tree's filter is made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// Also notify `execve`.
+    /// Also notify `execve`, and refuse `io_uring_setup`.
     pub(crate) strict: bool,
     /// The kernel has x32's calls.
     pub(crate) x32: bool,
@@ -73,6 +73,7 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
         for number in [nr::EXECVE, nr::EXECVEAT] {
             p.when_eq(number, Program::notify);
         }
+        refuse_io_uring(&mut p, nr::IO_URING_SETUP);
     }
     p.allow();
     p.into_instructions()
@@ -92,6 +93,14 @@ fn uptime_rule(p: &mut Program, rules: Rules, number: u32) {
     if rules.shifted.boottime {
         p.when_eq(number, Program::notify);
     }
+}
+
+/// A ring takes absolute times without a system call that could be looked at, so a strict tree has
+/// none, as with `kernel.io_uring_disabled=2` (`io_uring/io_uring.c: io_uring_allowed`).
+///
+/// DIFFERENCE: in other trees they are times of the host's clocks.
+fn refuse_io_uring(p: &mut Program, number: u32) {
+    p.when_eq(number, |p| p.refuse(libc::EPERM));
 }
 
 /// x32, where the kernel has it: the same calls under other numbers.
@@ -116,6 +125,7 @@ fn x32_rules(p: &mut Program, rules: Rules) {
             for number in [x32::EXECVE, x32::EXECVEAT] {
                 p.when_eq(X32_BIT | number, Program::notify);
             }
+            refuse_io_uring(p, X32_BIT | nr::IO_URING_SETUP);
         }
     }
     p.allow();
@@ -147,6 +157,7 @@ fn compat_rules(p: &mut Program, rules: Rules) {
         for number in [compat::EXECVE, compat::EXECVEAT] {
             p.when_eq(number, Program::notify);
         }
+        refuse_io_uring(p, nr::IO_URING_SETUP);
     }
     p.allow();
 }
@@ -328,10 +339,31 @@ mod tests {
     }
 
     #[test]
+    fn only_a_strict_filter_refuses_io_uring_in_each_abi() {
+        let strict = Rules {
+            strict: true,
+            ..LAX
+        };
+        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+        let number = nr::IO_URING_SETUP;
+        for (arch, number) in [
+            (AUDIT_NATIVE, number),
+            (AUDIT_NATIVE, X32_BIT | number),
+            (AUDIT_COMPAT, number),
+        ] {
+            assert_eq!(verdict(&program(LAX), arch, number, [COOKIE; 6]), ALLOW);
+            assert_eq!(
+                verdict(&program(strict), arch, number, [COOKIE; 6]),
+                refused
+            );
+        }
+    }
+
+    #[test]
     fn an_unlisted_call_is_decided_by_its_number_alone() {
         // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
         let p = program(STRICT);
-        let listed = [12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 305, 322];
+        let listed = [12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 305, 322, 425];
         for number in (0..500).filter(|n| !listed.contains(n)) {
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);
         }
