@@ -244,8 +244,8 @@ static void timers(clockid_t clock, timer_t early)
     pid_t pid;
     char number[16];
 
-    printf("made early %d\n", set_timer(early, clock));
-    expect_signal("made early", clock);
+    printf("made before %d\n", set_timer(early, clock));
+    expect_signal("made before", clock);
     pthread_create(&thread, NULL, set_in_thread, &what);
     pthread_join(thread, NULL);
     expect_signal("set in a thread", clock);
