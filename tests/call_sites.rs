@@ -147,6 +147,24 @@ fn what_only_looks_like_a_site_stays_as_it_is() {
     }
 }
 
+/// What opens the filter to a converted call lies in a register, and must not stay there.
+#[test]
+fn what_a_function_leaves_in_registers_does_not_change_the_next_wait() {
+    for kind in Kind::C {
+        let guest = need!(guests::build("leftovers", kind));
+        let words = words(&guest, &["5"]);
+        let host = expect_agreement(&words);
+        assert_eq!(host.stdout.matches(": 5\n").count(), 29, "{host:#?}");
+        for reads in ["kernel", "syscall"] {
+            for shift in ["--realtime=+400d", "--realtime=-400d"] {
+                let options = ["--backend=guest", "--reads", reads, shift];
+                let run = Run::inside(&options).run(&words).succeeded();
+                assert_eq!(run.stdout, host.stdout, "{run:#?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn another_library_may_come_to_lie_where_a_used_site_was() {
     let guest = need!(guests::build("site_library", Kind::Glibc));
