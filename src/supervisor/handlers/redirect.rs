@@ -113,13 +113,13 @@ fn is_bridge(task: &Task<'_>, after: u64) -> Result<bool, Missing> {
     }
 }
 
-/// The cookie as it is put into its register.
+/// The cookie as it is put into its register, without the end of the time's address.
 fn cookie(call: u16) -> u64 {
     match call & CALL.cookie_r9_high {
         bits if bits == CALL.cookie_r9_high => {
             u64::from(FUTEX_WAIT_COOKIE | GENERATION & 0xffff) << 32
         }
-        _ => COOKIE,
+        _ => COOKIE >> 32 << 32 | u64::from(GENERATION & 0xffff) << 16,
     }
 }
 

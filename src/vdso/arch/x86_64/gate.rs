@@ -215,6 +215,12 @@ elsewhen_gate_restart:
     shr edx, 6
     test cl, 4
     jne 1f
+    # The end of the time's address binds the cookie to this call.
+    movzx edi, byte ptr [rsp + {call}]
+    and edi, 0x38
+    shl eax, 16
+    movzx edi, word ptr [rsp + {args} + rdi]
+    or eax, edi
     movabs rdi, {cookie}
     or rax, rdi
     mov [rsp + {args} + rcx], rax
