@@ -132,13 +132,13 @@ fn is_bridge(task: &Task<'_>, after: u64) -> Result<bool, Missing> {
     }
 }
 
-/// The cookie as it is put into its register.
+/// The cookie as it is put into its register, without the end of the time's address.
 fn cookie(number: u32, call: u16) -> u64 {
     match call & CALL.cookie_r9_high {
         bits if bits == CALL.cookie_r9_high => {
             u64::from(FUTEX_WAIT_COOKIE | GENERATION & 0xffff) << 32
         }
-        _ => u64::from(WAIT_COOKIE + number) << 32 | u64::from(GENERATION),
+        _ => u64::from(WAIT_COOKIE + number) << 32 | u64::from(GENERATION & 0xffff) << 16,
     }
 }
 
