@@ -10,7 +10,9 @@ use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Missing, Task};
 use crate::page::{CALL, COOKIE, FUTEX_WAIT_COOKIE, GENERATION};
 use crate::supervisor::clock_of;
+use crate::supervisor::namespaces;
 use crate::supervisor::redirect::{Place, Request};
+use crate::supervisor::settings::{Setting, Timer};
 use crate::sys::seccomp::{Answer, Notification};
 
 impl Handlers<'_> {
@@ -44,11 +46,15 @@ impl Handlers<'_> {
             Ok(None) => return Some(Answer::Continue),
             Err(_) => return None,
         };
+        if let Some(timer) = timer(kind) {
+            self.note(task, timer, data.args[2]);
+        }
         let posted = redirects.post(Request {
             id: notification.id,
             tid: task.tid(),
             number: data.nr.cast_unsigned(),
             args: data.args,
+            offsets: *offsets,
             after: data.instruction_pointer,
             place,
         });
@@ -78,6 +84,23 @@ impl Handlers<'_> {
             .then(|| clock.ok().flatten().and_then(absolute::setting))
     }
 
+    /// Has it remembered what a timer is set to; what the kernel is to refuse may be among it.
+    fn note(&self, task: &Task<'_>, timer: Timer, from: u64) {
+        let (journal, proc) = (self.service.journal, self.service.proc.as_fd());
+        let process = namespaces::process_of(proc, task.tid());
+        // Reading asks whether the caller still waits, after all that was asked before.
+        let spec = task.read(GuestPtr::new(from));
+        if let (Some(pid), Ok(spec)) = (process, spec) {
+            let setting = Setting {
+                pid,
+                timer,
+                spec,
+                generation: GENERATION,
+            };
+            journal.settings.note(proc, &setting);
+        }
+    }
+
     /// Where the caller goes on; `None` if there is no gate.
     fn place(
         &mut self,
@@ -98,6 +121,15 @@ impl Handlers<'_> {
             at: gate.told,
             call,
         }))
+    }
+}
+
+/// The timer whose setting is to be remembered.
+fn timer(kind: Kind) -> Option<Timer> {
+    match kind {
+        Kind::Timer(id) => Some(Timer::Id(id)),
+        Kind::Timerfd(fd) => Some(Timer::Descriptor(fd)),
+        Kind::Wait(_) | Kind::Unknown => None,
     }
 }
 
