@@ -29,6 +29,8 @@
 static clockid_t clock_id;
 static volatile int handled;
 static int is_alone;
+/* Shared with the children: whether a sleep is about to begin. */
+static volatile int *begins;
 
 static double seconds(void)
 {
@@ -151,7 +153,9 @@ static pid_t soon(int number, int to_thread)
 
     if (child)
         return child;
-    usleep(100000);
+    while (!*begins)
+        usleep(1000);
+    usleep(150000);
     if (to_thread)
         syscall(SYS_tgkill, pid, tid, number);
     else
@@ -163,11 +167,16 @@ static pid_t soon(int number, int to_thread)
 
 static void interrupted(const char *name, int number, int to_thread, double from, double to)
 {
-    struct timespec at = from_now(4 * TENTH);
-    pid_t child = soon(number, to_thread);
-    double start = seconds();
     int error, before = handled;
+    struct timespec at;
+    double start;
+    pid_t child;
 
+    *begins = 0;
+    child = soon(number, to_thread);
+    at = from_now(4 * TENTH);
+    start = seconds();
+    *begins = 1;
     error = sleep_until(&at);
     printf("%s %d handled %d %s\n", name, error, handled - before, in_time(start, from, to));
     kill(child, SIGKILL);
@@ -231,6 +240,7 @@ int main(int argc, char **argv)
 {
     if (argc < 3)
         return 2;
+    begins = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     setvbuf(stdout, NULL, _IONBF, 0);
     clock_id = atoi(argv[2]);
     if (!strcmp(argv[1], "sleep"))
