@@ -67,6 +67,11 @@ fn a_traced_threads_timerfd_is_set_with_the_errors_of_linux() {
 }
 
 #[test]
+fn a_traced_threads_wait_for_a_word_ends_in_time_and_when_the_word_changes() {
+    need!(expect("futex", &[REALTIME, MONOTONIC]));
+}
+
+#[test]
 fn a_signal_ends_a_traced_threads_sleep_if_a_handler_runs() {
     need!(expect("signals", &[REALTIME]));
 }

@@ -3,6 +3,7 @@
  *   settings sleep CLOCK          sleeps to a tenth of a second from now, to a time that is past, and
  *                                 by bad times
  *   settings timerfd CLOCK        sets timers, and makes each mistake
+ *   settings futex CLOCK          waits for a word and for a semaphore
  *   settings signals CLOCK        sleeps while signals come: without a handler, blocked, caught
  *   settings threads CLOCK        the same, where another thread sleeps too and has set a timer
  *
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -236,6 +238,56 @@ static void threads(void)
     printf("the other %d\n", error);
 }
 
+static sem_t semaphore;
+static int word;
+
+static void *poster(void *unused)
+{
+    (void)unused;
+    usleep(100000);
+    sem_post(&semaphore);
+    return NULL;
+}
+
+/* Waits as C libraries do: once more whenever it is woken for nothing. */
+static int wait_until(const struct timespec *at, int expected, int bits)
+{
+    int op = 9 | 128 | (clock_id == CLOCK_REALTIME ? 256 : 0);
+    long result;
+
+    do
+        result = syscall(SYS_futex, &word, op, expected, at, NULL, bits);
+    while (result == 0);
+    return errno;
+}
+
+static void futexes(void)
+{
+    struct timespec at = from_now(TENTH), bad = at, far = at;
+    pthread_t thread;
+    double start = seconds();
+
+    far.tv_sec += 30;
+    bad.tv_nsec = -1;
+    printf("word %d", wait_until(&at, 0, -1));
+    printf(" %s\n", in_time(start, 0.1, 8));
+    printf("past %d\n", wait_until(&at, 0, -1));
+    printf("changed %d %d\n", wait_until(&far, 1, -1), wait_until(&at, 1, -1));
+    printf("bad %d %d\n", wait_until(&bad, 0, -1), wait_until(&far, 0, 0));
+    start = seconds();
+    sem_init(&semaphore, 0, 0);
+    at = from_now(TENTH);
+    printf("semaphore %d", sem_clockwait(&semaphore, clock_id, &at) ? errno : 0);
+    printf(" %s\n", in_time(start, 0.1, 8));
+    start = seconds();
+    far = from_now(0);
+    far.tv_sec += 30;
+    pthread_create(&thread, NULL, poster, NULL);
+    printf("posted %d", sem_clockwait(&semaphore, clock_id, &far) ? errno : 0);
+    printf(" %s\n", in_time(start, 0.05, 8));
+    pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 3)
@@ -247,6 +299,8 @@ int main(int argc, char **argv)
         sleeps();
     else if (!strcmp(argv[1], "timerfd"))
         timerfds();
+    else if (!strcmp(argv[1], "futex"))
+        futexes();
     else if (!strcmp(argv[1], "threads"))
         threads();
     else if (!strcmp(argv[1], "signals")) {
