@@ -5,11 +5,14 @@
 //! seccomp_cache_prepare_bitmap`). A call that carries the [`COOKIE`] in its sixth argument comes
 //! from an image that adds the offset itself and is let through, or it would be shifted twice.
 
+mod absolute;
 mod bpf;
+mod shifted;
 
 use crate::arch::{ARCH_SET_FS, AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat, nr, x32};
 use crate::page::COOKIE;
 use bpf::Program;
+pub(crate) use shifted::Shifted;
 
 /// Clocks that a namespace may shift; `clock_gettime` of any other is not looked at.
 const SHIFTED_CLOCKS: [i32; 9] = [
@@ -24,6 +27,9 @@ const SHIFTED_CLOCKS: [i32; 9] = [
     libc::CLOCK_TAI,
 ];
 
+/// No system call of any kernel has this number or a greater one.
+pub(crate) const FIRST_UNKNOWN: u32 = 1024;
+
 /// What a tree's filter is made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -31,6 +37,9 @@ pub(crate) struct Rules {
     pub(crate) strict: bool,
     /// The kernel has x32's calls.
     pub(crate) x32: bool,
+    /// The clocks whose times are looked at.
+    #[allow(dead_code, reason = "the rules that read it come one by one")]
+    pub(crate) shifted: Shifted,
 }
 
 /// The filter of a tree.
@@ -40,7 +49,10 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     p.when_eq(AUDIT_COMPAT, |p| compat_rules(p, rules));
     p.when_ne(AUDIT_NATIVE, Program::allow);
     p.load_nr();
+    // A call from a site that is being patched.
+    p.when_ge(X32_BIT + FIRST_UNKNOWN, Program::notify);
     p.when_ge(X32_BIT, |p| x32_rules(p, rules));
+    p.when_ge(FIRST_UNKNOWN, Program::notify);
     p.when_eq(nr::BRK, |p| p.notify_if_arg64(0, 0));
     p.when_eq(nr::ARCH_PRCTL, |p| p.notify_if_arg32(0, ARCH_SET_FS));
     p.when_eq(nr::CLOCK_GETTIME, |p| {
@@ -64,6 +76,7 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     for number in [nr::SETTIMEOFDAY, nr::ADJTIMEX] {
         p.when_eq(number, Program::notify);
     }
+    absolute::rules(&mut p, rules);
     if rules.strict {
         for number in [nr::EXECVE, nr::EXECVEAT] {
             p.when_eq(number, Program::notify);
@@ -175,13 +188,20 @@ mod tests {
 
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
+    const ALL: Shifted = Shifted {
+        realtime: true,
+        monotonic: true,
+        boottime: true,
+    };
     const LAX: Rules = Rules {
         strict: false,
         x32: true,
+        shifted: ALL,
     };
     const STRICT: Rules = Rules {
         strict: true,
         x32: false,
+        shifted: ALL,
     };
 
     #[test]

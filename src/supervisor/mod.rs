@@ -22,6 +22,7 @@ mod journal;
 mod keeper;
 mod message;
 mod namespaces;
+mod redirect;
 mod tracer;
 mod warning;
 mod watchdog;
