@@ -109,7 +109,7 @@ pub(super) const WAITS: [Row; 13] = [
     },
     wait(
         "unpatched_wait",
-        "futex at a place that cannot be patched",
+        "futex where nothing can be patched",
         Wait::Futex(Place::JumpedTo, libc::CLOCK_REALTIME, Memory::Stack),
         &SUPERVISED,
     ),
