@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
 pub(crate) mod clock;
+pub(crate) mod debian13;
 pub(crate) mod guests;
 pub(crate) mod process;
 pub(crate) mod program;

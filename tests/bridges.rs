@@ -1,0 +1,251 @@
+//! Waits by the functions in which C libraries look for a thread that is to be cancelled: those of
+//! musl, of glibc 2.41 (Debian 13), and of the machine's own glibc.
+//!
+//! `ELSEWHEN_STORM=full` has as many rounds of the races as are worth waiting for.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+
+mod harness;
+
+use harness::debian13;
+use harness::guests::{self, Kind};
+use harness::process::{Finished, Run};
+use harness::{Missing, need, tools};
+use std::ffi::OsString;
+
+/// A C library to wait by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Libc {
+    /// The machine's glibc.
+    Here,
+    /// Debian 13's glibc.
+    Debian13,
+    /// musl, linked statically.
+    Musl,
+}
+
+/// The guest `bridges` with one of the libraries.
+struct Program {
+    words: Vec<OsString>,
+    _copied: Option<debian13::Copied>,
+}
+
+impl Program {
+    fn with(libc: Libc) -> Result<Self, Missing> {
+        let plain = |kind| guests::build("bridges", kind);
+        let (words, copied) = match libc {
+            Libc::Here => (vec![plain(Kind::GlibcAsCpp)?.into()], None),
+            Libc::Musl => (vec![plain(Kind::MuslStatic)?.into()], None),
+            Libc::Debian13 => {
+                let root = debian13::make()?;
+                let copied = debian13::copy(&root, &plain(Kind::GlibcAsCpp)?)?;
+                (copied.words.clone(), Some(copied))
+            }
+        };
+        Ok(Self {
+            words,
+            _copied: copied,
+        })
+    }
+
+    fn run(&self, run: &Run, args: &[&str]) -> Finished {
+        let mut words = self.words.clone();
+        words.extend(args.iter().map(Into::into));
+        run.clone().limit(300).run(&words).succeeded()
+    }
+}
+
+/// In a namespace whose clocks are all shifted, each by something else.
+fn inside() -> Run {
+    Run::inside(&[
+        "--backend=guest",
+        "--realtime=+400d",
+        "--monotonic=+100d",
+        "--boottime=+200d",
+    ])
+}
+
+/// The fields of a guest's lines.
+fn lines(finished: &Finished) -> Vec<Vec<&str>> {
+    let lines = finished.stdout.lines();
+    lines.map(|line| line.split(' ').collect()).collect()
+}
+
+/// Waits of `ms` milliseconds end as on the host, none of them early and none never; `alike` says
+/// what of a line has to be the same.
+fn waits_end_as_on_the_host(
+    libc: Libc,
+    args: &[&str],
+    ms: u32,
+    alike: impl Fn(&[&str]) -> Vec<String>,
+) -> Result<(), Missing> {
+    let program = Program::with(libc)?;
+    let ms_word = ms.to_string();
+    let args = [args, &[ms_word.as_str()]].concat();
+    let host = program.run(&Run::on_host(), &args);
+    let inside = program.run(&inside(), &args);
+    let (host, there) = (lines(&host), lines(&inside));
+    assert_eq!(host.len(), there.len(), "{inside:#?}");
+    for (host, there) in host.iter().zip(&there) {
+        assert_eq!(alike(host), alike(there), "{inside:#?}");
+        let took: u32 = there.last().unwrap().parse().unwrap();
+        let interrupted = there[1] == "EINTR";
+        assert!(took >= ms || interrupted, "early: {there:?} in {inside:#?}");
+        assert!(took < 20_000 + ms, "late: {there:?} in {inside:#?}");
+    }
+    Ok(())
+}
+
+/// Name and result.
+fn result(line: &[&str]) -> Vec<String> {
+    line[..2].iter().map(ToString::to_string).collect()
+}
+
+fn each_wait_ends_as_on_the_host(libc: Libc) {
+    for threads in ["alone", "threads"] {
+        need!(waits_end_as_on_the_host(
+            libc,
+            &["waits", threads],
+            30,
+            result
+        ));
+    }
+}
+
+/// A time that is kept in memory which a handler uses is another time afterwards.
+fn handlers_leave_a_deadline_as_it_is(libc: Libc) {
+    need!(waits_end_as_on_the_host(
+        libc,
+        &["handlers", "plain"],
+        50,
+        result
+    ));
+    // Handlers that have the wait go on, do.
+    let result_and_whether_interrupted = |line: &[&str]| {
+        let interrupted = if line[2] == "0" {
+            "never"
+        } else {
+            "interrupted"
+        };
+        [&line[..2], &[interrupted]]
+            .concat()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    };
+    let args = ["handlers", "restart"];
+    need!(waits_end_as_on_the_host(
+        libc,
+        &args,
+        50,
+        result_and_whether_interrupted
+    ));
+}
+
+fn a_thread_that_is_not_to_be_cancelled_waits_on(libc: Libc) {
+    need!(waits_end_as_on_the_host(libc, &["disabled"], 50, result));
+}
+
+/// Threads are cancelled and end at once, with what they have to do then done.
+fn nothing_goes_wrong(libc: Libc, args: &[&str], of: usize) {
+    let program = need!(Program::with(libc));
+    let finished = program.run(&inside(), args);
+    let lines = lines(&finished);
+    assert_eq!(lines.len(), of, "{finished:#?}");
+    for line in lines {
+        assert_eq!(line[1..3], ["wrong", "0"], "{finished:#?}");
+    }
+}
+
+fn rounds() -> &'static str {
+    let full = std::env::var("ELSEWHEN_STORM").is_ok_and(|v| v == "full");
+    if full { "20000" } else { "1000" }
+}
+
+/// The tests of one library.
+macro_rules! with {
+    ($name:ident, $libc:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn each_wait_ends_as_on_the_host() {
+                super::each_wait_ends_as_on_the_host($libc);
+            }
+
+            #[test]
+            fn handlers_leave_a_deadline_as_it_is() {
+                super::handlers_leave_a_deadline_as_it_is($libc);
+            }
+
+            #[test]
+            fn a_thread_that_waits_can_be_cancelled() {
+                nothing_goes_wrong($libc, &["cancel"], 7);
+            }
+
+            #[test]
+            fn a_thread_that_is_not_to_be_cancelled_waits_on() {
+                super::a_thread_that_is_not_to_be_cancelled_waits_on($libc);
+            }
+
+            #[test]
+            fn a_thread_can_be_cancelled_at_any_moment_around_a_wait() {
+                nothing_goes_wrong($libc, &["race", rounds()], 7);
+            }
+        }
+    };
+}
+
+with!(machines_glibc, Libc::Here);
+with!(debian_13s_glibc, Libc::Debian13);
+with!(musl, Libc::Musl);
+
+/// A cancelled thread has not taken what nobody then has. glibc before 2.41 loses it on the host
+/// too (its bug 12683).
+#[test]
+fn nothing_is_lost_with_a_cancelled_thread() {
+    nothing_goes_wrong(Libc::Debian13, &["lost", rounds()], 2);
+    nothing_goes_wrong(Libc::Musl, &["lost", rounds()], 2);
+}
+
+#[test]
+fn python_on_debian_13_waits_as_on_the_host() {
+    const SCRIPT: &str = "
+import queue, threading, time
+def took(wait):
+    start = time.monotonic()
+    result = wait()
+    print(wait.__name__, result, int((time.monotonic() - start) * 1000 + 0.5))
+def event(): return threading.Event().wait(0.05)
+def condition():
+    with (c := threading.Condition()): return c.wait(0.05)
+def lock(): (l := threading.Lock()).acquire(); return l.acquire(timeout=0.05)
+def semaphore(): return threading.Semaphore(0).acquire(timeout=0.05)
+def get():
+    try: queue.Queue().get(timeout=0.05)
+    except queue.Empty: return 'empty'
+def sleep(): return time.sleep(0.05)
+def join():
+    (t := threading.Thread(target=time.sleep, args=[0.3])).start()
+    t.join(0.05); return t.is_alive()
+for each in [event, condition, lock, semaphore, get, sleep, join] * 2: took(each)
+";
+    let root = need!(debian13::make());
+    let chroot = need!(tools::find("chroot"));
+    let words = [
+        chroot.as_os_str(),
+        root.as_os_str(),
+        "/usr/bin/python3".as_ref(),
+        "-c".as_ref(),
+        SCRIPT.as_ref(),
+    ];
+    let host = Run::on_host().run(&words).succeeded();
+    let inside = inside().run(&words).succeeded();
+    let (host, there) = (lines(&host), lines(&inside));
+    assert_eq!(host.len(), 14);
+    assert_eq!(host.len(), there.len(), "{inside:#?}");
+    for (host, there) in host.iter().zip(&there) {
+        assert_eq!(host[..2], there[..2], "{inside:#?}");
+        let took: u32 = there[2].parse().unwrap();
+        assert!((50..20_000).contains(&took), "{there:?} in {inside:#?}");
+    }
+}
