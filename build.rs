@@ -166,9 +166,7 @@ fn extract(linked: &[u8]) -> Result<Extract<'_>, String> {
     };
     let page = symbol("ELSEWHEN_PAGE")?;
     let end = usize::try_from(page.address() + page.size()).map_err(|e| e.to_string())?;
-    let image = bytes
-        .get(..end)
-        .ok_or("does not hold its parameter page")?;
+    let image = bytes.get(..end).ok_or("does not hold its parameter page")?;
     let mut text = String::new();
     for (name, constant) in [(".text", "TEXT"), (".eh_frame", "EH_FRAME")] {
         let section = file.section_by_name(name);

@@ -71,6 +71,7 @@ pub(crate) const OFFSET_INDEX: u32 = 2 << 2 | 2 << 8 | 2 << 12 | 3 << 14 | 3 << 
 
 /// What the gate has to know of a call, in 16 bits: where the time's address and the cookie go, as
 /// places of the argument among the six, and in the topmost two which offset is taken off.
+#[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
 pub(crate) struct Call {
     pub(crate) in_rdx: u16,
     pub(crate) in_r10: u16,
@@ -99,6 +100,7 @@ pub(crate) const CALL: Call = Call {
 };
 
 /// The gate's frame: where what lies, from the stack pointer while the gate is at work.
+#[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
 pub(crate) mod frame {
     /// The six arguments in their order, as the kernel gets them.
     pub(crate) const ARGS: usize = 0;

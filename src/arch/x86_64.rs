@@ -18,6 +18,7 @@ pub(crate) mod nr {
     pub(crate) const GETPID: u32 = 39;
     pub(crate) const EXECVE: u32 = 59;
     pub(crate) const GETTIMEOFDAY: u32 = 96;
+    pub(crate) const SYSINFO: u32 = 99;
     pub(crate) const ARCH_PRCTL: u32 = 158;
     pub(crate) const ADJTIMEX: u32 = 159;
     pub(crate) const SETTIMEOFDAY: u32 = 164;
@@ -32,6 +33,8 @@ pub(crate) mod nr {
     pub(crate) const TIMERFD_SETTIME: u32 = 286;
     pub(crate) const CLOCK_ADJTIME: u32 = 305;
     pub(crate) const EXECVEAT: u32 = 322;
+    /// The same in all three tables.
+    pub(crate) const IO_URING_SETUP: u32 = 425;
     pub(crate) const FUTEX_WAITV: u32 = 449;
     pub(crate) const FUTEX_WAIT: u32 = 455;
 }
@@ -60,6 +63,7 @@ pub(crate) mod compat {
     pub(crate) const BRK: u32 = 45;
     pub(crate) const GETTIMEOFDAY: u32 = 78;
     pub(crate) const SETTIMEOFDAY: u32 = 79;
+    pub(crate) const SYSINFO: u32 = 116;
     pub(crate) const ADJTIMEX: u32 = 124;
     pub(crate) const SET_THREAD_AREA: u32 = 243;
     pub(crate) const CLOCK_SETTIME: u32 = 264;

@@ -11,7 +11,6 @@ impl Offset {
     /// stays zero, and disarms.
     ///
     /// `None` if the kernel would say `EINVAL` (`include/linux/time64.h: timespec64_valid`).
-    #[allow(dead_code, reason = "its first callers are about to come")]
     pub(crate) fn to_host(self, sec: i64, nsec: i64) -> Option<(i64, i64)> {
         if sec < 0 || !(0..NSEC_PER_SEC).contains(&nsec) {
             return None;

@@ -50,6 +50,16 @@ impl Program {
         self.push(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW);
     }
 
+    /// The call fails with this errno, without anybody being asked.
+    pub(super) fn refuse(&mut self, errno: i32) {
+        self.push(
+            RETURN,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | errno.cast_unsigned(),
+        );
+    }
+
     pub(super) fn notify(&mut self) {
         self.push(RETURN, 0, 0, libc::SECCOMP_RET_USER_NOTIF);
     }

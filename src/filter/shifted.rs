@@ -7,7 +7,6 @@ use crate::clock::ClockOffsets;
 ///
 /// Calls with times of any other clock are left to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the rules that read it come one by one")]
 pub(crate) struct Shifted {
     pub(crate) realtime: bool,
     pub(crate) monotonic: bool,

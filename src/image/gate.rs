@@ -3,13 +3,12 @@
 //! It lies in the padding behind everything else, in a page that most programs never need of their own:
 //! it is written into a program when it makes its first absolute wait.
 
-use std::mem::offset_of;
 use std::ops::Range;
 
 use super::arch;
 use super::blob;
 use super::bytes::put;
-use crate::page::{Page, frame};
+use crate::page::frame;
 
 /// The last word of a gate that is in place.
 const MAGIC: [u8; 8] = *b"elsegate";
@@ -105,10 +104,12 @@ const RULES: [u8; 26] = arch::gate_rules(
     frame::BACK,
 );
 
-const _: () = assert!(offset_of!(Page, generation) == 4);
+/// A thread stopped between the first two of these places can be taken back to the first.
+const _: () = assert!(
+    blob::GATE_RESTART < blob::GATE_CALL && blob::GATE_CALL + arch::SYSCALL_LEN == blob::GATE_AFTER
+);
 
-#[expect(clippy::cast_possible_truncation, reason = "an image is a few pages long")]
 fn distance(from: usize, to: usize) -> Option<[u8; 4]> {
-    let long = (to as i64).checked_sub(from as i64)?;
-    i32::try_from(long).ok().map(i32::to_le_bytes)
+    let distance = to.cast_signed().checked_sub(from.cast_signed())?;
+    i32::try_from(distance).ok().map(i32::to_le_bytes)
 }

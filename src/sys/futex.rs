@@ -11,7 +11,15 @@ use std::sync::atomic::AtomicU32;
 pub(crate) fn wait(word: &AtomicU32, expected: u32) {
     let none = ptr::null::<libc::timespec>();
     // SAFETY: see above; there is no timeout to be read.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, none) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            expected,
+            none,
+        )
+    };
 }
 
 /// Wakes one thread that waits for the word.

@@ -9,6 +9,9 @@ pub(crate) const MACHINE: u16 = 62;
 /// `clock_mode` of data that the counter continues (`VDSO_CLOCKMODE_TSC`).
 pub(crate) const COUNTER_MODE: u32 = 1;
 
+/// The length of `syscall`.
+pub(crate) const SYSCALL_LEN: usize = 2;
+
 /// The length of [`jump`].
 pub(crate) const JUMP_LEN: usize = 5;
 

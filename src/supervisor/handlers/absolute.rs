@@ -88,12 +88,21 @@ mod tests {
     #[test]
     fn a_wait_is_told_by_its_flag_its_clock_and_its_time() {
         let realtime = CALL.in_rdx | CALL.cookie_r9;
-        assert_eq!(wait(nr::CLOCK_NANOSLEEP, [0, 1, 8, 0, 0, 0]), Some(realtime));
+        assert_eq!(
+            wait(nr::CLOCK_NANOSLEEP, [0, 1, 8, 0, 0, 0]),
+            Some(realtime)
+        );
         assert_eq!(wait(nr::CLOCK_NANOSLEEP, [0, 0, 8, 0, 0, 0]), None);
         let boottime = realtime | 3 << 14;
-        assert_eq!(wait(nr::CLOCK_NANOSLEEP, [7, 1, 8, 0, 0, 0]), Some(boottime));
+        assert_eq!(
+            wait(nr::CLOCK_NANOSLEEP, [7, 1, 8, 0, 0, 0]),
+            Some(boottime)
+        );
         assert_eq!(wait(nr::CLOCK_NANOSLEEP, [2, 1, 8, 0, 0, 0]), None);
-        assert_eq!(wait(nr::CLOCK_NANOSLEEP, [u64::MAX - 5, 1, 8, 0, 0, 0]), None);
+        assert_eq!(
+            wait(nr::CLOCK_NANOSLEEP, [u64::MAX - 5, 1, 8, 0, 0, 0]),
+            None
+        );
         assert_eq!(wait(nr::MQ_TIMEDSEND, [3, 8, 1, 0, 0, 0]), None);
     }
 

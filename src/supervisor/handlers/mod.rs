@@ -8,6 +8,7 @@ mod compat;
 mod execve;
 mod gettimeofday;
 mod redirect;
+mod sysinfo;
 mod time;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -197,6 +198,7 @@ fn reader(arch: u32, number: u32) -> Option<Handler> {
             compat_nr::CLOCK_GETTIME64 => compat::clock_gettime64,
             compat_nr::GETTIMEOFDAY => compat::gettimeofday,
             compat_nr::TIME => compat::time,
+            compat_nr::SYSINFO => sysinfo::sysinfo32,
             _ => return None,
         });
     }
@@ -204,6 +206,7 @@ fn reader(arch: u32, number: u32) -> Option<Handler> {
         nr::CLOCK_GETTIME => clock_gettime::clock_gettime,
         nr::GETTIMEOFDAY => gettimeofday::gettimeofday,
         nr::TIME => time::time,
+        nr::SYSINFO => sysinfo::sysinfo,
         _ => return None,
     })
 }

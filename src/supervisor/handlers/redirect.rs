@@ -1,12 +1,15 @@
 //! What is to become of a thread with an absolute time: into the gate, or once more over its own
 //! `syscall` instruction.
 
-use super::absolute::Kind;
+use std::os::fd::{AsFd, BorrowedFd};
+
 use super::Handlers;
+use super::absolute::{self, Kind};
 use crate::arch;
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Missing, Task};
 use crate::page::{CALL, COOKIE, FUTEX_WAIT_COOKIE, GENERATION};
+use crate::supervisor::clock_of;
 use crate::supervisor::redirect::{Place, Request};
 use crate::sys::seccomp::{Answer, Notification};
 
@@ -26,8 +29,15 @@ impl Handlers<'_> {
         }
         let data = &notification.data;
         let call = match kind {
-            Kind::Wait(call) => call,
-            Kind::Timer(_) | Kind::Timerfd(_) | Kind::Unknown => return Some(Answer::Continue),
+            Kind::Wait(call) => Some(call),
+            Kind::Timer(id) => self.setting(task, |proc, tid| clock_of::of_timer(proc, tid, id))?,
+            Kind::Timerfd(fd) => {
+                self.setting(task, |proc, tid| clock_of::of_timerfd(proc, tid, fd))?
+            }
+            Kind::Unknown => None,
+        };
+        let Some(call) = call else {
+            return Some(Answer::Continue);
         };
         let place = match self.place(task, data, offsets, call) {
             Ok(Some(place)) => place,
@@ -50,6 +60,22 @@ impl Handlers<'_> {
             let _ = pool.wake();
         }
         None
+    }
+
+    /// What the gate is told of a timer's setting; `Some(None)` if the call goes on as it stands, `None`
+    /// if the caller is gone.
+    ///
+    /// DIFFERENCE: without `CONFIG_CHECKPOINT_RESTORE` nobody can tell a POSIX timer's clock, and an
+    /// absolute setting is taken for the host's.
+    fn setting(
+        &self,
+        task: &Task<'_>,
+        find: impl FnOnce(BorrowedFd<'_>, i32) -> Result<Option<i32>, clock_of::Unknown>,
+    ) -> Option<Option<u16>> {
+        let clock = find(self.service.proc.as_fd(), task.tid());
+        // What was read was another's if the thread has ended.
+        task.is_waiting()
+            .then(|| clock.ok().flatten().and_then(absolute::setting))
     }
 
     /// Where the caller goes on; `None` if there is no gate.

@@ -2,8 +2,8 @@
 
 use std::os::fd::AsFd;
 
-use super::slots::{Place, Request};
 use super::Pool;
+use super::slots::{Place, Request};
 use crate::arch::{self, Redirect};
 use crate::sys::ptrace::{self, Change, Running, Stopped};
 use crate::sys::seccomp::{self, Answer};
@@ -68,7 +68,9 @@ fn redirect(stopped: &Stopped, request: &Request, answered: bool) {
     }
     let number = request.number;
     match request.place {
-        Place::Gate { at, call } => arch::redirect(&mut registers, number, Redirect::Gate { at, call }),
+        Place::Gate { at, call } => {
+            arch::redirect(&mut registers, number, Redirect::Gate { at, call })
+        }
         Place::Again { at } => arch::redirect(&mut registers, number, Redirect::Again { at }),
         Place::Here {
             call,
@@ -80,7 +82,10 @@ fn redirect(stopped: &Stopped, request: &Request, answered: bool) {
                 let to = arch::stack(&registers).wrapping_sub(RED_ZONE);
                 let words = times.as_flattened().iter().enumerate();
                 for (i, word) in words {
-                    if stopped.poke(to + 8 * i as u64, word.cast_unsigned()).is_err() {
+                    if stopped
+                        .poke(to + 8 * i as u64, word.cast_unsigned())
+                        .is_err()
+                    {
                         return;
                     }
                 }
