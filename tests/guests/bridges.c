@@ -330,7 +330,7 @@ static void *wait_until_cancelled(void *arg)
         w->waiting = 1;
         do
             w->result = w->kind->wait(w->thing, &until);
-        while (w->result == 0 && wakes_needlessly(w->kind));
+        while (w->result == EINTR || (w->result == 0 && wakes_needlessly(w->kind)));
         pthread_setcancelstate(old, NULL);
     }
     for (;;) {
