@@ -6,69 +6,9 @@
 
 mod harness;
 
-use harness::debian13;
-use harness::guests::{self, Kind};
-use harness::process::{Finished, Run};
-use harness::{Missing, need, tools};
-use std::ffi::OsString;
-
-/// A C library to wait by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Libc {
-    /// The machine's glibc.
-    Here,
-    /// Debian 13's glibc.
-    Debian13,
-    /// musl, linked statically.
-    Musl,
-}
-
-/// The guest `bridges` with one of the libraries.
-struct Program {
-    words: Vec<OsString>,
-    _copied: Option<debian13::Copied>,
-}
-
-impl Program {
-    fn with(libc: Libc) -> Result<Self, Missing> {
-        let plain = |kind| guests::build("bridges", kind);
-        let (words, copied) = match libc {
-            Libc::Here => (vec![plain(Kind::GlibcAsCpp)?.into()], None),
-            Libc::Musl => (vec![plain(Kind::MuslStatic)?.into()], None),
-            Libc::Debian13 => {
-                let root = debian13::make()?;
-                let copied = debian13::copy(&root, &plain(Kind::GlibcAsCpp)?)?;
-                (copied.words.clone(), Some(copied))
-            }
-        };
-        Ok(Self {
-            words,
-            _copied: copied,
-        })
-    }
-
-    fn run(&self, run: &Run, args: &[&str]) -> Finished {
-        let mut words = self.words.clone();
-        words.extend(args.iter().map(Into::into));
-        run.clone().limit(300).run(&words).succeeded()
-    }
-}
-
-/// In a namespace whose clocks are all shifted, each by something else.
-fn inside() -> Run {
-    Run::inside(&[
-        "--backend=guest",
-        "--realtime=+400d",
-        "--monotonic=+100d",
-        "--boottime=+200d",
-    ])
-}
-
-/// The fields of a guest's lines.
-fn lines(finished: &Finished) -> Vec<Vec<&str>> {
-    let lines = finished.stdout.lines();
-    lines.map(|line| line.split(' ').collect()).collect()
-}
+use harness::bridges::{Libc, Program, inside, lines};
+use harness::process::Run;
+use harness::{Missing, debian13, need, tools};
 
 /// Waits of `ms` milliseconds end as on the host, none of them early and none never; those whose
 /// names begin so are never interrupted.
