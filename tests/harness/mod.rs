@@ -6,7 +6,9 @@
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
+pub(crate) mod agreement;
 pub(crate) mod bridges;
+pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod debian13;
 pub(crate) mod guests;
@@ -17,6 +19,7 @@ pub(crate) mod sys;
 pub(crate) mod terminal;
 pub(crate) mod tools;
 pub(crate) mod ways;
+pub(crate) mod worlds;
 
 use std::io::Write;
 
