@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Musl,
     /// C against musl, statically.
     MuslStatic,
+    /// A C guest as C++ against glibc, dynamically.
+    GlibcAsCpp,
     /// C for 32-bit x86.
     I386,
     /// C without a libc.
@@ -76,6 +78,10 @@ impl Kind {
             Self::MuslStatic => {
                 let words = [&warnings[..], &["-static"]].concat();
                 (tools::find("musl-gcc")?, words)
+            }
+            Self::GlibcAsCpp => {
+                let words = [&["-x", "c++", "-std=c++20"], &warnings[..]].concat();
+                (tools::find("g++")?, words)
             }
             Self::I386 => (tools::find("gcc")?, [&warnings[..], &["-m32"]].concat()),
             Self::NoLibc => (tools::find("gcc")?, [&["-O2"], &bare[..]].concat()),

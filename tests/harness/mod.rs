@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
 pub(crate) mod agreement;
+pub(crate) mod bridges;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
+pub(crate) mod debian13;
 pub(crate) mod guests;
 pub(crate) mod process;
 pub(crate) mod program;
