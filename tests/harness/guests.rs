@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     NoLibcVdso,
     /// C with `AddressSanitizer`, whose leak check runs at the end.
     Asan,
+    /// C++, dynamically.
+    Cpp,
     /// Go, without cgo.
     Go,
     /// Go, with cgo.
@@ -43,6 +45,7 @@ impl Kind {
 
     fn extension(self) -> &'static str {
         match self {
+            Self::Cpp => "cpp",
             Self::Go | Self::Cgo => "go",
             Self::Rust | Self::RustStatic => "rs",
             Self::Java => "java",
@@ -75,6 +78,10 @@ impl Kind {
             Self::Asan => {
                 let words = ["-O1", "-g", "-fsanitize=address"];
                 (tools::find("gcc")?, words.to_vec())
+            }
+            Self::Cpp => {
+                let words = [&warnings[..], &["-std=c++20"]].concat();
+                (tools::find("g++")?, words)
             }
             Self::Go => {
                 tools::find("go")?;
@@ -148,6 +155,13 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
         std::fs::write(&stamp, recipe).unwrap();
     }
     Ok(output)
+}
+
+/// The guest `file` that needs no building: an interpreter's script.
+pub(crate) fn script(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/guests")
+        .join(file)
 }
 
 /// A directory that an ordinary user can enter, wherever the build's own one lies.

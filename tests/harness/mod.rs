@@ -13,6 +13,7 @@ pub(crate) mod program;
 pub(crate) mod supervisor;
 pub(crate) mod sys;
 pub(crate) mod terminal;
+pub(crate) mod timeouts;
 pub(crate) mod tools;
 pub(crate) mod ways;
 
