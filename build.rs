@@ -14,6 +14,18 @@ const PLACES: [(&str, &str); 3] = [
     ("KERNEL_AT", "elsewhen_kernel"),
     ("COOKIES_AT", "elsewhen_cookies"),
 ];
+/// Places in the gate, counted from its beginning.
+const GATE_PLACES: [(&str, &str); 9] = [
+    ("GATE_TOLD", "elsewhen_gate_told"),
+    ("GATE_LOWERED", "elsewhen_gate_lowered"),
+    ("GATE_KEPT", "elsewhen_gate_kept"),
+    ("GATE_LEFT", "elsewhen_gate_left"),
+    ("GATE_INSIDE", "elsewhen_gate_inside"),
+    ("GATE_RESTART", "elsewhen_gate_restart"),
+    ("GATE_CALL", "elsewhen_gate_call"),
+    ("GATE_AFTER", "elsewhen_gate_after"),
+    ("GATE_END", "elsewhen_gate_end"),
+];
 const ENTRIES: [&str; 3] = ["clock_gettime", "gettimeofday", "time"];
 
 fn main() {
@@ -30,8 +42,13 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     let linked = link(&compile(&target, &out), &out);
     let linked = fs::read(linked).expect("the linker has written its output");
-    let (bytes, constants) = extract(&linked).unwrap_or_else(|why| panic!("the image {why}"));
-    fs::write(out.join("image.bin"), bytes).expect("`OUT_DIR` is writable");
+    let Extract {
+        image,
+        gate,
+        constants,
+    } = extract(&linked).unwrap_or_else(|why| panic!("the image {why}"));
+    fs::write(out.join("image.bin"), image).expect("`OUT_DIR` is writable");
+    fs::write(out.join("gate.bin"), gate).expect("`OUT_DIR` is writable");
     fs::write(out.join("image.rs"), constants).expect("`OUT_DIR` is writable");
 }
 
@@ -106,8 +123,17 @@ fn run(command: &mut Command) {
     }
 }
 
-/// The image's bytes, and where its parts lie in them.
-fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
+/// What the crate gets.
+struct Extract<'a> {
+    /// The image's bytes.
+    image: &'a [u8],
+    /// The gate's.
+    gate: &'a [u8],
+    /// Where their parts lie in them.
+    constants: String,
+}
+
+fn extract(linked: &[u8]) -> Result<Extract<'_>, String> {
     let file =
         object::read::elf::ElfFile64::<Endianness>::parse(linked).map_err(|e| e.to_string())?;
     if file
@@ -140,7 +166,7 @@ fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
     };
     let page = symbol("ELSEWHEN_PAGE")?;
     let end = usize::try_from(page.address() + page.size()).map_err(|e| e.to_string())?;
-    let bytes = bytes.get(..end).ok_or("does not hold its parameter page")?;
+    let image = bytes.get(..end).ok_or("does not hold its parameter page")?;
     let mut text = String::new();
     for (name, constant) in [(".text", "TEXT"), (".eh_frame", "EH_FRAME")] {
         let section = file.section_by_name(name);
@@ -155,6 +181,21 @@ fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
         let at = symbol(name)?.address();
         let _ = writeln!(text, "pub(super) const {constant}: usize = {at};");
     }
+    let gate_at = symbol("elsewhen_gate")?.address();
+    for (constant, name) in GATE_PLACES {
+        let at = symbol(name)?.address() - gate_at;
+        let _ = writeln!(text, "pub(super) const {constant}: usize = {at};");
+    }
+    let gate = usize::try_from(gate_at)
+        .ok()
+        .and_then(|at| bytes.get(at..))
+        .ok_or("does not hold its gate")?;
+    let gate_sites = gate_sites(&file, gate_at)?;
+    let _ = writeln!(
+        text,
+        "pub(super) const GATE_SITES: [(usize, usize); {}] = {gate_sites:?};",
+        gate_sites.len()
+    );
     let sites = sites(&file)?;
     let _ = writeln!(
         text,
@@ -183,7 +224,27 @@ fn extract(linked: &[u8]) -> Result<(&[u8], String), String> {
         "pub(super) const FRAMES: [(u32, u32); {}] = {frames:?};",
         frames.len()
     );
-    Ok((bytes, text))
+    Ok(Extract {
+        image,
+        gate,
+        constants: text,
+    })
+}
+
+/// The places in the gate that hold a distance to the parameter page, and to which field of it.
+fn gate_sites(
+    file: &object::read::elf::ElfFile64<'_>,
+    gate_at: u64,
+) -> Result<Vec<(u64, u32)>, String> {
+    let section = file
+        .section_by_name(".gate_sites")
+        .ok_or("has no sites in its gate")?;
+    let data = section.data().map_err(|e| e.to_string())?;
+    let site = |record: &[u8]| {
+        let word = |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().expect("four"));
+        (u64::from(word(0)) - gate_at, word(4))
+    };
+    Ok(data.chunks_exact(8).map(site).collect())
 }
 
 /// The places that the composer fills in, as the assembly has recorded them.

@@ -57,8 +57,12 @@ impl TimeNamespace {
     ///
     /// Each execve(2), also one that fails, then takes some 0.1 to 0.25 ms longer, during which the
     /// calling thread is traced (ptrace(2)); one that a debugger traces starts as without this. A
-    /// signal handler without `SA_RESTART` can make execve(2) fail with `EINTR`. Has no effect in a
-    /// namespace inside of another, which is as strict as the outermost.
+    /// signal handler without `SA_RESTART` can make execve(2) fail with `EINTR`.
+    ///
+    /// io_uring_setup(2) fails with `EPERM` then: what waits in a ring for an absolute time would
+    /// wait by the host's clock.
+    ///
+    /// Has no effect in a namespace inside of another, which is as strict as the outermost.
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.plan.strict = strict;

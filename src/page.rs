@@ -9,7 +9,9 @@
 #[cfg_attr(not(elsewhen_image), derive(Debug))]
 pub(crate) struct Page {
     /// [`VERSION`]; another version means another structure.
-    pub(crate) version: u64,
+    pub(crate) version: u32,
+    /// The low half of the cookie that converted calls carry; a change of offsets adds one to it.
+    pub(crate) generation: u32,
     /// Packed offsets (`sec << 30 | nsec`) of REALTIME, TAI, MONOTONIC and BOOTTIME.
     pub(crate) offsets: [u64; 4],
     /// The namespace's id.
@@ -26,6 +28,7 @@ impl Page {
     /// The page as it lies in memory.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = self.version.to_le_bytes().to_vec();
+        bytes.extend(self.generation.to_le_bytes());
         bytes.extend(self.offsets.into_iter().flat_map(u64::to_le_bytes));
         bytes.extend(self.namespace.to_le_bytes());
         bytes.extend(self.magic.to_le_bytes());
@@ -35,7 +38,7 @@ impl Page {
 
 /// The version of [`Page`].
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The last word of a complete image: `elsewhen` in memory order.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"elsewhen");
@@ -43,6 +46,14 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"elsewhen");
 /// The sixth argument of the image's own system calls, which the filter lets through unshifted.
 #[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
 pub(crate) const COOKIE: u64 = 0x656c_7365_7768_656e;
+
+/// The first [`Page::generation`]: so the first cookie of converted calls is [`COOKIE`].
+#[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
+pub(crate) const GENERATION: u32 = 0x7768_656e;
+
+/// The upper half of the sixth argument of futex_wait(2), of whose halves only that one is free: the
+/// cookie's high bits here, and the generation's low ones below them.
+pub(crate) const FUTEX_WAIT_COOKIE: u32 = 0x656c_0000;
 
 /// Clocks read from the counter: REALTIME, MONOTONIC, `MONOTONIC_RAW`, BOOTTIME and TAI.
 pub(crate) const HIGH_RES: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 7 | 1 << 11;
@@ -57,3 +68,60 @@ pub(crate) const SHIFTED: u32 = HIGH_RES | COARSE | 1 << 8 | 1 << 9;
 /// Where in [`Page::offsets`] a clock's offset lies: two bits for each clock id.
 #[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
 pub(crate) const OFFSET_INDEX: u32 = 2 << 2 | 2 << 8 | 2 << 12 | 3 << 14 | 3 << 18 | 1 << 22;
+
+/// What the gate has to know of a call, in 16 bits: where the time's address and the cookie go, as
+/// places of the argument among the six, and in the topmost two which offset is taken off.
+#[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
+pub(crate) struct Call {
+    pub(crate) in_rdx: u16,
+    pub(crate) in_r10: u16,
+    pub(crate) in_r8: u16,
+    /// The address is not to be followed.
+    pub(crate) as_it_is: u16,
+    /// The address is that of a `struct itimerspec`, whose second half is the time.
+    pub(crate) itimerspec: u16,
+    pub(crate) cookie_r8: u16,
+    pub(crate) cookie_r9: u16,
+    pub(crate) cookie_r9_high: u16,
+    pub(crate) monotonic: u16,
+}
+
+/// The bits of [`Call`].
+pub(crate) const CALL: Call = Call {
+    in_rdx: 0x10,
+    in_r10: 0x18,
+    in_r8: 0x20,
+    as_it_is: 0x40,
+    itimerspec: 0x80,
+    cookie_r8: 0x2000,
+    cookie_r9: 0x2800,
+    cookie_r9_high: 0x2c00,
+    monotonic: 2 << 14,
+};
+
+/// The gate's frame: where what lies, from the stack pointer while the gate is at work.
+#[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
+pub(crate) mod frame {
+    /// The six arguments in their order, as the kernel gets them.
+    pub(crate) const ARGS: usize = 0;
+    /// The first half of a `struct itimerspec`; [`HOST`] is the second.
+    pub(crate) const INTERVAL: usize = 0x30;
+    /// The converted time.
+    pub(crate) const HOST: usize = 0x40;
+    /// The program's own.
+    pub(crate) const GUEST: usize = 0x50;
+    /// The system call's number, 32 bits.
+    pub(crate) const NUMBER: usize = 0x60;
+    /// [`CALL`](super::CALL), 16 bits.
+    pub(crate) const CALL: usize = 0x64;
+    /// `ah` and `al` as `lahf` and `seto al` leave them.
+    pub(crate) const FLAGS: usize = 0x66;
+    /// The address behind the site's `syscall`.
+    pub(crate) const BACK: usize = 0x68;
+    /// The program's own address of the time.
+    pub(crate) const TIME: usize = 0x70;
+    /// The program's own value of the cookie's register.
+    pub(crate) const SPARE: usize = 0x78;
+    /// With the red zone above it.
+    pub(crate) const SIZE: usize = 0x80 + 128;
+}

@@ -217,7 +217,13 @@ fn check_states_the_same_in_json_and_by_its_status() {
         assert!(feature["since"].is_string(), "{field}");
         assert_eq!(available, feature["reason"].is_null(), "{field}");
     }
-    for field in ["pidfd_open", "pidfd_getfd", "process_vm", "vdso_writes"] {
+    for field in [
+        "pidfd_open",
+        "pidfd_getfd",
+        "process_vm",
+        "timers",
+        "vdso_writes",
+    ] {
         assert!(
             report["process"][field]["available"].is_boolean(),
             "{field}"

@@ -18,14 +18,25 @@ pub(crate) mod nr {
     pub(crate) const GETPID: u32 = 39;
     pub(crate) const EXECVE: u32 = 59;
     pub(crate) const GETTIMEOFDAY: u32 = 96;
+    pub(crate) const SYSINFO: u32 = 99;
     pub(crate) const ARCH_PRCTL: u32 = 158;
     pub(crate) const ADJTIMEX: u32 = 159;
     pub(crate) const SETTIMEOFDAY: u32 = 164;
     pub(crate) const TIME: u32 = 201;
+    pub(crate) const FUTEX: u32 = 202;
+    pub(crate) const TIMER_SETTIME: u32 = 223;
     pub(crate) const CLOCK_SETTIME: u32 = 227;
     pub(crate) const CLOCK_GETTIME: u32 = 228;
+    pub(crate) const CLOCK_NANOSLEEP: u32 = 230;
+    pub(crate) const MQ_TIMEDSEND: u32 = 242;
+    pub(crate) const MQ_TIMEDRECEIVE: u32 = 243;
+    pub(crate) const TIMERFD_SETTIME: u32 = 286;
     pub(crate) const CLOCK_ADJTIME: u32 = 305;
     pub(crate) const EXECVEAT: u32 = 322;
+    /// The same in all three tables.
+    pub(crate) const IO_URING_SETUP: u32 = 425;
+    pub(crate) const FUTEX_WAITV: u32 = 449;
+    pub(crate) const FUTEX_WAIT: u32 = 455;
 }
 
 /// The numbers that x32 does not share with the native ABI.
@@ -52,6 +63,7 @@ pub(crate) mod compat {
     pub(crate) const BRK: u32 = 45;
     pub(crate) const GETTIMEOFDAY: u32 = 78;
     pub(crate) const SETTIMEOFDAY: u32 = 79;
+    pub(crate) const SYSINFO: u32 = 116;
     pub(crate) const ADJTIMEX: u32 = 124;
     pub(crate) const SET_THREAD_AREA: u32 = 243;
     pub(crate) const CLOCK_SETTIME: u32 = 264;
@@ -61,4 +73,94 @@ pub(crate) mod compat {
     pub(crate) const CLOCK_GETTIME64: u32 = 403;
     pub(crate) const CLOCK_SETTIME64: u32 = 404;
     pub(crate) const CLOCK_ADJTIME64: u32 = 405;
+}
+
+/// The stack pointer of a stopped thread.
+pub(crate) fn stack(registers: &libc::user_regs_struct) -> u64 {
+    registers.rsp
+}
+
+/// `ERESTARTSYS` of `linux/errno.h`: what an interrupted call is about to return.
+const ERESTARTSYS: u64 = 512;
+
+/// Whether a thread is stopped at the end of the call `number(args)` whose `syscall` lies before
+/// `after`, and which has not been made: it was taken out of its notification, or, if `answered`, has
+/// got `EINTR` for it.
+pub(crate) fn is_at_call(
+    registers: &libc::user_regs_struct,
+    after: u64,
+    number: u32,
+    args: &[u64; 6],
+    answered: bool,
+) -> bool {
+    let r = registers;
+    let eintr = u64::from(libc::EINTR.cast_unsigned());
+    r.rip == after
+        && r.orig_rax & 0xffff_ffff == u64::from(number)
+        && [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] == *args
+        && (r.rax == ERESTARTSYS.wrapping_neg() || answered && r.rax == eintr.wrapping_neg())
+}
+
+/// Where a thread stopped at the end of a call is to go on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Redirect {
+    /// In the gate at this address.
+    Gate { at: u64, call: u16 },
+    /// At this address.
+    Again { at: u64 },
+    /// With the same call, which takes its time from `at` if given, and carries the cookie.
+    Here {
+        call: u16,
+        cookie: u64,
+        at: Option<u64>,
+    },
+}
+
+/// `mov %r11,8(%rsp); syscall; ret`: where glibc (from 2.41) and musl make calls that
+/// pthread_cancel(3) can end. None of their registers and no red zone is used behind it.
+pub(crate) const BRIDGE: [u8; 8] = [0x4c, 0x89, 0x5c, 0x24, 0x08, 0x0f, 0x05, 0xc3];
+
+/// How many of [`BRIDGE`] lie before the address behind the `syscall`.
+pub(crate) const BRIDGE_BEFORE: u64 = 7;
+
+/// The length of `syscall`.
+const SYSCALL_LEN: u64 = 2;
+
+/// Redirects a thread for which [`is_at_call`] holds.
+pub(crate) fn redirect(registers: &mut libc::user_regs_struct, number: u32, to: Redirect) {
+    let r = registers;
+    // The kernel is not to restart anything.
+    r.orig_rax = u64::MAX;
+    r.rax = number.into();
+    match to {
+        Redirect::Gate { at, call } => {
+            r.rcx = r.rip;
+            r.r11 = call.into();
+            r.rip = at;
+        }
+        Redirect::Again { at } => r.rip = at,
+        Redirect::Here { call, cookie, at } => {
+            r.rip -= SYSCALL_LEN;
+            let [time, spare] = call.to_le_bytes();
+            if let Some(at) = at {
+                *argument(r, time) = at;
+            }
+            match spare & 4 {
+                0 => *argument(r, spare) = cookie,
+                // futex_wait(2): the upper half, which is all that is given.
+                _ => r.r9 = r.r9 & 0xffff_ffff | cookie,
+            }
+        }
+    }
+}
+
+/// The argument that a byte of `page::CALL` names.
+fn argument(registers: &mut libc::user_regs_struct, byte: u8) -> &mut u64 {
+    let r = registers;
+    match byte & 0x38 {
+        0x10 => &mut r.rdx,
+        0x18 => &mut r.r10,
+        0x20 => &mut r.r8,
+        _ => &mut r.r9,
+    }
 }

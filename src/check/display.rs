@@ -91,6 +91,12 @@ impl Report {
             &process.process_vm,
             "memory is read by file",
         )?;
+        feature(
+            f,
+            "/proc/PID/timers",
+            &process.timers,
+            "absolute times of timers stay the host's",
+        )?;
         feature(f, "vDSO writes", &process.vdso_writes, "no guest backend")
     }
 

@@ -85,6 +85,8 @@ pub struct Process {
     pub pidfd_getfd: Feature,
     /// process_vm_readv(2).
     pub process_vm: Feature,
+    /// `/proc/PID/timers` (`CONFIG_CHECKPOINT_RESTORE`), which tells a timer's clock.
+    pub timers: Feature,
     /// Writing to its vDSO through `/proc/PID/mem`.
     pub vdso_writes: Feature,
 }

@@ -34,6 +34,7 @@ pub(super) fn probe(vdso: Option<u64>) -> io::Result<Process> {
         pidfd_open: Feature::tried("5.3", &pidfd),
         pidfd_getfd: Feature::tried("5.6", &pidfd_getfd),
         process_vm: Feature::tried("3.2", &read_sample(child.pid())),
+        timers: Feature::tried("3.10", &File::open("/proc/self/timers")),
         vdso_writes: match vdso {
             Some(vdso) => Feature::tried("2.6.39", &rewrite_a_byte(child.pid(), vdso)),
             None => Feature::found("2.6.39", false, "there is no vDSO"),

@@ -78,7 +78,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) name: Option<OsString>,
 
-    /// Give each program the clocks before its first instruction; starts take longer
+    /// Give each program the clocks before its first instruction, and refuse io_uring, whose
+    /// absolute timeouts are on the host's clocks; starts take longer
     #[arg(long)]
     pub(crate) strict: bool,
 

@@ -5,6 +5,7 @@ mod limits;
 mod offset;
 mod scan;
 mod shift;
+mod to_host;
 mod when;
 
 pub use limits::{LimitError, Readings, check_limits};

@@ -6,6 +6,10 @@ const LOAD: u16 = 0x20;
 const JUMP_EQ: u16 = 0x15;
 /// `BPF_JMP | BPF_JGE | BPF_K`.
 const JUMP_GE: u16 = 0x35;
+/// `BPF_JMP | BPF_JSET | BPF_K`.
+const JUMP_SET: u16 = 0x45;
+/// `BPF_ALU | BPF_AND | BPF_K`.
+const AND: u16 = 0x54;
 /// `BPF_RET | BPF_K`.
 const RETURN: u16 = 0x06;
 
@@ -38,12 +42,22 @@ impl Program {
         self.push(LOAD, 0, 0, AT_ARGS + 8 * n);
     }
 
-    fn load_arg_high(&mut self, n: u32) {
+    pub(super) fn load_arg_high(&mut self, n: u32) {
         self.push(LOAD, 0, 0, AT_ARGS + 8 * n + 4);
     }
 
     pub(super) fn allow(&mut self) {
         self.push(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW);
+    }
+
+    /// The call fails with this errno, without anybody being asked.
+    pub(super) fn refuse(&mut self, errno: i32) {
+        self.push(
+            RETURN,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | errno.cast_unsigned(),
+        );
     }
 
     pub(super) fn notify(&mut self) {
@@ -62,6 +76,21 @@ impl Program {
 
     pub(super) fn when_ge(&mut self, value: u32, rules: impl FnOnce(&mut Self)) {
         self.when(JUMP_GE, value, true, rules);
+    }
+
+    /// Runs `rules` if none of the accumulator's `bits` is set.
+    pub(super) fn when_clear(&mut self, bits: u32, rules: impl FnOnce(&mut Self)) {
+        self.when(JUMP_SET, bits, false, rules);
+    }
+
+    /// Clears all of the accumulator's bits but these.
+    pub(super) fn and(&mut self, bits: u32) {
+        self.push(AND, 0, 0, bits);
+    }
+
+    /// Ends in "allow" if all 64 bits of argument `n` are zero, and goes on otherwise.
+    pub(super) fn allow_if_null(&mut self, n: u32) {
+        self.allow_if_arg64(n, 0);
     }
 
     /// Ends in "notify" if all 64 bits of argument `n` are `value`, else in "allow".

@@ -5,11 +5,14 @@
 //! seccomp_cache_prepare_bitmap`). A call that carries the [`COOKIE`] in its sixth argument comes
 //! from an image that adds the offset itself and is let through, or it would be shifted twice.
 
+mod absolute;
 mod bpf;
+mod shifted;
 
 use crate::arch::{ARCH_SET_FS, AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat, nr, x32};
 use crate::page::COOKIE;
 use bpf::Program;
+pub(crate) use shifted::Shifted;
 
 /// Clocks that a namespace may shift; `clock_gettime` of any other is not looked at.
 const SHIFTED_CLOCKS: [i32; 9] = [
@@ -24,13 +27,18 @@ const SHIFTED_CLOCKS: [i32; 9] = [
     libc::CLOCK_TAI,
 ];
 
+/// No system call of any kernel has this number or a greater one.
+pub(crate) const FIRST_UNKNOWN: u32 = 1024;
+
 /// What a tree's filter is made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// Also notify `execve`.
+    /// Also notify `execve`, and refuse `io_uring_setup`.
     pub(crate) strict: bool,
     /// The kernel has x32's calls.
     pub(crate) x32: bool,
+    /// The clocks whose times are looked at.
+    pub(crate) shifted: Shifted,
 }
 
 /// The filter of a tree.
@@ -40,7 +48,10 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     p.when_eq(AUDIT_COMPAT, |p| compat_rules(p, rules));
     p.when_ne(AUDIT_NATIVE, Program::allow);
     p.load_nr();
+    // A call from a site that is being patched.
+    p.when_ge(X32_BIT + FIRST_UNKNOWN, Program::notify);
     p.when_ge(X32_BIT, |p| x32_rules(p, rules));
+    p.when_ge(FIRST_UNKNOWN, Program::notify);
     p.when_eq(nr::BRK, |p| p.notify_if_arg64(0, 0));
     p.when_eq(nr::ARCH_PRCTL, |p| p.notify_if_arg32(0, ARCH_SET_FS));
     p.when_eq(nr::CLOCK_GETTIME, |p| {
@@ -64,10 +75,13 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     for number in [nr::SETTIMEOFDAY, nr::ADJTIMEX] {
         p.when_eq(number, Program::notify);
     }
+    absolute::rules(&mut p, rules);
+    uptime_rule(&mut p, rules, nr::SYSINFO);
     if rules.strict {
         for number in [nr::EXECVE, nr::EXECVEAT] {
             p.when_eq(number, Program::notify);
         }
+        refuse_io_uring(&mut p, nr::IO_URING_SETUP);
     }
     p.allow();
     p.into_instructions()
@@ -80,6 +94,21 @@ fn notify_if_shifted(p: &mut Program) {
         p.when_eq(clock.cast_unsigned(), Program::notify);
     }
     p.allow();
+}
+
+/// sysinfo(2) under one of its numbers: its uptime is BOOTTIME.
+fn uptime_rule(p: &mut Program, rules: Rules, number: u32) {
+    if rules.shifted.boottime {
+        p.when_eq(number, Program::notify);
+    }
+}
+
+/// A ring takes absolute times without a system call that could be looked at, so a strict tree has
+/// none, as with `kernel.io_uring_disabled=2` (`io_uring/io_uring.c: io_uring_allowed`).
+///
+/// DIFFERENCE: in other trees they are times of the host's clocks.
+fn refuse_io_uring(p: &mut Program, number: u32) {
+    p.when_eq(number, |p| p.refuse(libc::EPERM));
 }
 
 /// x32, where the kernel has it: the same calls under other numbers.
@@ -99,10 +128,12 @@ fn x32_rules(p: &mut Program, rules: Rules) {
         ] {
             p.when_eq(X32_BIT | number, Program::notify);
         }
+        uptime_rule(p, rules, X32_BIT | nr::SYSINFO);
         if rules.strict {
             for number in [x32::EXECVE, x32::EXECVEAT] {
                 p.when_eq(X32_BIT | number, Program::notify);
             }
+            refuse_io_uring(p, X32_BIT | nr::IO_URING_SETUP);
         }
     }
     p.allow();
@@ -129,10 +160,12 @@ fn compat_rules(p: &mut Program, rules: Rules) {
     ] {
         p.when_eq(number, Program::notify);
     }
+    uptime_rule(p, rules, compat::SYSINFO);
     if rules.strict {
         for number in [compat::EXECVE, compat::EXECVEAT] {
             p.when_eq(number, Program::notify);
         }
+        refuse_io_uring(p, nr::IO_URING_SETUP);
     }
     p.allow();
 }
@@ -175,13 +208,20 @@ mod tests {
 
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
+    const ALL: Shifted = Shifted {
+        realtime: true,
+        monotonic: true,
+        boottime: true,
+    };
     const LAX: Rules = Rules {
         strict: false,
         x32: true,
+        shifted: ALL,
     };
     const STRICT: Rules = Rules {
         strict: true,
         x32: false,
+        shifted: ALL,
     };
 
     #[test]
@@ -242,6 +282,22 @@ mod tests {
     }
 
     #[test]
+    fn the_uptime_is_asked_for_only_where_boottime_is_shifted() {
+        let numbers = [
+            (AUDIT_NATIVE, nr::SYSINFO),
+            (AUDIT_NATIVE, X32_BIT | nr::SYSINFO),
+            (AUDIT_COMPAT, compat::SYSINFO),
+        ];
+        for (boottime, expected) in [(true, NOTIFY), (false, ALLOW)] {
+            let shifted = Shifted { boottime, ..ALL };
+            let p = program(Rules { shifted, ..LAX });
+            for (arch, number) in numbers {
+                assert_eq!(verdict(&p, arch, number, [COOKIE; 6]), expected);
+            }
+        }
+    }
+
+    #[test]
     fn a_kernel_without_x32_answers_for_itself() {
         for number in 0..500 {
             let call = verdict(&program(STRICT), AUDIT_NATIVE, X32_BIT | number, [0; 6]);
@@ -291,10 +347,31 @@ mod tests {
     }
 
     #[test]
+    fn only_a_strict_filter_refuses_io_uring_in_each_abi() {
+        let strict = Rules {
+            strict: true,
+            ..LAX
+        };
+        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+        let number = nr::IO_URING_SETUP;
+        for (arch, number) in [
+            (AUDIT_NATIVE, number),
+            (AUDIT_NATIVE, X32_BIT | number),
+            (AUDIT_COMPAT, number),
+        ] {
+            assert_eq!(verdict(&program(LAX), arch, number, [COOKIE; 6]), ALLOW);
+            assert_eq!(
+                verdict(&program(strict), arch, number, [COOKIE; 6]),
+                refused
+            );
+        }
+    }
+
+    #[test]
     fn an_unlisted_call_is_decided_by_its_number_alone() {
         // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
         let p = program(STRICT);
-        let listed = [12, 59, 96, 158, 159, 164, 201, 227, 228, 305, 322];
+        let listed = [12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 305, 322, 425];
         for number in (0..500).filter(|n| !listed.contains(n)) {
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);
         }

@@ -12,6 +12,7 @@ mod arch;
 mod btf;
 mod bytes;
 mod elf;
+mod gate;
 mod host;
 mod kernel;
 mod layout;
@@ -22,16 +23,18 @@ mod unwind;
 /// The code, and where its parts lie in it; made by `build.rs`.
 mod blob {
     pub(super) const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image.bin"));
+    pub(super) const GATE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gate.bin"));
     include!(concat!(env!("OUT_DIR"), "/image.rs"));
 }
 
 use std::mem::offset_of;
 use std::ops::Range;
 
-use crate::page::{MAGIC, Page, VERSION};
+use crate::page::{GENERATION, MAGIC, Page, VERSION};
 use crate::{ClockOffsets, Error, Result};
 use btf::Layout;
 use elf::{Parts, Symbol};
+pub(crate) use gate::Gate;
 use host::Host;
 use site::{Site, Values};
 use unwind::Table;
@@ -81,6 +84,7 @@ pub struct Image {
     host: Vec<u8>,
     bytes: Vec<u8>,
     page_at: usize,
+    gate: Option<Gate>,
     read_path: ReadPath,
 }
 
@@ -116,20 +120,26 @@ impl Image {
         // The kernel's own function takes room, and is of no use beside a direct reading.
         let kept = match (&direct, choice) {
             (Err(_), ReadPathChoice::Fastest | ReadPathChoice::KernelFunction) => {
-                compose(&host, true).and_then(|(mut bytes, blob_at)| {
-                    keep_kernel_function(&host, &mut bytes, blob_at)?;
-                    Ok((bytes, blob_at))
+                compose(&host, true).and_then(|mut composed| {
+                    let Composed { bytes, blob_at, .. } = &mut composed;
+                    keep_kernel_function(&host, bytes, *blob_at)?;
+                    Ok(composed)
                 })
             }
             _ => Err(FORCED),
         };
         let has_kernel_function = kept.as_ref().map(|_| ()).map_err(|why| *why);
-        let (mut bytes, blob_at) = kept.or_else(|_| compose(&host, false)).map_err(refused)?;
+        let Composed {
+            mut bytes,
+            blob_at,
+            gate,
+        } = kept.or_else(|_| compose(&host, false)).map_err(refused)?;
         let read_path = reads(direct, has_kernel_function, &place, &mut bytes, blob_at);
         Ok(Self {
             host,
             bytes,
             page_at: blob_at + blob::PAGE_AT,
+            gate,
             read_path,
         })
     }
@@ -145,6 +155,7 @@ impl Image {
             offsets: Self::words(offsets)?,
             namespace,
             version: VERSION,
+            generation: GENERATION,
             magic: MAGIC,
         };
         let mut bytes = self.bytes.clone();
@@ -226,6 +237,11 @@ impl Image {
         &self.bytes
     }
 
+    /// The gate, unless there is no room for it.
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
     /// How this image reads the clocks.
     #[must_use]
     pub fn read_path(&self) -> &ReadPath {
@@ -274,10 +290,15 @@ fn keep_kernel_function(
     kernel::keep(image, host, &function, entry, stubs)
 }
 
-/// A composed image, and where the blob lies in it; or what is wrong with the vDSO.
-///
-/// The blob's unwind entries may lie elsewhere: its place is that of its code, less `TEXT.start`.
-type Composed = std::result::Result<(Vec<u8>, usize), &'static str>;
+/// A composed image.
+struct Composed {
+    bytes: Vec<u8>,
+    /// Where the blob lies. Its unwind entries may lie elsewhere: its place is that of its code, less
+    /// `TEXT.start`.
+    blob_at: usize,
+    /// What is not in the image yet.
+    gate: Option<Gate>,
+}
 
 /// Room for our parts in a vDSO.
 struct Room {
@@ -290,7 +311,7 @@ struct Room {
 /// The host's vDSO with our code in it: in place of the kernel's functions unless one is to be
 /// `kept`, so that a program has one page of its own; else, or if they are too short, in the
 /// padding.
-fn compose(host: &[u8], kept: bool) -> Composed {
+fn compose(host: &[u8], kept: bool) -> std::result::Result<Composed, &'static str> {
     let parts = Parts::of(host)?;
     let table = parts
         .eh_frame_hdr(host)
@@ -348,7 +369,7 @@ fn assemble(
     mut table: Table,
     frames: &Range<usize>,
     room: &Room,
-) -> Composed {
+) -> std::result::Result<Composed, &'static str> {
     const BROKEN: &str = "a table points outside it";
     const FULL: &str = "it has no room left";
     // The kernel's functions that make place for the tables and the code.
@@ -361,7 +382,8 @@ fn assemble(
     // The table, the kernel's frame descriptions and ours.
     let old = table.take(|function| gone.contains(&function));
     let table_at = room.tables.start.next_multiple_of(8);
-    let table_len = table.len() + 8 * blob::FRAMES.len();
+    // One more for the gate.
+    let table_len = table.len() + 8 * (blob::FRAMES.len() + 1);
     let frames_at = (table_at + table_len).next_multiple_of(8);
     let ours_at = frames_at + frames.len();
     let tables_end = ours_at + blob::EH_FRAME.len();
@@ -385,17 +407,31 @@ fn assemble(
     }
     // What described a function that is no more is to describe the code that uses no stack, of
     // which a debugger so hears too, or nothing.
+    // Another describes the gate, if it is long enough.
     let leaf = blob::COOKIES_AT + arch::STUB_LEN - blob::TEXT.start;
     let word = |value: usize| u32::try_from(value).unwrap_or(0);
+    let blob_at = code_at.checked_sub(blob::TEXT.start).ok_or(BROKEN)?;
+    let padding_at = if room.code.is_none() { end } else { parts.end };
+    let gate_at = padding_at.next_multiple_of(ALIGN);
+    let mut gate_frame = None;
     for (function, frame) in old {
         let len = bytes::u32(host, frame).ok_or(BROKEN)? as usize;
         let range = if function == gone[1] { leaf } else { 0 };
         let start = word(code_at).wrapping_sub(word(frame + 8));
         let mut fde = [start.to_le_bytes(), word(range).to_le_bytes()].concat();
+        if function == gone[0]
+            && let Some(range) = gate::range(frame + 8, gate_at)
+            && range.len() + 4 <= len
+        {
+            gate_frame = Some(frame);
+            fde = range;
+        }
         fde.resize(len.checked_sub(4).ok_or(BROKEN)?, 0);
         bytes::put(&mut image, frame + 8, &fde).ok_or(BROKEN)?;
     }
-    let blob_at = code_at.checked_sub(blob::TEXT.start).ok_or(BROKEN)?;
+    let cie_at = gate_frame.is_none().then_some(ours_at);
+    let gate = Gate::new(gate_at, blob_at + blob::PAGE_AT, cie_at)
+        .filter(|gate| gate.range().end <= image.len());
     let ours = blob::BYTES.get(blob::EH_FRAME).ok_or(BROKEN)?;
     bytes::put(&mut image, ours_at, ours).ok_or(BROKEN)?;
     let [base, ours_base] = [blob_at, ours_at].map(|at| u32::try_from(at).unwrap_or(0));
@@ -406,9 +442,16 @@ fn assemble(
         bytes::put(&mut image, ours_at + frame as usize + 8, &start).ok_or(BROKEN)?;
     }
     table.extend(blob::FRAMES.map(|(function, frame)| (base + function, ours_base + frame)));
+    if let Some(gate) = &gate {
+        let frame = gate_frame.unwrap_or(gate.description_at());
+        table.extend([(word(gate_at), word(frame))]);
+    }
     let table = table.to_bytes(table_at).ok_or(BROKEN)?;
     bytes::put(&mut image, table_at, &table).ok_or(BROKEN)?;
-    let load_end = room.code.is_none().then_some(end);
+    let load_end = match &gate {
+        Some(gate) => Some(gate.range().end),
+        None => room.code.is_none().then_some(end),
+    };
     parts
         .extend(&mut image, load_end, table_at, table_len)
         .ok_or(BROKEN)?;
@@ -439,7 +482,11 @@ fn assemble(
             return Err("it lacks a time function");
         }
     }
-    Ok((image, blob_at))
+    Ok(Composed {
+        bytes: image,
+        blob_at,
+        gate,
+    })
 }
 
 /// Makes `name` stand for `ours`, and its old place jump there.
@@ -490,11 +537,17 @@ mod tests {
             }
             found += 1;
             let host = std::fs::read(&path).unwrap();
-            let kept = compose(&host, true).map(|(mut image, at)| {
-                keep_kernel_function(&host, &mut image, at).unwrap();
+            let kept = compose(&host, true).map(|mut composed| {
+                keep_kernel_function(&host, &mut composed.bytes, composed.blob_at).unwrap();
+                composed.gate.map(|gate| gate.range())
             });
-            println!("{path:?}: the kernel's function: {kept:?}");
-            let (mut image, blob_at) = compose(&host, false).unwrap();
+            println!("{path:?}: the kernel's function: {kept:x?}");
+            let Composed {
+                bytes: mut image,
+                blob_at,
+                gate,
+            } = compose(&host, false).unwrap();
+            println!("{path:?}: gate at {:x?}", gate.map(|gate| gate.range()));
             let types = std::fs::read(path.with_extension("btf")).unwrap();
             let layouts = btf::layouts(&types);
             assert!(!layouts.is_empty(), "{path:?}");
@@ -522,8 +575,8 @@ mod tests {
         let mut full = host;
         *full.last_mut().unwrap() = 1;
         assert_eq!(
-            compose(&full, true).unwrap_err(),
-            "something follows its last section"
+            compose(&full, true).err(),
+            Some("something follows its last section")
         );
     }
 
@@ -531,12 +584,12 @@ mod tests {
     fn without_room_for_the_kernels_frames_they_stay_where_they_are() {
         let host = Host::find().unwrap().bytes();
         let parts = Parts::of(&host).unwrap();
-        let (_, blob_at) = compose(&host, true).unwrap();
+        let Composed { blob_at, .. } = compose(&host, true).unwrap();
         let end = blob_at + blob::BYTES.len();
-        let (tight, _) = compose(&host[..end - 1], true).unwrap();
+        let tight = compose(&host[..end - 1], true).unwrap().bytes;
         let frames = |image: &[u8]| parts.section(image, ".eh_frame").unwrap();
         assert_eq!(frames(&tight), frames(&host));
-        let (roomy, _) = compose(&host, true).unwrap();
+        let roomy = compose(&host, true).unwrap().bytes;
         assert_ne!(frames(&roomy), frames(&host));
     }
 }

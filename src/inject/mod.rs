@@ -6,6 +6,7 @@
 
 mod auxv;
 mod force;
+mod gate;
 mod maps;
 mod opener;
 mod task;

@@ -147,6 +147,15 @@ impl<'a> Task<'a> {
         from_bytes(&bytes).ok_or(Fault::Address)
     }
 
+    /// Reads bytes whatever their protection is, such as code.
+    pub(crate) fn peek(&self, at: u64, into: &mut [u8]) -> Result<(), Fault> {
+        let read = self.mem()?.read_exact_at(into, at);
+        if !self.is_waiting() {
+            return Err(Fault::Gone);
+        }
+        read.map_err(|_| Fault::Address)
+    }
+
     /// Writes a value into the program's memory, where the program itself could have.
     pub(crate) fn write<T: Plain>(&self, to: GuestPtr<T>, value: &T) -> Result<(), Fault> {
         let bytes = bytes_of(value);

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::execs::{EXECS, Exec};
 use super::namespaces::Slot;
+use super::redirect::Slots;
 use crate::sys::seccomp::Notification;
 use crate::sys::shared::Shared;
 
@@ -30,10 +31,12 @@ pub(super) struct Journal {
     inner: AtomicBool,
     pub(super) slots: [Slot; SLOTS],
     pub(super) execs: [Exec; EXECS],
+    /// Threads that are to go on elsewhere.
+    pub(super) redirects: Slots,
 }
 
-// SAFETY: zeroes are a notification with id 0 (none), counters at 0 and free slots and places; see above for
-// who uses what.
+// SAFETY: zeroes are a notification with id 0 (none), counters at 0, and free slots, places and
+// requests; see above for who uses what.
 unsafe impl Shared for Journal {}
 // SAFETY: of a worker's threads only the one that receives uses the notification.
 unsafe impl Sync for Journal {}

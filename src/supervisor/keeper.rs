@@ -12,11 +12,13 @@ use rustix::time::Timespec;
 
 use super::message::{End, Incoming, Message, receive};
 use super::namespaces::is_runnable;
+use super::redirect::Pool;
 use super::watchdog::Patience;
 use super::worker::{self, Service};
 use super::yama::Opening;
 use crate::inject::Opener;
 use crate::sys::process::{self, Change, Forked};
+use crate::sys::ptrace::Waiting;
 use crate::sys::{channel, signal};
 
 /// A keeper at work.
@@ -36,8 +38,10 @@ pub(super) struct Keeper {
     stopped: bool,
     /// Whether the tree still had members when last looked at.
     awaits_tree: bool,
-    /// The command\'s end, if the front could not be told yet.
+    /// The command's end, if the front could not be told yet.
     unheard: Option<Message>,
+    /// The threads that redirect, if only an ancestor may.
+    pool: Option<Pool>,
 }
 
 /// What a keeper starts with.
@@ -69,6 +73,7 @@ impl Keeper {
             stopped: false,
             awaits_tree: true,
             unheard: None,
+            pool: None,
         }
     }
 
@@ -111,7 +116,15 @@ impl Keeper {
         service.journal.note_rest();
         let opener = match service.opening {
             Opening::ByWorker => None,
-            Opening::ByKeeper => Some(Opener::start(service.proc.try_clone()?)?),
+            Opening::ByKeeper => {
+                if self.pool.is_none() {
+                    let listener = service.listener.try_clone()?;
+                    let pool = Pool::new(service.journal, listener, Waiting::Polling);
+                    pool.wake()?;
+                    self.pool = Some(pool);
+                }
+                Some(Opener::start(service.proc.try_clone()?)?)
+            }
         };
         match process::fork()? {
             Forked::Parent(pid) => self.worker = Some(pid),

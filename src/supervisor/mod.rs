@@ -13,6 +13,11 @@
 //! processes are in the new namespace, and the outer worker serves them.
 
 mod cgroup;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "its first callers are about to come")
+)]
+mod clock_of;
 mod door;
 mod enter;
 mod execs;
@@ -22,6 +27,7 @@ mod journal;
 mod keeper;
 mod message;
 mod namespaces;
+mod redirect;
 mod tracer;
 mod warning;
 mod watchdog;

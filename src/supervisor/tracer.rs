@@ -28,7 +28,6 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
@@ -92,19 +91,6 @@ impl Tracer {
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
         Some(())
     }
-}
-
-/// Traces a thread whose last tracer has been killed, but may not have let go of it yet.
-fn seize_from_dying(tid: i32) -> io::Result<Running> {
-    for _ in 0..20 {
-        match ptrace::seize(tid) {
-            Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            other => return other,
-        }
-    }
-    ptrace::seize(tid)
 }
 
 /// A worker without its tracer is worse than none: the keeper starts another.
@@ -221,7 +207,7 @@ impl Tracing {
         };
         let running = match namespaces::descends(proc, leader, keeper()) {
             true if !self.tracees.contains_key(&leader) => {
-                exec.attempt(|| seize_from_dying(tid)).ok()
+                exec.attempt(|| ptrace::seize_from_dying(tid)).ok()
             }
             _ => None,
         };

@@ -14,6 +14,7 @@ use super::handlers::Handlers;
 use super::journal::Journal;
 use super::keeper::is_hung_up;
 use super::namespaces;
+use super::redirect::Pool;
 use super::tracer::Tracer;
 use super::watchdog::{Watchdog, timer};
 use super::yama::Opening;
@@ -21,6 +22,7 @@ use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::inject::Opener;
 use crate::sys::process;
+use crate::sys::ptrace::Waiting;
 use crate::sys::seccomp::{self, Answer, Notification};
 
 /// Workers that may fail over one notification before its call fails.
@@ -108,7 +110,20 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
     let Ok(tracer) = started else {
         process::exit_now(1);
     };
-    let mut handlers = Handlers::new(service, front, tracer, opener.as_ref());
+    let pool = match service.opening {
+        Opening::ByWorker => service
+            .listener
+            .try_clone()
+            .ok()
+            .map(|listener| Pool::new(service.journal, listener, Waiting::Blocked)),
+        Opening::ByKeeper => None,
+    };
+    if let Some(pool) = &pool
+        && service.journal.redirects.post_again()
+    {
+        let _ = pool.wake();
+    }
+    let mut handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool);
     if let Some(pending) = service.journal.pending() {
         handle(service, &mut handlers, &pending);
     }

@@ -102,8 +102,15 @@ pub(crate) fn wait_for_stop(pid: i32) -> io::Result<()> {
 
 fn wait(pid: i32, options: i32) -> io::Result<Option<(i32, Change)>> {
     let mut status = 0;
-    // SAFETY: the kernel writes one int at a live int.
-    let pid = unsafe { libc::waitpid(pid, &raw mut status, options) };
+    let pid = loop {
+        // SAFETY: the kernel writes one int at a live int.
+        let changed = unsafe { libc::waitpid(pid, &raw mut status, options) };
+        // A stop for a thread of ours that traces a child is nobody else's business.
+        let is_traced = libc::WIFSTOPPED(status) && status >> 16 != 0;
+        if changed <= 0 || !is_traced {
+            break changed;
+        }
+    };
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(None),

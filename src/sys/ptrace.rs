@@ -6,7 +6,8 @@
 //! seized, which is why these types are neither `Send` nor `Sync`.
 //!
 //! # Safety
-//! The requests used here take numbers, but for PTRACE_GETREGS, which fills one live structure.
+//! The requests used here take numbers, but for PTRACE_GETREGS, PTRACE_SETREGS and
+//! PTRACE_GETSIGINFO, which fill or read one live structure.
 #![expect(unsafe_code, reason = "ptrace(2), waitpid(2)")]
 
 use std::io;
@@ -32,6 +33,16 @@ pub(crate) struct Stopped {
     tid: i32,
     why: Stop,
     of_this_thread: PhantomData<*const ()>,
+}
+
+/// How a thread waits for its tracee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// In waitpid(2).
+    Blocked,
+    /// Looking again and again: another thread of the process waits for all its children, and the
+    /// tracee may be one.
+    Polling,
 }
 
 /// Why a tracee has stopped.
@@ -78,6 +89,19 @@ pub(crate) fn seize(tid: i32) -> io::Result<Running> {
     })
 }
 
+/// Traces a thread whose last tracer has been killed, but may not have let go of it yet.
+pub(crate) fn seize_from_dying(tid: i32) -> io::Result<Running> {
+    for _ in 0..20 {
+        match seize(tid) {
+            Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            other => return other,
+        }
+    }
+    seize(tid)
+}
+
 /// Does `work` in a thread that traces thread `tid` meanwhile. The tracee is not stopped for it: it
 /// goes on as if nothing had been when its tracer ends.
 ///
@@ -108,6 +132,44 @@ impl Running {
         let _ = request(libc::PTRACE_INTERRUPT, self.tid, 0);
     }
 
+    /// Waits for its next stop, or its end.
+    pub(crate) fn wait(self, waiting: Waiting) -> Change {
+        match waiting {
+            Waiting::Blocked => loop {
+                if let Some(change) = wait_for(self.tid, 0) {
+                    return change;
+                }
+            },
+            Waiting::Polling => self.poll(),
+        }
+    }
+
+    /// The process's first thread may be told of the stop in our place (waitpid(2) of a child that
+    /// the same process traces), so that looking is the only way.
+    fn poll(self) -> Change {
+        for round in 0_u32.. {
+            match wait_for(self.tid, libc::WNOHANG) {
+                Some(Change::Ended(tid)) => return Change::Ended(tid),
+                Some(Change::Stopped(stopped)) => return Change::Stopped(stopped),
+                None => {}
+            }
+            let stopped = Stopped {
+                tid: self.tid,
+                why: Stop::Trap,
+                of_this_thread: PhantomData,
+            };
+            if stopped.registers().is_some() {
+                let why = stopped.signal().map_or(Stop::Trap, Stop::Signal);
+                return Change::Stopped(Stopped { why, ..stopped });
+            }
+            match round {
+                0..500 => std::thread::yield_now(),
+                _ => std::thread::sleep(std::time::Duration::from_micros(100)),
+            }
+        }
+        Change::Ended(self.tid)
+    }
+
     /// Gives the tracee up for what waitpid(2) has told of it.
     pub(crate) fn forget(self) {}
 }
@@ -131,7 +193,57 @@ impl Stopped {
         self.registers().as_ref().map(arch::instruction)
     }
 
-    fn registers(&self) -> Option<libc::user_regs_struct> {
+    /// The signal it is about to be given, if that is why it has stopped.
+    fn signal(&self) -> Option<i32> {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: all zeroes is a valid siginfo; the kernel fills it.
+        let info = unsafe {
+            let none = std::ptr::null_mut::<libc::c_void>();
+            if libc::ptrace(libc::PTRACE_GETSIGINFO, self.tid, none, info.as_mut_ptr()) != 0 {
+                return None;
+            }
+            info.assume_init()
+        };
+        (info.si_code >> 8 != libc::PTRACE_EVENT_STOP).then_some(info.si_signo)
+    }
+
+    /// Sets its registers.
+    ///
+    /// # Errors
+    /// `ESRCH`: it is being killed.
+    pub(crate) fn set_registers(&self, registers: &libc::user_regs_struct) -> io::Result<()> {
+        // SAFETY: the kernel reads one live structure.
+        let r = unsafe {
+            let none = std::ptr::null_mut::<libc::c_void>();
+            libc::ptrace(
+                libc::PTRACE_SETREGS,
+                self.tid,
+                none,
+                std::ptr::from_ref(registers),
+            )
+        };
+        if r == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// Writes a word into its memory.
+    ///
+    /// # Errors
+    /// `EIO`, `EFAULT`: there is no such memory. `ESRCH`: it is being killed.
+    pub(crate) fn poke(&self, address: u64, word: u64) -> io::Result<()> {
+        // SAFETY: both are numbers to the caller's side; the kernel writes into the tracee only.
+        let r = unsafe { libc::ptrace(libc::PTRACE_POKEDATA, self.tid, address, word) };
+        if r == -1 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn registers(&self) -> Option<libc::user_regs_struct> {
         let mut registers = MaybeUninit::<libc::user_regs_struct>::uninit();
         // SAFETY: the kernel fills the structure if it returns 0, and only then is it read.
         unsafe {
@@ -162,13 +274,22 @@ impl Stopped {
 
 /// The next change of any tracee of this thread, without waiting; `None` if there is none.
 pub(crate) fn next_change() -> Option<Change> {
+    wait_for(-1, libc::WNOHANG)
+}
+
+/// A change of the tracee `tid`, or any; one that is nobody's any more has ended.
+fn wait_for(tid: i32, options: i32) -> Option<Change> {
     let mut status = 0;
-    let options = libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG;
+    let options = libc::__WALL | libc::__WNOTHREAD | options;
     // SAFETY: the kernel writes one int at a live int.
-    let tid = unsafe { libc::waitpid(-1, &raw mut status, options) };
-    if tid <= 0 {
+    let changed = unsafe { libc::waitpid(tid, &raw mut status, options) };
+    if changed == -1 && tid > 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) {
+        return Some(Change::Ended(tid));
+    }
+    if changed <= 0 {
         return None;
     }
+    let tid = changed;
     if !libc::WIFSTOPPED(status) {
         return Some(Change::Ended(tid));
     }

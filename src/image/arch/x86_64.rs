@@ -9,6 +9,9 @@ pub(crate) const MACHINE: u16 = 62;
 /// `clock_mode` of data that the counter continues (`VDSO_CLOCKMODE_TSC`).
 pub(crate) const COUNTER_MODE: u32 = 1;
 
+/// The length of `syscall`.
+pub(crate) const SYSCALL_LEN: usize = 2;
+
 /// The length of [`jump`].
 pub(crate) const JUMP_LEN: usize = 5;
 
@@ -80,6 +83,60 @@ pub(crate) fn whole_instructions(code: &[u8], least: usize) -> Option<usize> {
         };
     }
     Some(len)
+}
+
+/// DWARF call frame instructions of the gate, by its places `lowered`, `kept`, `left` and `inside`:
+/// up to the second of them and from the third to the fourth the return address is in `rcx`, else in
+/// the frame of `size` bytes, at `back`.
+pub(crate) const fn gate_rules(places: [usize; 4], size: usize, back: usize) -> [u8; 26] {
+    const DEF_CFA_OFFSET: u8 = 0x0e;
+    const REGISTER: u8 = 0x09;
+    const ADVANCE: u8 = 0x40;
+    const ADVANCE2: u8 = 0x03;
+    const OFFSET: u8 = 0x80;
+    const RETURN: u8 = 16;
+    const RCX: u8 = 2;
+    let [lowered, kept, left, inside] = places;
+    assert!(lowered < 64 && kept - lowered < 64 && inside - left < 64 && left - kept < 0x1_0000);
+    assert!(size < 0x4000 && (size - back).is_multiple_of(8) && (size - back) / 8 < 128);
+    // ULEB128, two bytes.
+    let frame = [byte(size & 0x7f) | 0x80, byte(size >> 7)];
+    let slot = byte((size - back) / 8);
+    let further = left - kept;
+    [
+        DEF_CFA_OFFSET,
+        0,
+        REGISTER,
+        RETURN,
+        RCX,
+        ADVANCE | byte(lowered),
+        DEF_CFA_OFFSET,
+        frame[0],
+        frame[1],
+        ADVANCE | byte(kept - lowered),
+        OFFSET | RETURN,
+        slot,
+        ADVANCE2,
+        byte(further & 0xff),
+        byte(further >> 8),
+        DEF_CFA_OFFSET,
+        0,
+        REGISTER,
+        RETURN,
+        RCX,
+        ADVANCE | byte(inside - left),
+        DEF_CFA_OFFSET,
+        frame[0],
+        frame[1],
+        OFFSET | RETURN,
+        slot,
+    ]
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "asserted")]
+const fn byte(value: usize) -> u8 {
+    assert!(value < 256);
+    value as u8
 }
 
 /// Whether the processor has the ordered counter that the image reads (`rdtscp`).

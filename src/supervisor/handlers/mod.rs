@@ -1,21 +1,25 @@
 //! One handler for each family of man pages, and the one `match` that finds it.
 
+mod absolute;
 mod adjtimex;
 mod clock_gettime;
 mod clock_settime;
 mod compat;
 mod execve;
 mod gettimeofday;
+mod redirect;
+mod sysinfo;
 mod time;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::door;
 use super::journal::Journal;
+use super::redirect::Pool;
 use super::tracer::Tracer;
 use super::warning::Warnings;
 use super::worker::Service;
-use crate::arch::{AUDIT_COMPAT, X32_BIT, compat as compat_nr, nr};
+use crate::arch::{AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat as compat_nr, nr};
 use crate::clock::{ClockOffsets, Offset};
 use crate::inject::{Fault, Injector, Missing, Opener, Task};
 use crate::sys::seccomp::{Answer, Notification};
@@ -64,6 +68,8 @@ pub(super) struct Handlers<'a> {
     /// Of a strict tree.
     tracer: Option<Tracer>,
     opener: Option<&'a Opener>,
+    /// The threads that redirect, if they are this process's.
+    pool: Option<Pool>,
 }
 
 impl<'a> Handlers<'a> {
@@ -72,6 +78,7 @@ impl<'a> Handlers<'a> {
         front: Option<OwnedFd>,
         tracer: Option<Tracer>,
         opener: Option<&'a Opener>,
+        pool: Option<Pool>,
     ) -> Self {
         Self {
             service,
@@ -79,11 +86,12 @@ impl<'a> Handlers<'a> {
             warnings: Warnings::new(front),
             tracer,
             opener,
+            pool,
         }
     }
 
-    /// The answer to a notification; `None` if nobody waits for it any more, or if it is the
-    /// tracer's to give.
+    /// The answer to a notification; `None` if nobody waits for it any more, or if it is
+    /// another thread's to give.
     pub(super) fn answer(&mut self, notification: &Notification) -> Option<Answer> {
         if let Some(tracer) = &mut self.tracer
             && execve::is_execve(notification)
@@ -118,6 +126,13 @@ impl<'a> Handlers<'a> {
                 return self.warnings.host_time(&call.task, proc, missing);
             }
         };
+        let absolute = match data.arch {
+            AUDIT_NATIVE => absolute::kind(number, &call.args),
+            _ => None,
+        };
+        if let Some(kind) = absolute {
+            return self.redirect(&call.task, notification, &call.offsets, kind);
+        }
         match setter.or_else(|| reader(data.arch, number)) {
             Some(handler) => answer(handler(&call)),
             None => match door::answer(&call) {
@@ -183,6 +198,7 @@ fn reader(arch: u32, number: u32) -> Option<Handler> {
             compat_nr::CLOCK_GETTIME64 => compat::clock_gettime64,
             compat_nr::GETTIMEOFDAY => compat::gettimeofday,
             compat_nr::TIME => compat::time,
+            compat_nr::SYSINFO => sysinfo::sysinfo32,
             _ => return None,
         });
     }
@@ -190,6 +206,7 @@ fn reader(arch: u32, number: u32) -> Option<Handler> {
         nr::CLOCK_GETTIME => clock_gettime::clock_gettime,
         nr::GETTIMEOFDAY => gettimeofday::gettimeofday,
         nr::TIME => time::time,
+        nr::SYSINFO => sysinfo::sysinfo,
         _ => return None,
     })
 }

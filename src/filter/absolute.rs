@@ -1,0 +1,122 @@
+//! Calls with an absolute time of a shifted clock: waits and timers.
+//!
+//! What has been converted carries the cookie in an argument that the call does not use, in the high
+//! half of the register; the low half is the generation of the offset (`page::Page`), which a filter
+//! does not know. Calls with a relative time, or with none, are left alone.
+
+use super::bpf::Program;
+use super::{Rules, Shifted};
+use crate::arch::nr;
+use crate::page::{COOKIE, FUTEX_WAIT_COOKIE};
+
+const COOKIE_HIGH: u32 = {
+    let [_, _, _, _, a, b, c, d] = COOKIE.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+};
+
+/// Commands of futex(2), without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME.
+const FUTEX_WAIT_BITSET: u32 = 9;
+const FUTEX_WAIT_REQUEUE_PI: u32 = 11;
+const FUTEX_LOCK_PI: u32 = 6;
+const FUTEX_LOCK_PI2: u32 = 13;
+const FUTEX_CLOCK_REALTIME: u32 = 256;
+const FUTEX_FLAGS: u32 = 128 | FUTEX_CLOCK_REALTIME;
+
+/// TIMER_ABSTIME and TFD_TIMER_ABSTIME.
+const ABSTIME: u32 = 1;
+
+/// The rules, each ending in a verdict for its number.
+pub(super) fn rules(p: &mut Program, rules: Rules) {
+    let Rules { shifted, .. } = rules;
+    p.when_eq(nr::CLOCK_NANOSLEEP, |p| {
+        p.load_arg_low(1);
+        p.when_clear(ABSTIME, Program::allow);
+        allow_converted(p, 5);
+        notify_clock(p, 0, &shifted);
+    });
+    p.when_eq(nr::FUTEX, |p| futex(p, &shifted));
+    p.when_eq(nr::FUTEX_WAITV, |p| {
+        p.allow_if_null(3);
+        allow_converted(p, 5);
+        notify_clock(p, 4, &shifted);
+    });
+    p.when_eq(nr::FUTEX_WAIT, |p| {
+        p.allow_if_null(4);
+        p.load_arg_high(5);
+        p.and(0xffff_0000);
+        p.when_eq(FUTEX_WAIT_COOKIE, Program::allow);
+        notify_clock(p, 5, &shifted);
+    });
+    if shifted.realtime {
+        for number in [nr::MQ_TIMEDSEND, nr::MQ_TIMEDRECEIVE] {
+            p.when_eq(number, |p| {
+                p.allow_if_null(4);
+                allow_converted(p, 5);
+                p.notify();
+            });
+        }
+    }
+    // Their clocks do not show.
+    for number in [nr::TIMER_SETTIME, nr::TIMERFD_SETTIME] {
+        p.when_eq(number, |p| {
+            p.load_arg_low(1);
+            p.when_clear(ABSTIME, Program::allow);
+            allow_converted(p, 5);
+            p.notify();
+        });
+    }
+}
+
+fn futex(p: &mut Program, shifted: &Shifted) {
+    // Most futex calls are no waits: they are told by this one comparison.
+    p.load_arg_low(1);
+    p.and(!FUTEX_FLAGS);
+    for (command, spare) in [
+        (FUTEX_WAIT_BITSET, 4),
+        (FUTEX_WAIT_REQUEUE_PI, 5),
+        (FUTEX_LOCK_PI, 4),
+        (FUTEX_LOCK_PI2, 4),
+    ] {
+        p.when_eq(command, |p| {
+            p.allow_if_null(3);
+            allow_converted(p, spare);
+            if command != FUTEX_LOCK_PI {
+                p.load_arg_low(1);
+                let verdict = |is_shifted: bool| match is_shifted {
+                    true => Program::notify,
+                    false => Program::allow,
+                };
+                p.when_clear(FUTEX_CLOCK_REALTIME, verdict(shifted.monotonic));
+                verdict(shifted.realtime)(p);
+            } else if shifted.realtime {
+                p.notify();
+            } else {
+                p.allow();
+            }
+        });
+    }
+    p.allow();
+}
+
+/// Ends in "notify" if argument `n` is a clock that is shifted, else in "allow".
+fn notify_clock(p: &mut Program, n: u32, shifted: &Shifted) {
+    p.load_arg_low(n);
+    for (clock, is_shifted) in [
+        (libc::CLOCK_REALTIME, shifted.realtime),
+        (libc::CLOCK_REALTIME_ALARM, shifted.realtime),
+        (libc::CLOCK_TAI, shifted.realtime),
+        (libc::CLOCK_MONOTONIC, shifted.monotonic),
+        (libc::CLOCK_BOOTTIME, shifted.boottime),
+        (libc::CLOCK_BOOTTIME_ALARM, shifted.boottime),
+    ] {
+        if is_shifted {
+            p.when_eq(clock.cast_unsigned(), Program::notify);
+        }
+    }
+    p.allow();
+}
+
+fn allow_converted(p: &mut Program, n: u32) {
+    p.load_arg_high(n);
+    p.when_eq(COOKIE_HIGH, Program::allow);
+}

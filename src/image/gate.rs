@@ -1,0 +1,115 @@
+//! The gate's place in an image, its distances to the parameter page, and its frame description.
+//!
+//! It lies in the padding behind everything else, in a page that most programs never need of their own:
+//! it is written into a program when it makes its first absolute wait.
+
+use std::ops::Range;
+
+use super::arch;
+use super::blob;
+use super::bytes::put;
+use crate::page::frame;
+
+/// The last word of a gate that is in place.
+const MAGIC: [u8; 8] = *b"elsegate";
+
+/// The gate of an image.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    at: usize,
+    bytes: Vec<u8>,
+}
+
+impl Gate {
+    /// Where it lies in the image.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.at..self.at + self.bytes.len()
+    }
+
+    /// All of it; its last eight bytes tell that it is in place.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where threads come in that know nothing of their call, from a patched site.
+    pub(crate) fn entry(&self) -> usize {
+        self.at
+    }
+
+    /// Where threads come in that have been told (`page::CALL`).
+    pub(crate) fn told(&self) -> usize {
+        self.at + blob::GATE_TOLD
+    }
+
+    /// Where a frame description of its own begins.
+    pub(super) fn description_at(&self) -> usize {
+        self.at + blob::GATE_END.next_multiple_of(8)
+    }
+
+    /// Has the gate lie at `at`, with the parameter page at `page_at`, and its frame description
+    /// behind it if `cie_at`, a record to go by, is given.
+    pub(super) fn new(at: usize, page_at: usize, cie_at: Option<usize>) -> Option<Self> {
+        let mut bytes = blob::GATE.get(..blob::GATE_END)?.to_vec();
+        for (site, field) in blob::GATE_SITES {
+            let to = page_at + field;
+            let distance = distance(at + site + 4, to)?;
+            put(&mut bytes, site, &distance)?;
+        }
+        let align = |bytes: &mut Vec<u8>| bytes.resize(bytes.len().next_multiple_of(8), 0);
+        align(&mut bytes);
+        if let Some(cie_at) = cie_at {
+            let record_at = at + bytes.len();
+            bytes.extend(description(record_at, cie_at, at)?);
+            align(&mut bytes);
+        }
+        bytes.extend(MAGIC);
+        Some(Self { at, bytes })
+    }
+}
+
+/// The length of [`description`].
+pub(super) const DESCRIPTION: usize = (17 + RULES.len()).next_multiple_of(8) + 4;
+
+/// An FDE at `record_at` of the gate at `gate_at`, by the CIE at `cie_at`.
+fn description(record_at: usize, cie_at: usize, gate_at: usize) -> Option<Vec<u8>> {
+    let mut record = u32::try_from(DESCRIPTION - 4).ok()?.to_le_bytes().to_vec();
+    // Back from the word itself.
+    record.extend(distance(cie_at, record_at + 4)?);
+    record.extend(range(record_at + 8, gate_at)?);
+    record.resize(DESCRIPTION, 0);
+    Some(record)
+}
+
+/// What follows the link to the CIE in an FDE of the gate; it fits the CIE that compilers make for
+/// x86-64.
+pub(super) fn range(at: usize, gate_at: usize) -> Option<Vec<u8>> {
+    let mut words = distance(at, gate_at)?.to_vec();
+    words.extend(u32::try_from(blob::GATE_END).ok()?.to_le_bytes());
+    // No augmentation data.
+    words.push(0);
+    words.extend(RULES);
+    Some(words)
+}
+
+/// The gate's unwind rules: the return address is in `rcx` before the frame is made and after it is
+/// left, and in the frame between.
+const RULES: [u8; 26] = arch::gate_rules(
+    [
+        blob::GATE_LOWERED,
+        blob::GATE_KEPT,
+        blob::GATE_LEFT,
+        blob::GATE_INSIDE,
+    ],
+    frame::SIZE,
+    frame::BACK,
+);
+
+/// A thread stopped between the first two of these places can be taken back to the first.
+const _: () = assert!(
+    blob::GATE_RESTART < blob::GATE_CALL && blob::GATE_CALL + arch::SYSCALL_LEN == blob::GATE_AFTER
+);
+
+fn distance(from: usize, to: usize) -> Option<[u8; 4]> {
+    let distance = to.cast_signed().checked_sub(from.cast_signed())?;
+    i32::try_from(distance).ok().map(i32::to_le_bytes)
+}

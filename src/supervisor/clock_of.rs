@@ -1,0 +1,126 @@
+//! Which clock a timer counts on, as `/proc` tells.
+//!
+//! Whatever is read here is true of the thread only if its call still waits afterwards: ask then. A
+//! sibling may close the descriptor, or put another in its place, between this look and the call;
+//! then the time is converted by the wrong clock, for a program that did not say which it meant.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat, statat};
+
+/// How much is read of a list of timers: beyond ten thousand of them.
+const MOST: usize = 1 << 20;
+
+/// Why a timer's clock cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// The kernel has no lists of timers (`CONFIG_CHECKPOINT_RESTORE`), or this one is too long.
+    Unlisted,
+    /// It does not let us see this one.
+    Denied,
+}
+
+/// The clock of the timer behind descriptor `fd` of thread `tid`.
+///
+/// `None` if there is no such descriptor, or none of a timer, or no such thread: the kernel has the
+/// right errno.
+pub(super) fn of_timerfd(proc: BorrowedFd<'_>, tid: i32, fd: i32) -> Result<Option<i32>, Unknown> {
+    // Other files have other things to tell, and epoll waits for a lock that a program can hold by
+    // a page of its own (`fs/eventpoll.c: ep_show_fdinfo`).
+    match readlinkat(proc, format!("{tid}/fd/{fd}"), Vec::with_capacity(64)) {
+        Ok(target) if target.as_bytes() == b"anon_inode:[timerfd]" => {}
+        Ok(_) => return Ok(None),
+        Err(error) => return none_if_gone(error.into()),
+    }
+    let mut clock = None;
+    let told = read_lines(proc, &format!("{tid}/fdinfo/{fd}"), |line| {
+        clock = number(line, "clockid: ");
+        clock.is_some()
+    });
+    match told {
+        Ok(_) => Ok(clock),
+        Err(error) => none_if_gone(error),
+    }
+}
+
+/// The clock of the timer that the process of thread `tid` calls `timer`; `None` as above.
+pub(super) fn of_timer(proc: BorrowedFd<'_>, tid: i32, timer: i32) -> Result<Option<i32>, Unknown> {
+    let (mut is_it, mut clock) = (false, None);
+    let told = read_lines(proc, &format!("{tid}/timers"), |line| {
+        match number(line, "ID: ") {
+            Some(id) => is_it = id == timer,
+            None if is_it => clock = number(line, "ClockID: "),
+            None => {}
+        }
+        clock.is_some()
+    });
+    match told {
+        Ok(End::Cut) => Err(Unknown::Unlisted),
+        Ok(End::Found | End::Whole) => Ok(clock),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !are_timers_listed(proc) => {
+            Err(Unknown::Unlisted)
+        }
+        Err(error) => none_if_gone(error),
+    }
+}
+
+/// Whether the kernel lists timers at all.
+fn are_timers_listed(proc: BorrowedFd<'_>) -> bool {
+    statat(proc, "self/timers", AtFlags::empty()).is_ok()
+}
+
+fn none_if_gone(error: io::Error) -> Result<Option<i32>, Unknown> {
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => Err(Unknown::Denied),
+        _ => Ok(None),
+    }
+}
+
+/// The number that follows `key` at a line's beginning.
+fn number(line: &[u8], key: &str) -> Option<i32> {
+    let rest = line.strip_prefix(key.as_bytes())?;
+    std::str::from_utf8(rest).ok()?.trim().parse().ok()
+}
+
+/// How a look through a file has ended.
+enum End {
+    Found,
+    Whole,
+    Cut,
+}
+
+/// Hands over a file's lines until one is the last that is wanted.
+fn read_lines(
+    proc: BorrowedFd<'_>,
+    path: &str,
+    mut is_last: impl FnMut(&[u8]) -> bool,
+) -> io::Result<End> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = openat(proc, path, flags, Mode::empty())?;
+    let mut bytes = [0; 4096];
+    let (mut kept, mut total) = (0, 0);
+    while total < MOST && kept < bytes.len() {
+        let read = rustix::io::read(&file, &mut bytes[kept..])?;
+        if read == 0 {
+            return Ok(End::Whole);
+        }
+        let filled = kept + read;
+        let newline = bytes[..filled].iter().rposition(|byte| *byte == b'\n');
+        let whole = newline.map_or(0, |at| at + 1);
+        if bytes[..whole]
+            .split(|byte| *byte == b'\n')
+            .any(&mut is_last)
+        {
+            return Ok(End::Found);
+        }
+        bytes.copy_within(whole..filled, 0);
+        kept = filled - whole;
+        total += read;
+    }
+    Ok(End::Cut)
+}
+
+#[cfg(test)]
+#[path = "clock_of_tests.rs"]
+mod tests;

@@ -1,0 +1,150 @@
+//! What is to become of a thread with an absolute time: into the gate, or once more over its own
+//! `syscall` instruction.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::Handlers;
+use super::absolute::{self, Kind};
+use crate::arch;
+use crate::clock::ClockOffsets;
+use crate::inject::{Fault, GuestPtr, Missing, Task};
+use crate::page::{CALL, COOKIE, FUTEX_WAIT_COOKIE, GENERATION};
+use crate::supervisor::clock_of;
+use crate::supervisor::redirect::{Place, Request};
+use crate::sys::seccomp::{Answer, Notification};
+
+impl Handlers<'_> {
+    /// Has the caller make its call with a converted time.
+    pub(super) fn redirect(
+        &mut self,
+        task: &Task<'_>,
+        notification: &Notification,
+        offsets: &ClockOffsets,
+        kind: Kind,
+    ) -> Option<Answer> {
+        let redirects = &self.service.journal.redirects;
+        // A worker has died after it had posted this.
+        if redirects.has(notification.id) {
+            return None;
+        }
+        let data = &notification.data;
+        let call = match kind {
+            Kind::Wait(call) => Some(call),
+            Kind::Timer(id) => self.setting(task, |proc, tid| clock_of::of_timer(proc, tid, id))?,
+            Kind::Timerfd(fd) => {
+                self.setting(task, |proc, tid| clock_of::of_timerfd(proc, tid, fd))?
+            }
+            Kind::Unknown => None,
+        };
+        let Some(call) = call else {
+            return Some(Answer::Continue);
+        };
+        let place = match self.place(task, data, offsets, call) {
+            Ok(Some(place)) => place,
+            Ok(None) => return Some(Answer::Continue),
+            Err(_) => return None,
+        };
+        let posted = redirects.post(Request {
+            id: notification.id,
+            tid: task.tid(),
+            number: data.nr.cast_unsigned(),
+            args: data.args,
+            after: data.instruction_pointer,
+            place,
+        });
+        if posted.is_none() {
+            return Some(Answer::Errno(libc::EINTR));
+        }
+        if let Some(pool) = &self.pool {
+            // The request stays in the journal, for the next.
+            let _ = pool.wake();
+        }
+        None
+    }
+
+    /// What the gate is told of a timer's setting; `Some(None)` if the call goes on as it stands, `None`
+    /// if the caller is gone.
+    ///
+    /// DIFFERENCE: without `CONFIG_CHECKPOINT_RESTORE` nobody can tell a POSIX timer's clock, and an
+    /// absolute setting is taken for the host's.
+    fn setting(
+        &self,
+        task: &Task<'_>,
+        find: impl FnOnce(BorrowedFd<'_>, i32) -> Result<Option<i32>, clock_of::Unknown>,
+    ) -> Option<Option<u16>> {
+        let clock = find(self.service.proc.as_fd(), task.tid());
+        // What was read was another's if the thread has ended.
+        task.is_waiting()
+            .then(|| clock.ok().flatten().and_then(absolute::setting))
+    }
+
+    /// Where the caller goes on; `None` if there is no gate.
+    fn place(
+        &mut self,
+        task: &Task<'_>,
+        data: &libc::seccomp_data,
+        offsets: &ClockOffsets,
+        call: u16,
+    ) -> Result<Option<Place>, Missing> {
+        if is_bridge(task, data.instruction_pointer)? {
+            return Ok(Some(Place::Here {
+                call,
+                cookie: cookie(call),
+                times: times(task, data, offsets, call)?,
+            }));
+        }
+        let gate = self.injector.ensure_gate(task)?;
+        Ok(gate.map(|gate| Place::Gate {
+            at: gate.told,
+            call,
+        }))
+    }
+}
+
+/// Whether the call is made where a C library looks for a thread that is to be cancelled: the thread
+/// has to wait in this very place (glibc 2.41: `__syscall_cancel_arch`, musl: `__syscall_cp_asm`).
+fn is_bridge(task: &Task<'_>, after: u64) -> Result<bool, Missing> {
+    let mut bytes = [0; arch::BRIDGE.len()];
+    let at = after.wrapping_sub(arch::BRIDGE_BEFORE);
+    match task.peek(at, &mut bytes) {
+        Ok(()) => Ok(bytes == arch::BRIDGE),
+        Err(Fault::Gone) => Err(Missing::Gone),
+        Err(_) => Ok(false),
+    }
+}
+
+/// The cookie as it is put into its register.
+fn cookie(call: u16) -> u64 {
+    match call & CALL.cookie_r9_high {
+        bits if bits == CALL.cookie_r9_high => {
+            u64::from(FUTEX_WAIT_COOKIE | GENERATION & 0xffff) << 32
+        }
+        _ => COOKIE,
+    }
+}
+
+/// The host's time and the program's own; `None` if the kernel is to say what is wrong with it.
+fn times(
+    task: &Task<'_>,
+    data: &libc::seccomp_data,
+    offsets: &ClockOffsets,
+    call: u16,
+) -> Result<Option<[[i64; 2]; 2]>, Missing> {
+    let [time, _] = call.to_le_bytes();
+    let from = data.args[usize::from(time & 0x38) / 8];
+    let guest = match task.read(GuestPtr::<[i64; 2]>::new(from)) {
+        Ok(guest) => guest,
+        Err(Fault::Gone) => return Err(Missing::Gone),
+        Err(_) => return Ok(None),
+    };
+    let ClockOffsets {
+        realtime,
+        tai,
+        monotonic,
+        boottime,
+    } = *offsets;
+    let offset = [realtime, tai, monotonic, boottime][usize::from(call >> 14)];
+    Ok(offset
+        .to_host(guest[0], guest[1])
+        .map(|(sec, nsec)| [[sec, nsec], guest]))
+}

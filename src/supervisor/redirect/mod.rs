@@ -1,0 +1,83 @@
+//! Redirecting threads: a thread that waits in a notified call is made to go on elsewhere, by a short
+//! visit of ptrace(2).
+//!
+//! What is to be done lies in slots of the journal, so that nothing is lost with a worker. A few
+//! threads take it from there, each with one tracee at a time: one that waits for a tracee that
+//! does not come (it is frozen, or gets no CPU) keeps nobody else waiting, and one that waits for
+//! the mutex of an execve(2) (`kernel/ptrace.c: ptrace_attach`) does not keep that execve(2) waiting
+//! for a sibling to be reaped, as another thread reaps it.
+//!
+//! They are threads of the worker, or, where only an ancestor may trace, of the keeper.
+
+mod slots;
+mod visit;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::journal::Journal;
+use crate::sys::ptrace::Waiting;
+
+pub(super) use slots::{Place, Request, Slots};
+
+/// Threads at most: so many tracees can keep us waiting.
+const THREADS: usize = 64;
+
+/// What the threads of one process share.
+#[derive(Clone)]
+pub(super) struct Pool {
+    journal: &'static Journal,
+    listener: Arc<OwnedFd>,
+    waiting: Waiting,
+    /// Threads that have nothing to do, and all threads.
+    idle: Arc<AtomicUsize>,
+    all: Arc<AtomicUsize>,
+}
+
+impl Pool {
+    pub(super) fn new(journal: &'static Journal, listener: OwnedFd, waiting: Waiting) -> Self {
+        Self {
+            journal,
+            listener: Arc::new(listener),
+            waiting,
+            idle: Arc::default(),
+            all: Arc::default(),
+        }
+    }
+
+    /// Has one thread more wait for work, unless there is one, or there are too many.
+    pub(super) fn wake(&self) -> io::Result<()> {
+        if self.idle.load(Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
+        if self.all.fetch_add(1, Ordering::SeqCst) >= THREADS {
+            self.all.fetch_sub(1, Ordering::SeqCst);
+            return Ok(());
+        }
+        self.idle.fetch_add(1, Ordering::SeqCst);
+        let pool = self.clone();
+        let started = std::thread::Builder::new()
+            .stack_size(64 << 10)
+            .spawn(move || pool.work());
+        if let Err(e) = started {
+            self.idle.fetch_sub(1, Ordering::SeqCst);
+            self.all.fetch_sub(1, Ordering::SeqCst);
+            return Err(e);
+        }
+        Ok(())
+    }
+
+    fn work(&self) -> ! {
+        loop {
+            let slot = self.journal.redirects.take();
+            self.idle.fetch_sub(1, Ordering::SeqCst);
+            // If this one has to wait, another is there for the rest.
+            let _ = self.wake();
+            visit::pay(self, slot.request(), slot.again);
+            self.idle.fetch_add(1, Ordering::SeqCst);
+            slot.free();
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Requests in the journal, from the thread that receives notifications to those that trace.
+//!
+//! # Safety
+//! A request is written by the one thread that receives notifications, while its slot is free; it is
+//! read by the one thread that has taken the slot.
+#![expect(unsafe_code, reason = "requests in shared memory")]
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::sys::futex;
+
+/// Threads that can wait for a redirect at a time; a further one waits to be noticed.
+const SLOTS: usize = 1024;
+
+const FREE: u32 = 0;
+const POSTED: u32 = 1;
+const TAKEN: u32 = 2;
+/// Posted for the second time: its first tracer has died.
+const POSTED_AGAIN: u32 = 3;
+
+/// Where a thread is to go on, and with what.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(in super::super) struct Request {
+    /// The notification.
+    pub(in super::super) id: u64,
+    pub(in super::super) tid: i32,
+    /// The call as it was made.
+    pub(in super::super) number: u32,
+    pub(in super::super) args: [u64; 6],
+    /// The address behind its `syscall`.
+    pub(in super::super) after: u64,
+    pub(in super::super) place: Place,
+}
+
+/// Where a thread is to go on.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(in super::super) enum Place {
+    /// In the gate, at this address, which is told this of the call.
+    Gate { at: u64, call: u16 },
+    /// At this address, as if it had not come to the call.
+    #[expect(dead_code, reason = "until sites are patched")]
+    Again { at: u64 },
+    /// At the same call with converted times and the cookie: for a site where the thread must be seen
+    /// waiting, and whose registers and red zone nobody needs.
+    Here {
+        call: u16,
+        cookie: u64,
+        /// The host's time and the program's own, as a `timespec` each; `None`: as it is.
+        times: Option<[[i64; 2]; 2]>,
+    },
+}
+
+/// All requests.
+#[repr(C)]
+pub(in super::super) struct Slots {
+    states: [AtomicU32; SLOTS],
+    /// How many were ever posted; threads sleep on it.
+    posted: AtomicU32,
+    requests: [UnsafeCell<Request>; SLOTS],
+}
+
+// SAFETY: see the module's description for the requests; all else is atomic.
+unsafe impl Sync for Slots {}
+
+impl Slots {
+    /// Posts a request; `None` if there is no room.
+    ///
+    /// Only the thread that receives notifications may call this.
+    pub(in super::super) fn post(&self, request: Request) -> Option<()> {
+        let first = self.posted.load(Ordering::Relaxed) as usize;
+        let index = (first..first + SLOTS)
+            .map(|i| i % SLOTS)
+            .find(|i| self.states[*i].load(Ordering::Acquire) == FREE)?;
+        // SAFETY: the slot is free, and only this thread writes to free slots.
+        unsafe { *self.requests[index].get() = request };
+        self.states[index].store(POSTED, Ordering::Release);
+        self.announce();
+        Some(())
+    }
+
+    fn announce(&self) {
+        self.posted.fetch_add(1, Ordering::SeqCst);
+        futex::wake_one(&self.posted);
+    }
+
+    /// Waits for a request, and takes it.
+    pub(super) fn take(&self) -> Slot<'_> {
+        loop {
+            let seen = self.posted.load(Ordering::SeqCst);
+            // The last one first: it is most often the only one.
+            let last = seen.wrapping_sub(1) as usize;
+            let taken = (0..SLOTS).find_map(|i| {
+                let index = last.wrapping_sub(i) % SLOTS;
+                let again = match self.states[index].load(Ordering::Relaxed) {
+                    state @ (POSTED | POSTED_AGAIN) if self.change(index, state, TAKEN) => {
+                        state == POSTED_AGAIN
+                    }
+                    _ => return None,
+                };
+                Some(Slot {
+                    slots: self,
+                    index,
+                    again,
+                })
+            });
+            if let Some(slot) = taken {
+                return slot;
+            }
+            futex::wait(&self.posted, seen);
+        }
+    }
+
+    fn change(&self, index: usize, from: u32, to: u32) -> bool {
+        self.states[index].load(Ordering::Relaxed) == from
+            && self.states[index]
+                .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Posts again what the threads of a dead process had taken; whether there was any.
+    pub(in super::super) fn post_again(&self) -> bool {
+        let mut any = false;
+        for index in 0..SLOTS {
+            if self.change(index, TAKEN, POSTED_AGAIN) {
+                any = true;
+                self.announce();
+            } else {
+                any |= self.states[index].load(Ordering::Relaxed) != FREE;
+            }
+        }
+        any
+    }
+
+    /// Whether a request for this notification is in hand.
+    pub(in super::super) fn has(&self, id: u64) -> bool {
+        (0..SLOTS).any(|i| {
+            self.states[i].load(Ordering::Acquire) != FREE
+                // SAFETY: only the calling thread, which receives notifications, writes requests.
+                && unsafe { (*self.requests[i].get()).id } == id
+        })
+    }
+}
+
+/// A request that this thread has taken.
+pub(super) struct Slot<'a> {
+    slots: &'a Slots,
+    index: usize,
+    /// Its first tracer has died, perhaps just now.
+    pub(super) again: bool,
+}
+
+impl Slot<'_> {
+    pub(super) fn request(&self) -> Request {
+        // SAFETY: this thread has taken the slot, so that nobody writes to it.
+        unsafe { *self.slots.requests[self.index].get() }
+    }
+
+    /// The request has been dealt with.
+    pub(super) fn free(self) {
+        self.slots.states[self.index].store(FREE, Ordering::Release);
+    }
+}

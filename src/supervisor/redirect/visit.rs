@@ -1,0 +1,108 @@
+//! One visit: seize, interrupt, release from the call, set the registers, let go.
+
+use std::os::fd::AsFd;
+
+use super::Pool;
+use super::slots::{Place, Request};
+use crate::arch::{self, Redirect};
+use crate::sys::ptrace::{self, Change, Running, Stopped};
+use crate::sys::seccomp::{self, Answer};
+
+/// The red zone of a site with [`Place::Here`]: the two times lie at its lower end.
+const RED_ZONE: u64 = 128;
+
+/// Does what `request` asks for.
+pub(super) fn pay(pool: &Pool, request: Request, again: bool) {
+    let listener = pool.listener.as_fd();
+    let seized = match again {
+        true => ptrace::seize_from_dying(request.tid),
+        false => ptrace::seize(request.tid),
+    };
+    let running = match seized {
+        Ok(running) => running,
+        Err(_) => return refused(pool, &request),
+    };
+    if !seccomp::is_valid(listener, request.id) {
+        // Another thread may have the number now: it is let go of as it is.
+        running.interrupt();
+        return let_go(pool, running);
+    }
+    running.interrupt();
+    // Should we die before the registers are set, the thread sees a signal's usual error, and not
+    // a success that was none.
+    let answered = seccomp::answer(listener, request.id, Answer::Errno(libc::EINTR)).is_ok();
+    match running.wait(pool.waiting) {
+        Change::Ended(_) => {}
+        Change::Stopped(stopped) => {
+            redirect(&stopped, &request, answered);
+            if let Err(running) = stopped.detach() {
+                let_go(pool, running);
+            }
+        }
+    }
+}
+
+/// Lets a thread go at its first stop, or reaps it.
+fn let_go(pool: &Pool, mut running: Running) {
+    while let Change::Stopped(stopped) = running.wait(pool.waiting) {
+        match stopped.detach() {
+            Ok(()) => return,
+            Err(dying) => running = dying,
+        }
+    }
+}
+
+fn redirect(stopped: &Stopped, request: &Request, answered: bool) {
+    let Some(mut registers) = stopped.registers() else {
+        return;
+    };
+    // A stop outside of the call, or in another one after it, has nothing to do with us.
+    if !arch::is_at_call(
+        &registers,
+        request.after,
+        request.number,
+        &request.args,
+        answered,
+    ) {
+        return;
+    }
+    let number = request.number;
+    match request.place {
+        Place::Gate { at, call } => {
+            arch::redirect(&mut registers, number, Redirect::Gate { at, call })
+        }
+        Place::Again { at } => arch::redirect(&mut registers, number, Redirect::Again { at }),
+        Place::Here {
+            call,
+            cookie,
+            times,
+        } => {
+            let mut at = None;
+            if let Some(times) = times {
+                let to = arch::stack(&registers).wrapping_sub(RED_ZONE);
+                let words = times.as_flattened().iter().enumerate();
+                for (i, word) in words {
+                    if stopped
+                        .poke(to + 8 * i as u64, word.cast_unsigned())
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+                at = Some(to);
+            }
+            arch::redirect(&mut registers, number, Redirect::Here { call, cookie, at });
+        }
+    }
+    let _ = stopped.set_registers(&registers);
+}
+
+/// The thread cannot be traced: it is gone, or somebody else traces it.
+fn refused(pool: &Pool, request: &Request) {
+    let listener = pool.listener.as_fd();
+    if !seccomp::is_valid(listener, request.id) {
+        return;
+    }
+    // The call is made as it stands.
+    let _ = seccomp::answer(listener, request.id, Answer::Continue);
+}
