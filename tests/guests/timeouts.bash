@@ -1,5 +1,5 @@
-# Waits of a shell and of the commands it starts: makes each for as many milliseconds as the argument
-# says, below a second, and prints a line for each: its name, its exit status, and how many
+# Waits of a shell and of the commands it starts: makes each for as many milliseconds as the
+# argument says, below a second, and prints a line for each: its name, its exit status, and how many
 # milliseconds it took. Writes into the working directory.
 seconds=$(printf '0.%03d' "$1")
 

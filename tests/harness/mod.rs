@@ -10,6 +10,7 @@ pub(crate) mod clock;
 pub(crate) mod guests;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod servers;
 pub(crate) mod supervisor;
 pub(crate) mod sys;
 pub(crate) mod terminal;
