@@ -21,8 +21,8 @@
 //! Everything that the program starts is in the namespace too, whatever it is linked with. The host's
 //! clocks are never changed, and processes outside of the tree are never touched.
 //!
-//! Waits for an absolute time of a shifted clock are not converted yet, and 32-bit programs keep
-//! the host's clocks; `LIMITATIONS.md` in the repository lists all that differs from Linux, and
+//! Waits for an absolute time end at the right moment: the waiting thread converts it. 32-bit
+//! programs keep the host's clocks; `LIMITATIONS.md` in the repository lists all that differs from Linux, and
 //! `DESIGN.md` says how it works: a seccomp filter notifies a supervisor of each new program's
 //! first system call, and the supervisor writes a vDSO image with the offsets in it into the
 //! program's memory.

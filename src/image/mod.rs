@@ -300,6 +300,9 @@ struct Composed {
     gate: Option<Gate>,
 }
 
+/// An image, or what is wrong with the vDSO.
+type Composition = std::result::Result<Composed, &'static str>;
+
 /// Room for our parts in a vDSO.
 struct Room {
     /// For the unwind table and, if there is room, all unwind entries.
@@ -311,7 +314,7 @@ struct Room {
 /// The host's vDSO with our code in it: in place of the kernel's functions unless one is to be
 /// `kept`, so that a program has one page of its own; else, or if they are too short, in the
 /// padding.
-fn compose(host: &[u8], kept: bool) -> std::result::Result<Composed, &'static str> {
+fn compose(host: &[u8], kept: bool) -> Composition {
     let parts = Parts::of(host)?;
     let table = parts
         .eh_frame_hdr(host)
@@ -340,18 +343,26 @@ fn compose(host: &[u8], kept: bool) -> std::result::Result<Composed, &'static st
     // A debugger looks for our frame descriptions beside the kernel's, in one section: copy those,
     // if there is room. The unwinders in programs use the table only.
     let frames = parts.section(host, ".eh_frame").unwrap_or_default();
-    let mut result = Err("it lacks a time function");
+    let mut results = Vec::new();
     for room in rooms.iter().flatten() {
         // They stand in the last page: not worth a page where that is the kernel's still.
         let copied = room.code.is_none().then_some(&frames);
         for frames in copied.into_iter().chain([&(0..0)]) {
-            result = assemble(host, &parts, table.clone(), frames, room);
-            if result.is_ok() {
-                return result;
-            }
+            results.push(assemble(host, &parts, table.clone(), frames, room));
         }
     }
-    // Debian's kernels since 6.12: the section headers, which are a debugger's, have to go.
+    // Where there is too little room (Debian's kernels since 6.12, or for the gate beside the kernel's
+    // function) the section headers, which are a debugger's, have to go.
+    results.push(without_sections(host, &parts, table));
+    let has_gate = |result: &Composition| result.as_ref().is_ok_and(|found| found.gate.is_some());
+    let best = results.iter().position(has_gate);
+    match best.or_else(|| results.iter().position(|result| result.is_ok())) {
+        Some(best) => results.swap_remove(best),
+        None => Err("it lacks a time function, or room"),
+    }
+}
+
+fn without_sections(host: &[u8], parts: &Parts, table: Table) -> Composition {
     let bare = parts
         .without_sections(host)
         .ok_or("a header points outside it")?;
@@ -360,7 +371,7 @@ fn compose(host: &[u8], kept: bool) -> std::result::Result<Composed, &'static st
         tables: parts.end..bare.len(),
         code: None,
     };
-    assemble(&bare, &parts, table, &(0..0), &room).or(result)
+    assemble(&bare, &parts, table, &(0..0), &room)
 }
 
 fn assemble(
@@ -369,7 +380,7 @@ fn assemble(
     mut table: Table,
     frames: &Range<usize>,
     room: &Room,
-) -> std::result::Result<Composed, &'static str> {
+) -> Composition {
     const BROKEN: &str = "a table points outside it";
     const FULL: &str = "it has no room left";
     // The kernel's functions that make place for the tables and the code.
@@ -582,14 +593,23 @@ mod tests {
 
     #[test]
     fn without_room_for_the_kernels_frames_they_stay_where_they_are() {
-        let host = Host::find().unwrap().bytes();
+        let mut host = Host::find().unwrap().bytes();
+        host.resize(host.len() + 4096, 0);
         let parts = Parts::of(&host).unwrap();
-        let Composed { blob_at, .. } = compose(&host, true).unwrap();
-        let end = blob_at + blob::BYTES.len();
-        let tight = compose(&host[..end - 1], true).unwrap().bytes;
         let frames = |image: &[u8]| parts.section(image, ".eh_frame").unwrap();
-        assert_eq!(frames(&tight), frames(&host));
-        let roomy = compose(&host, true).unwrap().bytes;
-        assert_ne!(frames(&roomy), frames(&host));
+        let roomy = compose(&host, true).unwrap();
+        assert_ne!(frames(&roomy.bytes), frames(&host));
+        let end = roomy.gate.unwrap().range().end;
+        let tight = compose(&host[..end - 1], true).unwrap();
+        assert_eq!(frames(&tight.bytes), frames(&host));
+        assert!(tight.gate.is_some());
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_the_gate_there_is_an_image_without_one() {
+        let host = Host::find().unwrap().bytes();
+        let end = compose(&host, true).unwrap().gate.unwrap().range().end;
+        let tight = compose(&host[..end - 1], true);
+        assert!(tight.is_ok_and(|composed| composed.gate.is_none()));
     }
 }
