@@ -45,6 +45,8 @@ mod kernel;
 mod line;
 mod namespace;
 mod page;
+#[doc(hidden)]
+pub mod patch;
 mod supervisor;
 mod sys;
 
