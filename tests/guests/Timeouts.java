@@ -17,7 +17,7 @@ import static java.util.concurrent.TimeUnit.MILLISECONDS;
 /**
  * Waits of Java's library: makes each in a thread of its own, all at once, for as many milliseconds
  * as the argument says, and prints a line for each that ends: its name, what came of it, and how
- * many milliseconds it took.
+ * many milliseconds it took; then the same wait once more.
  */
 public class Timeouts {
     private static long ms;
@@ -27,18 +27,22 @@ public class Timeouts {
     }
 
     private static void measure(String name, Wait wait) {
-        Thread thread = new Thread(() -> {
-            long start = System.nanoTime();
-            Object result;
-            try {
-                result = wait.make();
-            } catch (Exception e) {
-                result = e.getClass().getSimpleName();
-            }
-            long took = (System.nanoTime() - start) / 1_000_000;
-            System.out.println(name + " " + result + " " + took);
-        });
-        thread.start();
+        new Thread(() -> {
+            measureOnce(name, wait);
+            measureOnce(name, wait);
+        }).start();
+    }
+
+    private static void measureOnce(String name, Wait wait) {
+        long start = System.nanoTime();
+        Object result;
+        try {
+            result = wait.make();
+        } catch (Exception e) {
+            result = e.getClass().getSimpleName();
+        }
+        long took = (System.nanoTime() - start) / 1_000_000;
+        System.out.println(name + " " + result + " " + took);
     }
 
     /** A park may end early for no reason, so it is made until the time has come. */
