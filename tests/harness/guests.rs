@@ -25,8 +25,16 @@ pub(crate) enum Kind {
     NoLibcVdso,
     /// C with `AddressSanitizer`, whose leak check runs at the end.
     Asan,
+    /// C with `LeakSanitizer` alone.
+    Lsan,
+    /// The library that a C guest brings with it.
+    Library,
     /// C++, dynamically.
     Cpp,
+    /// C++, statically.
+    CppStatic,
+    /// C against glibc, its functions to be found by their names.
+    Named,
     /// Go, without cgo.
     Go,
     /// Go, with cgo.
@@ -45,7 +53,7 @@ impl Kind {
 
     fn extension(self) -> &'static str {
         match self {
-            Self::Cpp => "cpp",
+            Self::Cpp | Self::CppStatic => "cpp",
             Self::Go | Self::Cgo => "go",
             Self::Rust | Self::RustStatic => "rs",
             Self::Java => "java",
@@ -79,9 +87,25 @@ impl Kind {
                 let words = ["-O1", "-g", "-fsanitize=address"];
                 (tools::find("gcc")?, words.to_vec())
             }
+            Self::Lsan => {
+                let words = ["-O1", "-g", "-pthread", "-fsanitize=leak"];
+                (tools::find("gcc")?, words.to_vec())
+            }
+            Self::Library => {
+                let words = [&warnings[..], &["-DLIBRARY", "-shared", "-fPIC"]].concat();
+                (tools::find("gcc")?, words)
+            }
             Self::Cpp => {
                 let words = [&warnings[..], &["-std=c++20"]].concat();
                 (tools::find("g++")?, words)
+            }
+            Self::CppStatic => {
+                let words = [&warnings[..], &["-std=c++20", "-static"]].concat();
+                (tools::find("g++")?, words)
+            }
+            Self::Named => {
+                let words = [&warnings[..], &["-rdynamic"]].concat();
+                (tools::find("gcc")?, words)
             }
             Self::Go => {
                 tools::find("go")?;
@@ -121,6 +145,18 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
 }
 
+/// All headers of the guests: any of them may be included.
+fn headers(dir: &Path) -> String {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "h"))
+        .collect();
+    files.sort();
+    let texts = files.iter().map(|f| std::fs::read_to_string(f).unwrap());
+    texts.collect()
+}
+
 /// The guest `name`, built as `kind` unless it is there already and unchanged.
 pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -133,7 +169,11 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
     );
     let stamp = directory().join(label.clone() + ".stamp");
     let command = kind.command(&source, &fresh)?;
-    let recipe = format!("{command:?}\n{}", std::fs::read_to_string(&source).unwrap());
+    let recipe = format!(
+        "{command:?}\n{}\n{}",
+        std::fs::read_to_string(&source).unwrap(),
+        headers(source.parent().unwrap())
+    );
 
     std::fs::create_dir_all(directory()).unwrap();
     let lock = std::fs::File::create(directory().join(label + ".lock")).unwrap();
