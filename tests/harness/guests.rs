@@ -203,6 +203,13 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
     Ok(output)
 }
 
+/// The guest `file` that needs no building: an interpreter's script.
+pub(crate) fn script(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/guests")
+        .join(file)
+}
+
 /// A directory that an ordinary user can enter, wherever the build's own one lies.
 pub(crate) fn public_directory() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
