@@ -11,6 +11,13 @@ use rustix::fs::{AtFlags, readlinkat, statat};
 
 use super::lines::{self, End};
 
+/// How often a timer is looked for in a list that comes in parts: each part begins after as many timers
+/// as were told already (`fs/seq_file.c`), and passes one over for each that was deleted meanwhile.
+const LOOKS: u32 = 16;
+
+/// A list as long as this may come in more than one part, which are a page each.
+const ONE_PART: usize = 2048;
+
 /// Why a timer's clock cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unknown {
@@ -45,23 +52,30 @@ pub(super) fn of_timerfd(proc: BorrowedFd<'_>, tid: i32, fd: i32) -> Result<Opti
 
 /// The clock of the timer that the process of thread `tid` calls `timer`; `None` as above.
 pub(super) fn of_timer(proc: BorrowedFd<'_>, tid: i32, timer: i32) -> Result<Option<i32>, Unknown> {
+    let path = format!("{tid}/timers");
     let (mut is_it, mut clock) = (false, None);
-    let told = lines::read(proc, &format!("{tid}/timers"), |line| {
-        match number(line, "ID: ") {
-            Some(id) => is_it = id == timer,
-            None if is_it => clock = number(line, "ClockID: "),
-            None => {}
+    for _ in 0..LOOKS {
+        let mut length = 0;
+        let told = lines::read(proc, &path, |line| {
+            length += line.len();
+            match number(line, "ID: ") {
+                Some(id) => is_it = id == timer,
+                None if is_it => clock = number(line, "ClockID: "),
+                None => {}
+            }
+            clock.is_some()
+        });
+        match told {
+            Ok(End::Cut) => return Err(Unknown::Unlisted),
+            Ok(End::Whole) if length > ONE_PART => {}
+            Ok(End::Found | End::Whole) => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !are_timers_listed(proc) => {
+                return Err(Unknown::Unlisted);
+            }
+            Err(error) => return none_if_gone(error),
         }
-        clock.is_some()
-    });
-    match told {
-        Ok(End::Cut) => Err(Unknown::Unlisted),
-        Ok(End::Found | End::Whole) => Ok(clock),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !are_timers_listed(proc) => {
-            Err(Unknown::Unlisted)
-        }
-        Err(error) => none_if_gone(error),
     }
+    Ok(clock)
 }
 
 /// Whether the kernel lists timers at all.
