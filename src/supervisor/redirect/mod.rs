@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::in_place::InPlace;
 use super::journal::Journal;
@@ -34,6 +35,7 @@ pub(super) struct Pool {
     /// For threads that cannot be redirected.
     in_place: InPlace,
     waiting: Waiting,
+    started: Instant,
     /// Threads that have nothing to do, and all threads.
     idle: Arc<AtomicUsize>,
     all: Arc<AtomicUsize>,
@@ -52,6 +54,7 @@ impl Pool {
             in_place: InPlace::new(journal, Arc::clone(&listener), proc),
             listener,
             waiting,
+            started: Instant::now(),
             idle: Arc::default(),
             all: Arc::default(),
         }
@@ -88,15 +91,19 @@ impl Pool {
         Ok(())
     }
 
-    fn work(&self) -> ! {
+    fn work(&self) {
         loop {
             let slot = self.journal.redirects.take();
             self.idle.fetch_sub(1, Ordering::SeqCst);
             // If this one has to wait, another is there for the rest.
             let _ = self.wake();
-            visit::pay(self, slot.request(), slot.again);
-            self.idle.fetch_add(1, Ordering::SeqCst);
+            let after = visit::pay(self, slot.request());
             slot.free();
+            if matches!(after, visit::After::Tracee) {
+                self.all.fetch_sub(1, Ordering::SeqCst);
+                return;
+            }
+            self.idle.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
