@@ -5,9 +5,9 @@
 
 mod harness;
 
+use harness::agreement;
 use harness::guests::{self, Kind};
 use harness::process::Finished;
-use harness::worlds;
 use harness::{Missing, need};
 
 /// The libraries that cancel in different ways; C++ also has destructors.
@@ -25,7 +25,7 @@ fn cancel(mode: &[&str]) -> Result<(), Missing> {
         let guest = guests::build("cancel", kind)?;
         let mut words = vec![guest.as_os_str()];
         words.extend(mode.iter().map(std::ffi::OsStr::new));
-        worlds::agree(&words);
+        agreement::agree(&words);
     }
     Ok(())
 }
@@ -64,8 +64,8 @@ fn a_thread_can_be_cancelled_after_each_instruction_of_a_wait() {
         let guest = need!(guests::build("cancel", kind));
         let words = [guest.as_os_str(), "step".as_ref()];
         for (run, most) in [
-            (worlds::host(), 0),
-            (worlds::inside(&worlds::AHEAD), spared),
+            (agreement::host(), 0),
+            (agreement::inside(&agreement::AHEAD), spared),
         ] {
             let run = run.limit(300).run(&words).succeeded();
             let wrong = wrong(&run);
@@ -79,9 +79,9 @@ fn a_thread_can_be_cancelled_after_each_instruction_of_a_wait() {
 fn a_thread_can_be_cancelled_at_any_moment_around_a_wait() {
     for kind in KINDS {
         let guest = need!(guests::build("cancel", kind));
-        let rounds = worlds::rounds(200, 20_000);
+        let rounds = agreement::rounds(200, 20_000);
         let words = [guest.as_os_str(), "race".as_ref(), rounds.as_ref()];
-        for run in [worlds::host(), worlds::inside(&worlds::AHEAD)] {
+        for run in [agreement::host(), agreement::inside(&agreement::AHEAD)] {
             let run = run.limit(1800).run(&words).succeeded();
             assert!(run.stdout.lines().count() > 6, "{run:#?}");
             for line in run.stdout.lines() {

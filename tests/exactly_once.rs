@@ -5,16 +5,16 @@
 
 mod harness;
 
+use harness::agreement::{self, AHEAD};
 use harness::guests::{self, Kind};
 use harness::process::Run;
-use harness::worlds::{self, AHEAD};
 use harness::{Missing, need};
 
 /// What is printed must be that nothing was wrong; the guest compares all registers, the flags, the
 /// red zone and each call's effects by itself.
 fn nothing_wrong(run: &Run, call: &str, few: u32, kind: Kind) -> Result<(), Missing> {
     let guest = guests::build("exactly_once", kind)?;
-    let count = worlds::rounds(few, 50 * few);
+    let count = agreement::rounds(few, 50 * few);
     for signals in ["quiet", "norestart", "restart"] {
         for site in ["known", "unknown"] {
             let words = [&count, signals, site].map(AsRef::as_ref);
@@ -28,9 +28,9 @@ fn nothing_wrong(run: &Run, call: &str, few: u32, kind: Kind) -> Result<(), Miss
 
 fn exactly_once(call: &str, few: u32) -> Result<(), Missing> {
     let limit = 900;
-    nothing_wrong(&worlds::host().limit(limit), call, few, Kind::Glibc)?;
+    nothing_wrong(&agreement::host().limit(limit), call, few, Kind::Glibc)?;
     for kind in [Kind::Glibc, Kind::MuslStatic] {
-        nothing_wrong(&worlds::inside(&AHEAD).limit(limit), call, few, kind)?;
+        nothing_wrong(&agreement::inside(&AHEAD).limit(limit), call, few, kind)?;
     }
     Ok(())
 }

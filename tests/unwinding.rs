@@ -3,9 +3,9 @@
 
 mod harness;
 
+use harness::agreement::{self, AHEAD};
 use harness::guests::{self, Kind};
 use harness::process::{Finished, Run};
-use harness::worlds::{self, AHEAD};
 use harness::{Missing, need, sys, tools};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -20,7 +20,7 @@ fn words<'a>(first: &'a Path, rest: &[&'a str]) -> Vec<&'a OsStr> {
 fn a_handler_that_interrupts_a_wait_sees_its_callers() {
     let guest = need!(guests::build("unwind", Kind::Named));
     for mode in [&["backtrace"][..], &["backtrace", "stack"]] {
-        let run = worlds::agree(&words(&guest, mode));
+        let run = agreement::agree(&words(&guest, mode));
         let callers = "gamma_waits beta_calls alpha_calls main";
         assert!(run.stdout.contains(callers), "{run:#?}");
     }
@@ -42,8 +42,8 @@ fn a_handler_after_each_instruction_of_a_wait_sees_its_callers_and_can_wait_itse
         lines.unzip::<_, _, Vec<_>, Vec<_>>()
     };
     let words = words(&guest, &["step"]);
-    let outside = worlds::host().run(&words).succeeded();
-    let within = worlds::inside(&AHEAD).run(&words).succeeded();
+    let outside = agreement::host().run(&words).succeeded();
+    let within = agreement::inside(&AHEAD).run(&words).succeeded();
     let (expected, none) = rest(&outside.stdout);
     let (found, few) = rest(&within.stdout);
     assert!(none.iter().all(|n| *n == 0), "{outside:#?}");
@@ -60,7 +60,7 @@ fn a_handler_may_leave_a_wait_by_an_exception() {
     for kind in [Kind::Cpp, Kind::CppStatic] {
         let guest = need!(guests::build("throws", kind));
         for mode in [&[][..], &["stack"]] {
-            let run = worlds::agree(&words(&guest, mode));
+            let run = agreement::agree(&words(&guest, mode));
             assert!(run.stdout.contains(": caught, destroyed 1"), "{run:#?}");
         }
     }
@@ -134,8 +134,8 @@ fn gdb_names_the_callers_of_a_wait_that_it_attaches_to() {
     for call in CALLS {
         // At once: most of their time they wait.
         let (outside, within) = std::thread::scope(|scope| {
-            let outside = scope.spawn(|| attached(&worlds::host(), &guest, call));
-            let within = attached(&worlds::inside(&AHEAD), &guest, call);
+            let outside = scope.spawn(|| attached(&agreement::host(), &guest, call));
+            let within = attached(&agreement::inside(&AHEAD), &guest, call);
             (outside.join().unwrap(), within)
         });
         expect_the_same_callers(&need!(within), &need!(outside));
@@ -153,8 +153,8 @@ fn gdb_names_the_callers_of_a_wait_in_a_program_that_it_has_started() {
         command.push("--args".into());
         command.push(guest.clone().into());
         command.extend(["raise", call].map(OsString::from));
-        let outside = worlds::host().run(&command).succeeded();
-        let within = worlds::inside(&AHEAD).run(&command).succeeded();
+        let outside = agreement::host().run(&command).succeeded();
+        let within = agreement::inside(&AHEAD).run(&command).succeeded();
         expect_the_same_callers(&within, &outside);
     }
 }

@@ -6,11 +6,11 @@
 
 mod harness;
 
+use harness::agreement::{self, AHEAD, BEHIND};
 use harness::cgroup::Cgroup;
 use harness::clock::{Reading, SECOND};
 use harness::guests::{self, Kind};
 use harness::process::{Run, Running};
-use harness::worlds::{self, AHEAD, BEHIND};
 use harness::{Missing, need, root, skip, sys};
 use std::ffi::OsString;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn words(name: &str, kind: Kind, mode: &str) -> Result<Vec<OsString>, Missing> {
 /// The guest `interrupted`, with each libc that makes other calls.
 fn interrupted(mode: &str) -> Result<(), Missing> {
     for kind in [Kind::Glibc, Kind::MuslStatic] {
-        worlds::agree(&words("interrupted", kind, mode)?);
+        agreement::agree(&words("interrupted", kind, mode)?);
     }
     Ok(())
 }
@@ -38,7 +38,7 @@ fn a_handler_ends_the_waits_that_it_ends_on_linux() {
 #[test]
 fn waits_end_at_their_time_when_the_clock_is_behind() {
     let words = need!(words("interrupted", Kind::Glibc, "handler"));
-    worlds::agree_on(&words, &BEHIND, |text| text.to_owned());
+    agreement::agree_on(&words, &BEHIND, |text| text.to_owned());
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn pid(running: &Running) -> String {
 fn frozen(call: usize, is_long: bool) -> Result<(), Missing> {
     let mode = format!("wait {call} 400");
     let command = words("interrupted", Kind::Glibc, &mode)?;
-    let [outside, within] = [worlds::host(), worlds::inside(&AHEAD)].map(|world| {
+    let [outside, within] = [agreement::host(), agreement::inside(&AHEAD)].map(|world| {
         let group = Cgroup::create(&format!("{call}-{is_long}"))?;
         let running = world.start(&command);
         let pid = pid(&running);
@@ -133,7 +133,7 @@ fn without_readings(text: &str) -> String {
 fn handlers(mode: &str) -> Result<(), Missing> {
     const DAY: i128 = 86400 * SECOND;
     for kind in [Kind::Glibc, Kind::MuslStatic] {
-        let run = worlds::agree_on(&words("handlers", kind, mode)?, &AHEAD, without_readings);
+        let run = agreement::agree_on(&words("handlers", kind, mode)?, &AHEAD, without_readings);
         let read = |clock: &str| {
             let start = format!("reading {clock} ");
             let found = run
@@ -179,7 +179,7 @@ fn a_handler_may_itself_wait_for_a_time() {
 fn what_a_call_leaves_in_the_registers_is_not_taken_for_the_next_wait_s_own() {
     for reads in ["direct", "kernel", "syscall"] {
         let command = need!(words("leftovers", Kind::Glibc, ""));
-        let outside = worlds::host().run(&command).succeeded();
+        let outside = agreement::host().run(&command).succeeded();
         let options = [&AHEAD[..], &["--reads", reads]].concat();
         let within = Run::inside(&options).run(&command).succeeded();
         assert_eq!(within.stdout, outside.stdout, "{reads}: {within:#?}");
@@ -191,7 +191,7 @@ fn timeouts_that_a_handler_sets_again_by_the_time_of_day_come_once_and_in_time()
     for kind in [Kind::Glibc, Kind::MuslStatic] {
         let command = need!(words("handlers", kind, "timeouts"));
         for options in [&AHEAD, &BEHIND] {
-            worlds::agree_on(&command, options, |text| text.to_owned());
+            agreement::agree_on(&command, options, |text| text.to_owned());
         }
     }
 }
@@ -199,7 +199,7 @@ fn timeouts_that_a_handler_sets_again_by_the_time_of_day_come_once_and_in_time()
 /// The guest `masked`.
 fn masked(mode: &str) -> Result<(), Missing> {
     for kind in [Kind::Glibc, Kind::GlibcStatic] {
-        worlds::agree(&words("masked", kind, mode)?);
+        agreement::agree(&words("masked", kind, mode)?);
     }
     Ok(())
 }
@@ -238,10 +238,10 @@ fn a_process_that_is_not_dumpable_waits() {
 #[test]
 fn calls_by_the_i386_table_work_as_on_the_host() {
     let command = need!(words("other_waits", Kind::Glibc, "int80"));
-    if worlds::host().run(&command).code != 0 {
+    if agreement::host().run(&command).code != 0 {
         skip!("this kernel has no `int $0x80`");
     }
-    worlds::agree(&command);
+    agreement::agree(&command);
 }
 
 #[test]
@@ -250,5 +250,5 @@ fn the_vsyscall_page_gives_the_namespaces_time_under_signals() {
     if !maps.contains("[vsyscall]") {
         skip!("this kernel has no vsyscall page");
     }
-    worlds::agree(&need!(words("other_waits", Kind::Glibc, "vsyscall")));
+    agreement::agree(&need!(words("other_waits", Kind::Glibc, "vsyscall")));
 }

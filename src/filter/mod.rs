@@ -173,6 +173,7 @@ fn compat_rules(p: &mut Program, rules: Rules) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::WAIT_COOKIE;
 
     /// What the filter answers, worked out as the kernel's BPF machine would.
     fn verdict(program: &[libc::sock_filter], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
@@ -260,7 +261,9 @@ mod tests {
     #[test]
     fn a_cookie_opens_an_absolute_wait_only_with_the_address_that_it_was_made_for() {
         let p = program(LAX);
-        let cookie = |time: u64| COOKIE >> 32 << 32 | 0x1234 << 16 | time & 0xffff;
+        let cookie = |number: u32, time: u64| {
+            u64::from(WAIT_COOKIE + number) << 32 | 0x1234 << 16 | time & 0xffff
+        };
         let (ours, other) = (0x7fff_0001_2340, 0x7fff_0001_2350);
         // A call, and the places of its time and of the cookie.
         for (number, mut args, time, spare) in [
@@ -276,10 +279,10 @@ mod tests {
             (286, [3, 1, 0, 0, 0, 0], 2, 5),
         ] {
             args[time] = ours;
-            args[spare] = cookie(ours);
+            args[spare] = cookie(number, ours);
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, args), ALLOW, "{number}");
             // What a handler finds in the register, or what a read of a clock has left there.
-            for left in [cookie(other), COOKIE] {
+            for left in [cookie(number, other), cookie(number + 1, ours), COOKIE] {
                 args[spare] = left;
                 assert_eq!(verdict(&p, AUDIT_NATIVE, number, args), NOTIFY, "{number}");
             }

@@ -25,6 +25,10 @@ pub(crate) enum Kind {
     NoLibcVdso,
     /// C with `AddressSanitizer`, whose leak check runs at the end.
     Asan,
+    /// C with `LeakSanitizer` alone.
+    Lsan,
+    /// The library that a C guest brings with it.
+    Library,
     /// C++, dynamically.
     Cpp,
     /// C++, statically.
@@ -82,6 +86,14 @@ impl Kind {
             Self::Asan => {
                 let words = ["-O1", "-g", "-fsanitize=address"];
                 (tools::find("gcc")?, words.to_vec())
+            }
+            Self::Lsan => {
+                let words = ["-O1", "-g", "-pthread", "-fsanitize=leak"];
+                (tools::find("gcc")?, words.to_vec())
+            }
+            Self::Library => {
+                let words = [&warnings[..], &["-DLIBRARY", "-shared", "-fPIC"]].concat();
+                (tools::find("gcc")?, words)
             }
             Self::Cpp => {
                 let words = [&warnings[..], &["-std=c++20"]].concat();

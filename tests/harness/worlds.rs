@@ -1,74 +1,52 @@
-//! The same program in two worlds: on the host, and in a namespace whose every clock is shifted.
+//! The worlds in which a program that waits must do the same: the host, and namespaces of ours whose
+//! clocks are all ahead of it, or all behind.
 
 use super::process::{Finished, Run};
 use std::ffi::OsStr;
 
-/// Each clock far ahead, and each by another distance.
-pub(crate) const AHEAD: [&str; 10] = [
-    "--backend",
-    "guest",
-    "--realtime",
-    "+400d5h0.7s",
-    "--tai",
-    "+399d",
-    "--monotonic",
-    "+100d0.3s",
-    "--boottime",
-    "+200d",
+/// All clocks are ahead, each by another time: a wait for an unconverted time never ends.
+const AHEAD: [&str; 5] = [
+    "--backend=guest",
+    "--realtime=+400d250ms",
+    "--tai=+500d",
+    "--monotonic=+300d750ms",
+    "--boottime=+200d1ns",
 ];
 
-/// The time of day far behind. A clock since the start cannot be, as Linux has it.
-pub(crate) const BEHIND: [&str; 10] = [
-    "--backend",
-    "guest",
-    "--realtime",
-    "-400d5h0.7s",
-    "--tai",
-    "-399d",
-    "--monotonic",
-    "+100d0.3s",
-    "--boottime",
-    "+200d",
+/// All clocks are behind, by no more than a machine has been up: such a wait ends at once.
+const BEHIND: [&str; 5] = [
+    "--backend=guest",
+    "--realtime=-400d250ms",
+    "--tai=-500d",
+    "--monotonic=-20s750ms",
+    "--boottime=-20s1ns",
 ];
 
-/// A namespace with these options.
-pub(crate) fn inside(options: &[&str; 10]) -> Run {
-    Run::inside(options).limit(120)
+/// A namespace whose clocks are ahead of the host's.
+pub(crate) fn ahead() -> Run {
+    Run::inside(&AHEAD)
 }
 
-/// The host.
-pub(crate) fn host() -> Run {
-    Run::on_host().limit(120)
+/// A namespace whose clocks are behind the host's.
+pub(crate) fn behind() -> Run {
+    Run::inside(&BEHIND)
 }
 
-/// Runs a program in both worlds, which must agree on all that it prints and how it ends; returns
-/// what it did inside.
-pub(crate) fn agree<S: AsRef<OsStr> + Sync>(words: &[S]) -> Finished {
-    agree_on(words, &AHEAD, |text| text.to_owned())
+/// Whether the long storms are asked for.
+pub(crate) fn is_full() -> bool {
+    std::env::var("ELSEWHEN_STORM").is_ok_and(|v| v == "full")
 }
 
-/// The same, with another shift, and of the output only what `of` gives.
-pub(crate) fn agree_on<S: AsRef<OsStr> + Sync>(
-    words: &[S],
-    options: &[&str; 10],
-    of: impl Fn(&str) -> String,
-) -> Finished {
-    // At once: most of their time they wait.
-    let (outside, within) = std::thread::scope(|scope| {
-        let outside = scope.spawn(|| host().run(words));
-        let within = inside(options).run(words);
-        (outside.join().unwrap(), within)
-    });
-    assert_eq!(
-        (within.code, of(&within.stdout)),
-        (outside.code, of(&outside.stdout)),
-        "inside: {within:#?}\non the host: {outside:#?}"
-    );
-    within
-}
-
-/// How often a storm is repeated: `ELSEWHEN_STORM=full` asks for more.
-pub(crate) fn rounds(few: u32, many: u32) -> String {
-    let full = std::env::var("ELSEWHEN_STORM").is_ok_and(|v| v == "full");
-    (if full { many } else { few }).to_string()
+/// Runs a command in each world; what it prints on the host it must print in all.
+pub(crate) fn expect_agreement<S: AsRef<OsStr>>(command: &[S]) -> Finished {
+    let host = Run::on_host().run(command).succeeded();
+    for world in [ahead(), behind()] {
+        let run = world.run(command);
+        assert_eq!(run.code, 0, "{run:#?}");
+        for (inside, outside) in run.stdout.lines().zip(host.stdout.lines()) {
+            assert_eq!(inside, outside, "{:?}\n{}", run.words, run.stderr);
+        }
+        assert_eq!(run.stdout, host.stdout, "{run:#?}");
+    }
+    host
 }

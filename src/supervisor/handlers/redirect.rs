@@ -9,7 +9,7 @@ use super::call_site::CallSite;
 use crate::arch;
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Missing, Task};
-use crate::page::{CALL, COOKIE, FUTEX_WAIT_COOKIE, GENERATION};
+use crate::page::{CALL, FUTEX_WAIT_COOKIE, GENERATION, WAIT_COOKIE};
 use crate::supervisor::clock_of;
 use crate::supervisor::redirect::{Place, Request};
 use crate::sys::seccomp::{Answer, Notification};
@@ -43,7 +43,7 @@ impl Handlers<'_> {
         let place = match call {
             Some(call) if is_bridge(task, after).ok()? => Place::Here {
                 call,
-                cookie: cookie(call),
+                cookie: cookie(data.nr.cast_unsigned(), call),
                 times: times(task, data, offsets, call).ok()?,
             },
             Some(call) => {
@@ -133,12 +133,12 @@ fn is_bridge(task: &Task<'_>, after: u64) -> Result<bool, Missing> {
 }
 
 /// The cookie as it is put into its register, without the end of the time's address.
-fn cookie(call: u16) -> u64 {
+fn cookie(number: u32, call: u16) -> u64 {
     match call & CALL.cookie_r9_high {
         bits if bits == CALL.cookie_r9_high => {
             u64::from(FUTEX_WAIT_COOKIE | GENERATION & 0xffff) << 32
         }
-        _ => COOKIE >> 32 << 32 | u64::from(GENERATION & 0xffff) << 16,
+        _ => u64::from(WAIT_COOKIE + number) << 32 | u64::from(GENERATION & 0xffff) << 16,
     }
 }
 
