@@ -167,6 +167,7 @@ impl Guest {
 
     /// Answers the calls that were made up, until `done`; how many there were.
     fn answer(&self, done: &AtomicBool, mut told: impl FnMut(&libc::seccomp_notif)) -> u32 {
+        let _end = End(self);
         let mut count = 0;
         while !done.load(Ordering::SeqCst) {
             let Some(call) = receive(&self.listener) else {
@@ -237,6 +238,27 @@ fn answer(listener: &OwnedFd, id: u64) {
             libc::SECCOMP_IOCTL_NOTIF_SEND,
             &raw mut answer,
         );
+    }
+}
+
+/// Ends the guest if the thread fails that answers its calls: nobody else would.
+struct End<'a>(&'a Guest);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let pid = i32::try_from(self.0.child.id()).unwrap();
+            harness::sys::kill(pid, libc::SIGKILL);
+        }
+    }
+}
+
+/// Tells the other threads to end, also when this one fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -419,8 +441,9 @@ fn a_site_whose_patcher_has_died_is_completed_by_the_first_thread_there() {
                         assert_eq!(guest.stub(name), stub);
                     })
                 });
+                let end = Done(&done);
                 guest.run(1);
-                done.store(true, Ordering::SeqCst);
+                drop(end);
                 assert_ne!(told.join().unwrap(), 0, "{name} {count}");
             });
             assert_eq!(guest.site(name).bytes, jump, "{name} {count}");
@@ -491,8 +514,9 @@ fn no_call_goes_wrong_while_its_site_is_patched() {
                     .expect("a site of ours");
             })
         });
+        let end = Done(&done);
         let (calls, gated) = guest.run(rounds);
-        done.store(true, Ordering::SeqCst);
+        drop(end);
         let (told, patched) = (told.join().unwrap(), patched.load(Ordering::SeqCst));
         println!(
             "{calls} calls, {gated} in the gate, {patched} times patched, {told} times in between"
