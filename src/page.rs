@@ -47,7 +47,12 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"elsewhen");
 #[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
 pub(crate) const COOKIE: u64 = 0x656c_7365_7768_656e;
 
-/// The first [`Page::generation`]: so the first cookie of converted calls is [`COOKIE`].
+/// The high half of the cookie of a converted call: this and the system call's number. A register
+/// keeps what a call had in it, so that the next call may have it there by accident: what opens
+/// one call must not open others.
+pub(crate) const WAIT_COOKIE: u32 = 0x656c_7700;
+
+/// The first [`Page::generation`], which is the low half of that cookie.
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
 pub(crate) const GENERATION: u32 = 0x7768_656e;
 

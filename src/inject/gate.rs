@@ -6,7 +6,6 @@ use super::{Injector, Missing, Task, force, gone_or};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GateAt {
     /// For threads from patched sites.
-    #[expect(dead_code, reason = "until sites are patched")]
     pub(crate) entry: u64,
     /// For threads that are told of their call.
     pub(crate) told: u64,

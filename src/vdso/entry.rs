@@ -89,7 +89,9 @@ pub(crate) unsafe extern "C" fn __vdso_time(t: *mut i64) -> i64 {
 pub(crate) unsafe extern "C" fn slow(clock: u32, tp: *mut Time) -> i32 {
     if clock >= 32 || SHIFTED >> clock & 1 == 0 {
         // SAFETY: the kernel judges the pointer.
-        return unsafe { elsewhen_kernel(clock, tp) };
+        let error = unsafe { elsewhen_kernel(clock, tp) };
+        arch::forget_cookie();
+        return error;
     }
     // Not zeroed: that takes SSE stores, which fault where a caller has not aligned the stack.
     let mut time = MaybeUninit::<Time>::uninit();
@@ -99,6 +101,7 @@ pub(crate) unsafe extern "C" fn slow(clock: u32, tp: *mut Time) -> i32 {
         if error == 0 {
             *tp = with_offset(clock, time.assume_init());
         }
+        arch::forget_cookie();
         error
     }
 }

@@ -25,6 +25,10 @@ pub(crate) enum Kind {
     NoLibcVdso,
     /// C with `AddressSanitizer`, whose leak check runs at the end.
     Asan,
+    /// C with `LeakSanitizer` alone.
+    Lsan,
+    /// The library that a C guest brings with it.
+    Library,
     /// Go, without cgo.
     Go,
     /// Go, with cgo.
@@ -76,6 +80,14 @@ impl Kind {
                 let words = ["-O1", "-g", "-fsanitize=address"];
                 (tools::find("gcc")?, words.to_vec())
             }
+            Self::Lsan => {
+                let words = ["-O1", "-g", "-pthread", "-fsanitize=leak"];
+                (tools::find("gcc")?, words.to_vec())
+            }
+            Self::Library => {
+                let words = [&warnings[..], &["-DLIBRARY", "-shared", "-fPIC"]].concat();
+                (tools::find("gcc")?, words)
+            }
             Self::Go => {
                 tools::find("go")?;
                 let words = ["CGO_ENABLED=0", "GO111MODULE=off", "go", "build"];
@@ -114,6 +126,18 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
 }
 
+/// All headers of the guests: any of them may be included.
+fn headers(dir: &Path) -> String {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "h"))
+        .collect();
+    files.sort();
+    let texts = files.iter().map(|f| std::fs::read_to_string(f).unwrap());
+    texts.collect()
+}
+
 /// The guest `name`, built as `kind` unless it is there already and unchanged.
 pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -126,7 +150,11 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
     );
     let stamp = directory().join(label.clone() + ".stamp");
     let command = kind.command(&source, &fresh)?;
-    let recipe = format!("{command:?}\n{}", std::fs::read_to_string(&source).unwrap());
+    let recipe = format!(
+        "{command:?}\n{}\n{}",
+        std::fs::read_to_string(&source).unwrap(),
+        headers(source.parent().unwrap())
+    );
 
     std::fs::create_dir_all(directory()).unwrap();
     let lock = std::fs::File::create(directory().join(label + ".lock")).unwrap();

@@ -15,6 +15,7 @@ pub(crate) mod sys;
 pub(crate) mod terminal;
 pub(crate) mod tools;
 pub(crate) mod ways;
+pub(crate) mod worlds;
 
 use std::io::Write;
 

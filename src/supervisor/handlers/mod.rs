@@ -2,6 +2,7 @@
 
 mod absolute;
 mod adjtimex;
+mod call_site;
 mod clock_gettime;
 mod clock_settime;
 mod compat;
@@ -23,6 +24,7 @@ use crate::arch::{AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat as compat_nr, nr};
 use crate::clock::{ClockOffsets, Offset};
 use crate::inject::{Fault, Injector, Missing, Opener, Task};
 use crate::sys::seccomp::{Answer, Notification};
+use call_site::CallSites;
 
 /// A notified call, as its handler sees it.
 pub(super) struct Call<'a> {
@@ -70,6 +72,7 @@ pub(super) struct Handlers<'a> {
     opener: Option<&'a Opener>,
     /// The threads that redirect, if they are this process's.
     pool: Option<Pool>,
+    sites: CallSites,
 }
 
 impl<'a> Handlers<'a> {
@@ -87,6 +90,7 @@ impl<'a> Handlers<'a> {
             tracer,
             opener,
             pool,
+            sites: CallSites::new(),
         }
     }
 

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Handlers;
 use super::absolute::{self, Kind};
+use super::call_site::CallSite;
 use crate::arch;
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Missing, Task};
-use crate::page::{CALL, COOKIE, FUTEX_WAIT_COOKIE, GENERATION};
+use crate::page::{CALL, FUTEX_WAIT_COOKIE, GENERATION, WAIT_COOKIE};
 use crate::supervisor::clock_of;
 use crate::supervisor::redirect::{Place, Request};
 use crate::sys::seccomp::{Answer, Notification};
@@ -36,20 +37,43 @@ impl Handlers<'_> {
             }
             Kind::Unknown => None,
         };
-        let Some(call) = call else {
-            return Some(Answer::Continue);
+        let after = data.instruction_pointer;
+        let number = data.nr.cast_unsigned();
+        let mut site = None;
+        let place = match call {
+            Some(call) if is_bridge(task, after).ok()? => Place::Here {
+                call,
+                cookie: cookie(data.nr.cast_unsigned(), call),
+                times: times(task, data, offsets, call).ok()?,
+            },
+            Some(call) => {
+                let Some(gate) = self.injector.ensure_gate(task).ok()? else {
+                    return Some(Answer::Continue);
+                };
+                if matches!(kind, Kind::Wait(_)) {
+                    site = self.sites.open(task, after).map(|site| (site, gate.entry));
+                }
+                Place::Gate {
+                    at: gate.told,
+                    call,
+                }
+            }
+            None if kind == Kind::Unknown => match self.rewind(task, after, number).ok()? {
+                Some(at) => Place::Again { at },
+                None => return Some(Answer::Continue),
+            },
+            None => return Some(Answer::Continue),
         };
-        let place = match self.place(task, data, offsets, call) {
-            Ok(Some(place)) => place,
-            Ok(None) => return Some(Answer::Continue),
-            Err(_) => return None,
-        };
+        // What was opened by the thread's id was its own.
+        if !task.is_waiting() {
+            return None;
+        }
         let posted = redirects.post(Request {
             id: notification.id,
             tid: task.tid(),
-            number: data.nr.cast_unsigned(),
+            number,
             args: data.args,
-            after: data.instruction_pointer,
+            after,
             place,
         });
         if posted.is_none() {
@@ -59,7 +83,24 @@ impl Handlers<'_> {
             // The request stays in the journal, for the next.
             let _ = pool.wake();
         }
+        // The thread need not wait for this.
+        if let Some((site, gate)) = site {
+            self.sites.patch(&site, number, gate);
+        }
         None
+    }
+
+    /// Where a thread goes on that has made the call `number`, which no kernel knows, before `after`;
+    /// `Ok(None)` if it is a mistake of its own.
+    fn rewind(&mut self, task: &Task<'_>, after: u64, number: u32) -> Result<Option<u64>, Missing> {
+        let Some(gate) = self.injector.ensure_gate(task)? else {
+            return Ok(None);
+        };
+        let site = CallSite::open(task, after);
+        if !task.is_waiting() {
+            return Err(Missing::Gone);
+        }
+        Ok(site.and_then(|site| site.rewind(number, gate.entry)))
     }
 
     /// What the gate is told of a timer's setting; `Some(None)` if the call goes on as it stands, `None`
@@ -77,28 +118,6 @@ impl Handlers<'_> {
         task.is_waiting()
             .then(|| clock.ok().flatten().and_then(absolute::setting))
     }
-
-    /// Where the caller goes on; `None` if there is no gate.
-    fn place(
-        &mut self,
-        task: &Task<'_>,
-        data: &libc::seccomp_data,
-        offsets: &ClockOffsets,
-        call: u16,
-    ) -> Result<Option<Place>, Missing> {
-        if is_bridge(task, data.instruction_pointer)? {
-            return Ok(Some(Place::Here {
-                call,
-                cookie: cookie(call),
-                times: times(task, data, offsets, call)?,
-            }));
-        }
-        let gate = self.injector.ensure_gate(task)?;
-        Ok(gate.map(|gate| Place::Gate {
-            at: gate.told,
-            call,
-        }))
-    }
 }
 
 /// Whether the call is made where a C library looks for a thread that is to be cancelled: the thread
@@ -114,12 +133,12 @@ fn is_bridge(task: &Task<'_>, after: u64) -> Result<bool, Missing> {
 }
 
 /// The cookie as it is put into its register.
-fn cookie(call: u16) -> u64 {
+fn cookie(number: u32, call: u16) -> u64 {
     match call & CALL.cookie_r9_high {
         bits if bits == CALL.cookie_r9_high => {
             u64::from(FUTEX_WAIT_COOKIE | GENERATION & 0xffff) << 32
         }
-        _ => COOKIE,
+        _ => u64::from(WAIT_COOKIE + number) << 32 | u64::from(GENERATION),
     }
 }
 

@@ -41,7 +41,6 @@ pub(in super::super) enum Place {
     /// In the gate, at this address, which is told this of the call.
     Gate { at: u64, call: u16 },
     /// At this address, as if it had not come to the call.
-    #[expect(dead_code, reason = "until sites are patched")]
     Again { at: u64 },
     /// At the same call with converted times and the cookie: for a site where the thread must be seen
     /// waiting, and whose registers and red zone nobody needs.

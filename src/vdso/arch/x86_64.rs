@@ -276,6 +276,7 @@ elsewhen_cookies:
 }
 
 /// The system call `nr(first, second)` with `cookie` as its sixth argument; 0 or a negative errno.
+/// The register does not keep it: see [`forget_cookie`].
 ///
 /// # Safety
 /// As the system call demands of its two arguments.
@@ -287,14 +288,23 @@ pub(crate) unsafe fn syscall(nr: u64, first: u64, second: u64, cookie: u64) -> i
     unsafe {
         asm!(
             "syscall",
+            "xor r9d, r9d",
             inlateout("rax") nr.cast_signed() => result,
             in("rdi") first,
             in("rsi") second,
-            in("r9") cookie,
+            inlateout("r9") cookie => _,
             out("rcx") _,
             out("r11") _,
             options(nostack),
         );
     }
     result as i32
+}
+
+/// Takes the cookie of a system call that has been made out of its register: a call of the program's
+/// own that leaves its sixth argument to chance would be let through unshifted.
+#[inline(always)]
+pub(crate) fn forget_cookie() {
+    // SAFETY: the register is declared.
+    unsafe { asm!("xor r9d, r9d", out("r9") _, options(nomem, nostack)) };
 }

@@ -16,7 +16,7 @@
 use core::arch::naked_asm;
 
 use super::nr;
-use crate::page::{CALL, COOKIE, FUTEX_WAIT_COOKIE, OFFSET_INDEX, SHIFTED, frame};
+use crate::page::{CALL, FUTEX_WAIT_COOKIE, OFFSET_INDEX, SHIFTED, WAIT_COOKIE, frame};
 
 /// See the module's description.
 ///
@@ -215,7 +215,9 @@ elsewhen_gate_restart:
     shr edx, 6
     test cl, 4
     jne 1f
-    movabs rdi, {cookie}
+    mov edi, [rsp + {number}]
+    add edi, {cookie}
+    shl rdi, 32
     or rax, rdi
     mov [rsp + {args} + rcx], rax
     jmp 2f
@@ -309,7 +311,7 @@ elsewhen_gate_end:
         as_it_is = const CALL.as_it_is,
         shifted = const SHIFTED,
         index = const OFFSET_INDEX,
-        cookie = const COOKIE >> 32 << 32,
+        cookie = const WAIT_COOKIE,
         futex_wait_cookie = const FUTEX_WAIT_COOKIE,
         generation = const core::mem::offset_of!(crate::page::Page, generation),
         offsets = const core::mem::offset_of!(crate::page::Page, offsets),

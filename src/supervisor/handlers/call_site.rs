@@ -1,0 +1,79 @@
+//! Patching call sites: after its first use a site leads to the gate by itself.
+
+use std::fs::File;
+
+use crate::inject::Task;
+use crate::patch::{self, Outcome, Reason};
+
+/// Filters of a program that let unknown numbers through to us: ours.
+const OUR_FILTERS: u64 = 1;
+
+/// How many refusals are remembered, each by its thread and place.
+const REFUSALS: usize = 1024;
+
+/// The sites that are not to be tried again and again.
+///
+/// A thread's id may come to mean another thread, whose site is then left unpatched: slower, and right.
+pub(super) struct CallSites {
+    refused: Vec<(i32, u64)>,
+}
+
+/// A site about to be patched: what was opened while its thread was known to wait.
+pub(super) struct CallSite<'a> {
+    memory: &'a File,
+    maps: File,
+    status: File,
+    place: (i32, u64),
+}
+
+impl CallSites {
+    pub(super) fn new() -> Self {
+        Self {
+            refused: vec![(0, 0); REFUSALS],
+        }
+    }
+
+    /// The site before `after` that the thread is in; `None` if it is not worth a try.
+    ///
+    /// The caller is to make sure that the thread still waits.
+    pub(super) fn open<'a>(&self, task: &'a Task<'_>, after: u64) -> Option<CallSite<'a>> {
+        let place = (task.tid(), after);
+        match self.refused[index(place)] == place {
+            true => None,
+            false => CallSite::open(task, after),
+        }
+    }
+
+    /// Makes the site lead to the `gate`.
+    pub(super) fn patch(&mut self, site: &CallSite<'_>, number: u32, gate: u64) {
+        let traps = patch::may_trap(&site.status, OUR_FILTERS);
+        let (_, after) = site.place;
+        match patch::patch(site.memory, &site.maps, after, number, gate, traps) {
+            Outcome::Patched | Outcome::Already | Outcome::Left(Reason::Gone | Reason::Busy) => {}
+            Outcome::Left(_) => self.refused[index(site.place)] = site.place,
+        }
+    }
+}
+
+impl<'a> CallSite<'a> {
+    /// The site before `after` that the thread is in; whether it still is, is to be asked afterwards.
+    pub(super) fn open(task: &'a Task<'_>, after: u64) -> Option<Self> {
+        Some(Self {
+            memory: task.mem().ok()?,
+            maps: task.open("maps", false).ok()?,
+            status: task.open("status", false).ok()?,
+            place: (task.tid(), after),
+        })
+    }
+
+    /// Where a thread goes on that has met the site while it was being patched.
+    pub(super) fn rewind(&self, number: u32, gate: u64) -> Option<u64> {
+        let (_, after) = self.place;
+        patch::rewind(self.memory, &self.maps, after, number, gate)
+    }
+}
+
+fn index((tid, after): (i32, u64)) -> usize {
+    let mixed = after ^ u64::from(tid.cast_unsigned()).wrapping_mul(0x9e37_79b9);
+    usize::try_from(mixed % REFUSALS as u64).unwrap_or(0)
+}
