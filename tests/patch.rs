@@ -17,7 +17,7 @@ use std::sync::{Mutex, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use elsewhen::patch::{Outcome, Reason, may_trap, patch, rewind};
+use elsewhen::patch::{Outcome, Reason, Traps, patch, rewind, traps};
 use harness::guests::{self, Kind};
 use harness::{Missing, need};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -95,9 +95,9 @@ impl Guest {
         self.patch_at(after, number, true)
     }
 
-    fn patch_at(&self, after: u64, number: u32, traps: bool) -> Outcome {
+    fn patch_at(&self, after: u64, number: u32, may_trap: bool) -> Outcome {
         loop {
-            let outcome = patch(&self.memory, &self.maps, after, number, self.gate, traps);
+            let outcome = patch(&self.memory, &self.maps, after, number, self.gate, may_trap);
             // The guests of other tests are patched meanwhile.
             if outcome != Outcome::Left(Reason::Busy) {
                 return outcome;
@@ -263,17 +263,12 @@ impl Drop for Done<'_> {
 }
 
 /// Whether a number that no call has reaches a listener, or the reason for a skip.
-fn traps() -> Result<(), Missing> {
-    match may_trap_among_threads() {
-        true => Ok(()),
-        false => Err(Missing("another seccomp filter stands above".into())),
-    }
-}
-
-/// Asked of this process, which has several threads.
-fn may_trap_among_threads() -> bool {
+fn need_traps() -> Result<(), Missing> {
     let status = File::open("/proc/self/status").unwrap();
-    thread::scope(|scope| scope.spawn(|| may_trap(&status, 0)).join().unwrap())
+    match traps(&status, 0) {
+        Traps::Always => Ok(()),
+        _ => Err(Missing("another seccomp filter stands above".into())),
+    }
 }
 
 /// What becomes of a site that is moved: only AMD's processors fetch words whole.
@@ -375,7 +370,7 @@ fn where_nobody_may_trap_a_site_is_replaced_at_once_or_not_at_all() {
     let guest = need!(Guest::start());
     let status = File::open(format!("/proc/{}/status", guest.child.id())).unwrap();
     // The guest has one thread now, and its own filter.
-    assert!(may_trap(&status, 0));
+    assert_eq!(traps(&status, 0), Traps::WhileHeld);
     let mut patched = 0;
     for name in NUMBERED {
         let (after, number) = guest.sites[name];
@@ -414,7 +409,7 @@ fn a_full_page_has_no_room_for_another_stub() {
 
 #[test]
 fn a_site_whose_patcher_has_died_is_completed_by_the_first_thread_there() {
-    need!(traps());
+    need!(need_traps());
     let guest = need!(Guest::start());
     for name in NUMBERED {
         let site = guest.site(name);
@@ -460,7 +455,7 @@ fn a_site_whose_patcher_has_died_is_completed_by_the_first_thread_there() {
 /// threads are in them, and children that are copies of half-patched programs.
 #[test]
 fn no_call_goes_wrong_while_its_site_is_patched() {
-    need!(traps());
+    need!(need_traps());
     let guest = need!(Guest::start());
     let full = std::env::var("ELSEWHEN_STORM").is_ok_and(|v| v == "full");
     let rounds = if full { 1_000_000 } else { 20_000 };
