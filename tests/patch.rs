@@ -78,10 +78,18 @@ impl Guest {
         let listener = i32::try_from(sites["listener"].0).unwrap();
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         let listener = pidfd_getfd(pidfd, listener, PidfdGetfdFlags::empty());
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(e) => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return Err(Missing(format!("no pidfd_getfd(2): {e}")));
+            }
+        };
         let (memory, maps) = open(pid.as_raw_nonzero().get());
         Ok(Self {
             streams: Mutex::new((child.stdin.take().unwrap(), output)),
-            listener: listener.map_err(|e| Missing(format!("no pidfd_getfd(2): {e}")))?,
+            listener,
             gate: sites["gate"].0,
             child,
             memory,

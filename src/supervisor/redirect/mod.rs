@@ -17,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::in_place::InPlace;
 use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
 
@@ -30,6 +31,8 @@ const THREADS: usize = 64;
 pub(super) struct Pool {
     journal: &'static Journal,
     listener: Arc<OwnedFd>,
+    /// For threads that cannot be redirected.
+    in_place: InPlace,
     waiting: Waiting,
     /// Threads that have nothing to do, and all threads.
     idle: Arc<AtomicUsize>,
@@ -37,13 +40,29 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(journal: &'static Journal, listener: OwnedFd, waiting: Waiting) -> Self {
+    pub(super) fn new(
+        journal: &'static Journal,
+        listener: OwnedFd,
+        proc: OwnedFd,
+        waiting: Waiting,
+    ) -> Self {
+        let listener = Arc::new(listener);
         Self {
             journal,
-            listener: Arc::new(listener),
+            in_place: InPlace::new(journal, Arc::clone(&listener), proc),
+            listener,
             waiting,
             idle: Arc::default(),
             all: Arc::default(),
+        }
+    }
+
+    /// Goes on with what the threads of a dead process had in hand.
+    pub(super) fn take_over(&self) -> io::Result<()> {
+        self.in_place.take_over();
+        match self.journal.redirects.post_again() {
+            true => self.wake(),
+            false => Ok(()),
         }
     }
 

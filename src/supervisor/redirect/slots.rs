@@ -8,6 +8,7 @@
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::clock::ClockOffsets;
 use crate::sys::futex;
 
 /// Threads that can wait for a redirect at a time; a further one waits to be noticed.
@@ -29,6 +30,8 @@ pub(in super::super) struct Request {
     /// The call as it was made.
     pub(in super::super) number: u32,
     pub(in super::super) args: [u64; 6],
+    /// Of the thread's clocks.
+    pub(in super::super) offsets: ClockOffsets,
     /// The address behind its `syscall`.
     pub(in super::super) after: u64,
     pub(in super::super) place: Place,

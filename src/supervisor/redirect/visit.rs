@@ -103,6 +103,7 @@ fn refused(pool: &Pool, request: &Request) {
     if !seccomp::is_valid(listener, request.id) {
         return;
     }
-    // The call is made as it stands.
-    let _ = seccomp::answer(listener, request.id, Answer::Continue);
+    if let Some(answer) = pool.in_place.make(request) {
+        let _ = seccomp::answer(listener, request.id, answer);
+    }
 }

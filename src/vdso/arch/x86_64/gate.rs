@@ -215,6 +215,12 @@ elsewhen_gate_restart:
     shr edx, 6
     test cl, 4
     jne 1f
+    # The number, and the end of the time's address, bind the cookie to this call.
+    movzx edi, byte ptr [rsp + {call}]
+    and edi, 0x38
+    shl eax, 16
+    movzx edi, word ptr [rsp + {args} + rdi]
+    or eax, edi
     mov edi, [rsp + {number}]
     add edi, {cookie}
     shl rdi, 32

@@ -1,0 +1,56 @@
+//! pthread_cancel(3) of threads that wait for a time: cleanup handlers and destructors run.
+//!
+//! `ELSEWHEN_STORM=full` makes each race a hundred times as long.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+
+mod harness;
+
+use harness::agreement;
+use harness::guests::{self, Kind};
+use harness::{Missing, need};
+
+/// The libraries that cancel in different ways; C++ also has destructors.
+const KINDS: [Kind; 6] = [
+    Kind::Glibc,
+    Kind::GlibcStatic,
+    Kind::Musl,
+    Kind::MuslStatic,
+    Kind::Cpp,
+    Kind::CppStatic,
+];
+
+fn cancel(mode: &[&str]) -> Result<(), Missing> {
+    for kind in KINDS {
+        let guest = guests::build("cancel", kind)?;
+        let mut words = vec![guest.as_os_str()];
+        words.extend(mode.iter().map(std::ffi::OsStr::new));
+        agreement::agree(&words);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_thread_that_waits_can_be_cancelled() {
+    need!(cancel(&["blocked"]));
+}
+
+#[test]
+fn a_thread_that_may_not_be_cancelled_waits_until_its_time() {
+    need!(cancel(&["disabled"]));
+}
+
+#[test]
+fn a_thread_can_be_cancelled_at_any_moment_around_a_wait() {
+    for kind in KINDS {
+        let guest = need!(guests::build("cancel", kind));
+        let rounds = agreement::rounds(200, 20_000);
+        let words = [guest.as_os_str(), "race".as_ref(), rounds.as_ref()];
+        for run in [agreement::host(), agreement::inside(&agreement::AHEAD)] {
+            let run = run.limit(1800).run(&words).succeeded();
+            assert!(run.stdout.lines().count() > 6, "{run:#?}");
+            for line in run.stdout.lines() {
+                assert!(line.ends_with(": 0 wrong"), "{run:#?}");
+            }
+        }
+    }
+}
