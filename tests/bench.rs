@@ -38,7 +38,7 @@ const STATIC: [&str; 6] = [
     "host", "crowded", "kernel", "inside", "filtered", "notified",
 ];
 
-const ROWS: [(&str, &[&str]); 19] = [
+const ROWS: [(&str, &[&str]); 23] = [
     ("clock_realtime", &READING),
     ("clock_monotonic", &READING),
     ("clock_boottime", &READING),
@@ -50,7 +50,11 @@ const ROWS: [(&str, &[&str]); 19] = [
     ("time", &READING),
     ("first_realtime", &READING),
     ("first_monotonic", &READING),
+    ("first_boottime", &READING),
     ("first_monotonic_raw", &READING),
+    ("first_tai", &READING),
+    ("first_realtime_coarse", &READING),
+    ("first_monotonic_coarse", &READING),
     ("unlisted_call", &CALLING),
     ("clock_system_call", &STATIC),
     ("exec", &STATIC),
