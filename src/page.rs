@@ -10,7 +10,7 @@
 pub(crate) struct Page {
     /// [`VERSION`]; another version means another structure.
     pub(crate) version: u32,
-    /// The low half of the cookie that converted calls carry; a change of offsets adds one to it.
+    /// Its low 16 bits are in the cookie that converted calls carry; a change of offsets adds one to it.
     pub(crate) generation: u32,
     /// Packed offsets (`sec << 30 | nsec`) of REALTIME, TAI, MONOTONIC and BOOTTIME.
     pub(crate) offsets: [u64; 4],
@@ -47,9 +47,19 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"elsewhen");
 #[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
 pub(crate) const COOKIE: u64 = 0x656c_7365_7768_656e;
 
-/// The first [`Page::generation`]: so the first cookie of converted calls is [`COOKIE`].
+/// The high half of the cookie of a converted call: this and the system call's number. A register
+/// keeps what a call had in it, so that the next call may have it there by accident: what opens
+/// one call must not open others.
+pub(crate) const WAIT_COOKIE: u32 = 0x656c_7700;
+
+/// The first [`Page::generation`].
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
-pub(crate) const GENERATION: u32 = 0x7768_656e;
+pub(crate) const GENERATION: u32 = 0x7768;
+
+/// In a converted call's cookie, these bits are those of the time's address: so a cookie that a
+/// handler finds in its registers does not pass for that of another call.
+#[cfg_attr(elsewhen_image, expect(dead_code, reason = "the gate moves 16 bits"))]
+pub(crate) const ADDRESS_BITS: u32 = 0xffff;
 
 /// The upper half of the sixth argument of futex_wait(2), of whose halves only that one is free: the
 /// cookie's high bits here, and the generation's low ones below them.

@@ -1,5 +1,7 @@
 //! x86-64: audit architectures and the system call numbers of its three ABIs.
 
+use crate::page::ADDRESS_BITS;
+
 /// `AUDIT_ARCH_X86_64` of `linux/audit.h`: native calls, and x32's with [`X32_BIT`] in the number.
 pub(crate) const AUDIT_NATIVE: u32 = 0xc000_003e;
 
@@ -146,7 +148,10 @@ pub(crate) fn redirect(registers: &mut libc::user_regs_struct, number: u32, to: 
                 *argument(r, time) = at;
             }
             match spare & 4 {
-                0 => *argument(r, spare) = cookie,
+                0 => {
+                    let address = *argument(r, time) & u64::from(ADDRESS_BITS);
+                    *argument(r, spare) = cookie | address;
+                }
                 // futex_wait(2): the upper half, which is all that is given.
                 _ => r.r9 = r.r9 & 0xffff_ffff | cookie,
             }

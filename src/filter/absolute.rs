@@ -1,18 +1,15 @@
 //! Calls with an absolute time of a shifted clock: waits and timers.
 //!
-//! What has been converted carries the cookie in an argument that the call does not use, in the high
-//! half of the register; the low half is the generation of the offset (`page::Page`), which a filter
-//! does not know. Calls with a relative time, or with none, are left alone.
+//! What has been converted carries the call's cookie in an argument that the call does not use, in the
+//! high half of the register. The low half begins with the generation of the offset (`page::Page`),
+//! which a filter does not know, and ends with the end of the time's address: a handler that interrupts
+//! the call finds the cookie in its register, and a call that leaves it there has its time elsewhere.
+//! Calls with a relative time, or with none, are left alone.
 
 use super::bpf::Program;
 use super::{Rules, Shifted};
 use crate::arch::nr;
-use crate::page::{COOKIE, FUTEX_WAIT_COOKIE};
-
-const COOKIE_HIGH: u32 = {
-    let [_, _, _, _, a, b, c, d] = COOKIE.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-};
+use crate::page::{ADDRESS_BITS, FUTEX_WAIT_COOKIE, WAIT_COOKIE};
 
 /// Commands of futex(2), without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME.
 const FUTEX_WAIT_BITSET: u32 = 9;
@@ -31,13 +28,13 @@ pub(super) fn rules(p: &mut Program, rules: Rules) {
     p.when_eq(nr::CLOCK_NANOSLEEP, |p| {
         p.load_arg_low(1);
         p.when_clear(ABSTIME, Program::allow);
-        allow_converted(p, 5);
+        allow_converted(p, nr::CLOCK_NANOSLEEP, 5, 2);
         notify_clock(p, 0, &shifted);
     });
     p.when_eq(nr::FUTEX, |p| futex(p, &shifted));
     p.when_eq(nr::FUTEX_WAITV, |p| {
         p.allow_if_null(3);
-        allow_converted(p, 5);
+        allow_converted(p, nr::FUTEX_WAITV, 5, 3);
         notify_clock(p, 4, &shifted);
     });
     p.when_eq(nr::FUTEX_WAIT, |p| {
@@ -51,7 +48,7 @@ pub(super) fn rules(p: &mut Program, rules: Rules) {
         for number in [nr::MQ_TIMEDSEND, nr::MQ_TIMEDRECEIVE] {
             p.when_eq(number, |p| {
                 p.allow_if_null(4);
-                allow_converted(p, 5);
+                allow_converted(p, number, 5, 4);
                 p.notify();
             });
         }
@@ -61,7 +58,7 @@ pub(super) fn rules(p: &mut Program, rules: Rules) {
         p.when_eq(number, |p| {
             p.load_arg_low(1);
             p.when_clear(ABSTIME, Program::allow);
-            allow_converted(p, 5);
+            allow_converted(p, number, 5, 2);
             p.notify();
         });
     }
@@ -79,7 +76,7 @@ fn futex(p: &mut Program, shifted: &Shifted) {
     ] {
         p.when_eq(command, |p| {
             p.allow_if_null(3);
-            allow_converted(p, spare);
+            allow_converted(p, nr::FUTEX, spare, 3);
             if command != FUTEX_LOCK_PI {
                 p.load_arg_low(1);
                 let verdict = |is_shifted: bool| match is_shifted {
@@ -116,7 +113,11 @@ fn notify_clock(p: &mut Program, n: u32, shifted: &Shifted) {
     p.allow();
 }
 
-fn allow_converted(p: &mut Program, n: u32) {
+/// Ends in "allow" if argument `n` is the cookie of this very call, whose time lies where argument
+/// `time` says.
+fn allow_converted(p: &mut Program, number: u32, n: u32, time: u32) {
     p.load_arg_high(n);
-    p.when_eq(COOKIE_HIGH, Program::allow);
+    p.when_eq(WAIT_COOKIE + number, |p| {
+        p.allow_if_same(n, time, ADDRESS_BITS)
+    });
 }

@@ -10,6 +10,10 @@ const JUMP_GE: u16 = 0x35;
 const JUMP_SET: u16 = 0x45;
 /// `BPF_ALU | BPF_AND | BPF_K`.
 const AND: u16 = 0x54;
+/// `BPF_MISC | BPF_TAX`.
+const TO_INDEX: u16 = 0x07;
+/// `BPF_JMP | BPF_JEQ | BPF_X`.
+const JUMP_EQ_INDEX: u16 = 0x1d;
 /// `BPF_RET | BPF_K`.
 const RETURN: u16 = 0x06;
 
@@ -86,6 +90,16 @@ impl Program {
     /// Clears all of the accumulator's bits but these.
     pub(super) fn and(&mut self, bits: u32) {
         self.push(AND, 0, 0, bits);
+    }
+
+    /// Ends in "allow" if the low `bits` of arguments `n` and `m` are the same, and goes on otherwise.
+    pub(super) fn allow_if_same(&mut self, n: u32, m: u32, bits: u32) {
+        self.load_arg_low(m);
+        self.and(bits);
+        self.push(TO_INDEX, 0, 0, 0);
+        self.load_arg_low(n);
+        self.and(bits);
+        self.when(JUMP_EQ_INDEX, 0, true, Self::allow);
     }
 
     /// Ends in "allow" if all 64 bits of argument `n` are zero, and goes on otherwise.

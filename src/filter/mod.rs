@@ -173,6 +173,7 @@ fn compat_rules(p: &mut Program, rules: Rules) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::WAIT_COOKIE;
 
     /// What the filter answers, worked out as the kernel's BPF machine would.
     fn verdict(program: &[libc::sock_filter], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
@@ -182,7 +183,7 @@ mod tests {
         for (i, arg) in args.iter().enumerate() {
             data[16 + 8 * i..24 + 8 * i].copy_from_slice(&arg.to_le_bytes());
         }
-        let mut accumulator = 0u32;
+        let (mut accumulator, mut index) = (0u32, 0u32);
         let mut at = 0usize;
         loop {
             let op = program[at];
@@ -192,11 +193,14 @@ mod tests {
                     let k = op.k as usize;
                     accumulator = u32::from_le_bytes(data[k..k + 4].try_into().unwrap());
                 }
-                0x15 | 0x35 => {
-                    let taken = if op.code == 0x15 {
-                        accumulator == op.k
-                    } else {
-                        accumulator >= op.k
+                0x07 => index = accumulator,
+                0x54 => accumulator &= op.k,
+                0x15 | 0x1d | 0x35 | 0x45 => {
+                    let taken = match op.code {
+                        0x15 => accumulator == op.k,
+                        0x1d => accumulator == index,
+                        0x35 => accumulator >= op.k,
+                        _ => accumulator & op.k != 0,
                     };
                     at += usize::from(if taken { op.jt } else { op.jf });
                 }
@@ -251,6 +255,37 @@ mod tests {
                 expected,
                 "{id}, wrong cookie"
             );
+        }
+    }
+
+    #[test]
+    fn a_cookie_opens_an_absolute_wait_only_with_the_address_that_it_was_made_for() {
+        let p = program(LAX);
+        let cookie = |number: u32, time: u64| {
+            u64::from(WAIT_COOKIE + number) << 32 | 0x1234 << 16 | time & 0xffff
+        };
+        let (ours, other) = (0x7fff_0001_2340, 0x7fff_0001_2350);
+        // A call, and the places of its time and of the cookie.
+        for (number, mut args, time, spare) in [
+            (230, [0, 1, 0, 0, 0, 0], 2, 5),
+            (202, [8, 9, 0, 0, 0, 0], 3, 4),
+            (202, [8, 6, 0, 0, 0, 0], 3, 4),
+            (202, [8, 13, 0, 0, 0, 0], 3, 4),
+            (202, [8, 11, 0, 0, 0, 0], 3, 5),
+            (449, [8, 1, 0, 0, 1, 0], 3, 5),
+            (242, [3, 8, 8, 0, 0, 0], 4, 5),
+            (243, [3, 8, 8, 0, 0, 0], 4, 5),
+            (223, [0, 1, 0, 0, 0, 0], 2, 5),
+            (286, [3, 1, 0, 0, 0, 0], 2, 5),
+        ] {
+            args[time] = ours;
+            args[spare] = cookie(number, ours);
+            assert_eq!(verdict(&p, AUDIT_NATIVE, number, args), ALLOW, "{number}");
+            // What a handler finds in the register, or what a read of a clock has left there.
+            for left in [cookie(number, other), cookie(number + 1, ours), COOKIE] {
+                args[spare] = left;
+                assert_eq!(verdict(&p, AUDIT_NATIVE, number, args), NOTIFY, "{number}");
+            }
         }
     }
 
@@ -372,7 +407,9 @@ mod tests {
         // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
         let p = program(STRICT);
         let listed = [12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 305, 322, 425];
-        for number in (0..500).filter(|n| !listed.contains(n)) {
+        let absolute = [202, 223, 230, 242, 243, 286, 449, 455];
+        let is_listed = |n: &u32| listed.contains(n) || absolute.contains(n);
+        for number in (0..500).filter(|n| !is_listed(n)) {
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);
         }
     }

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Musl,
     /// C against musl, statically.
     MuslStatic,
+    /// A C guest as C++ against glibc, dynamically.
+    GlibcAsCpp,
     /// C for 32-bit x86.
     I386,
     /// C without a libc.
@@ -25,6 +27,16 @@ pub(crate) enum Kind {
     NoLibcVdso,
     /// C with `AddressSanitizer`, whose leak check runs at the end.
     Asan,
+    /// C with `LeakSanitizer` alone.
+    Lsan,
+    /// The library that a C guest brings with it.
+    Library,
+    /// C++, dynamically.
+    Cpp,
+    /// C++, statically.
+    CppStatic,
+    /// C against glibc, its functions to be found by their names.
+    Named,
     /// Go, without cgo.
     Go,
     /// Go, with cgo.
@@ -43,6 +55,7 @@ impl Kind {
 
     fn extension(self) -> &'static str {
         match self {
+            Self::Cpp | Self::CppStatic => "cpp",
             Self::Go | Self::Cgo => "go",
             Self::Rust | Self::RustStatic => "rs",
             Self::Java => "java",
@@ -66,6 +79,10 @@ impl Kind {
                 let words = [&warnings[..], &["-static"]].concat();
                 (tools::find("musl-gcc")?, words)
             }
+            Self::GlibcAsCpp => {
+                let words = [&["-x", "c++", "-std=c++20"], &warnings[..]].concat();
+                (tools::find("g++")?, words)
+            }
             Self::I386 => (tools::find("gcc")?, [&warnings[..], &["-m32"]].concat()),
             Self::NoLibc => (tools::find("gcc")?, [&["-O2"], &bare[..]].concat()),
             Self::NoLibcVdso => {
@@ -75,6 +92,26 @@ impl Kind {
             Self::Asan => {
                 let words = ["-O1", "-g", "-fsanitize=address"];
                 (tools::find("gcc")?, words.to_vec())
+            }
+            Self::Lsan => {
+                let words = ["-O1", "-g", "-pthread", "-fsanitize=leak"];
+                (tools::find("gcc")?, words.to_vec())
+            }
+            Self::Library => {
+                let words = [&warnings[..], &["-DLIBRARY", "-shared", "-fPIC"]].concat();
+                (tools::find("gcc")?, words)
+            }
+            Self::Cpp => {
+                let words = [&warnings[..], &["-std=c++20"]].concat();
+                (tools::find("g++")?, words)
+            }
+            Self::CppStatic => {
+                let words = [&warnings[..], &["-std=c++20", "-static"]].concat();
+                (tools::find("g++")?, words)
+            }
+            Self::Named => {
+                let words = [&warnings[..], &["-rdynamic"]].concat();
+                (tools::find("gcc")?, words)
             }
             Self::Go => {
                 tools::find("go")?;
@@ -114,6 +151,21 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
 }
 
+/// All headers that a guest may include: those beside it, and those in a folder of its name.
+fn headers(source: &Path) -> String {
+    let beside = source.parent().unwrap().to_owned();
+    let mut files: Vec<PathBuf> = [beside, source.with_extension("")]
+        .iter()
+        .filter_map(|dir| std::fs::read_dir(dir).ok())
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "h"))
+        .collect();
+    files.sort();
+    let texts = files.iter().map(|f| std::fs::read_to_string(f).unwrap());
+    texts.collect()
+}
+
 /// The guest `name`, built as `kind` unless it is there already and unchanged.
 pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -126,7 +178,11 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
     );
     let stamp = directory().join(label.clone() + ".stamp");
     let command = kind.command(&source, &fresh)?;
-    let recipe = format!("{command:?}\n{}", std::fs::read_to_string(&source).unwrap());
+    let recipe = format!(
+        "{command:?}\n{}\n{}",
+        std::fs::read_to_string(&source).unwrap(),
+        headers(&source)
+    );
 
     std::fs::create_dir_all(directory()).unwrap();
     let lock = std::fs::File::create(directory().join(label + ".lock")).unwrap();
@@ -148,6 +204,13 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
         std::fs::write(&stamp, recipe).unwrap();
     }
     Ok(output)
+}
+
+/// The guest `file` that needs no building: an interpreter's script.
+pub(crate) fn script(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/guests")
+        .join(file)
 }
 
 /// A directory that an ordinary user can enter, wherever the build's own one lies.

@@ -157,8 +157,8 @@ pub(super) fn can_exchange(at: u64) -> bool {
     at % 8 + size_of::<Bytes>() as u64 <= 8 && fetches_whole_words()
 }
 
-/// Whether the processor promises to fetch an aligned word that is stored meanwhile whole (AMD64
-/// Architecture Programmer's Manual, volume 2, 7.6.1).
+/// Whether the processor promises to fetch an aligned word whole that is stored meanwhile (AMD64
+/// Architecture Programmer's Manual, volume 2, on cross-modifying code).
 #[allow(unused_unsafe, reason = "`__cpuid` is safe in later compilers")]
 fn fetches_whole_words() -> bool {
     // SAFETY: every x86-64 processor has cpuid.

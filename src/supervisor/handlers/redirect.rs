@@ -9,9 +9,11 @@ use super::call_site::CallSite;
 use crate::arch;
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Missing, Task};
-use crate::page::{CALL, COOKIE, FUTEX_WAIT_COOKIE, GENERATION};
+use crate::page::{CALL, FUTEX_WAIT_COOKIE, GENERATION, WAIT_COOKIE};
 use crate::supervisor::clock_of;
+use crate::supervisor::namespaces;
 use crate::supervisor::redirect::{Place, Request};
+use crate::supervisor::settings::{Setting, Timer};
 use crate::sys::seccomp::{Answer, Notification};
 
 impl Handlers<'_> {
@@ -43,7 +45,7 @@ impl Handlers<'_> {
         let place = match call {
             Some(call) if is_bridge(task, after).ok()? => Place::Here {
                 call,
-                cookie: cookie(call),
+                cookie: cookie(data.nr.cast_unsigned(), call),
                 times: times(task, data, offsets, call).ok()?,
             },
             Some(call) => {
@@ -64,6 +66,9 @@ impl Handlers<'_> {
             },
             None => return Some(Answer::Continue),
         };
+        if let Some(timer) = timer(kind) {
+            self.note(task, timer, data.args[2]);
+        }
         // What was opened by the thread's id was its own.
         if !task.is_waiting() {
             return None;
@@ -73,6 +78,7 @@ impl Handlers<'_> {
             tid: task.tid(),
             number,
             args: data.args,
+            offsets: *offsets,
             after,
             place,
         });
@@ -118,6 +124,32 @@ impl Handlers<'_> {
         task.is_waiting()
             .then(|| clock.ok().flatten().and_then(absolute::setting))
     }
+
+    /// Has it remembered what a timer is set to; what the kernel is to refuse may be among it.
+    fn note(&self, task: &Task<'_>, timer: Timer, from: u64) {
+        let (journal, proc) = (self.service.journal, self.service.proc.as_fd());
+        let process = namespaces::process_of(proc, task.tid());
+        // Reading asks whether the caller still waits, after all that was asked before.
+        let spec = task.read(GuestPtr::new(from));
+        if let (Some(pid), Ok(spec)) = (process, spec) {
+            let setting = Setting {
+                pid,
+                timer,
+                spec,
+                generation: GENERATION,
+            };
+            journal.settings.note(proc, &setting);
+        }
+    }
+}
+
+/// The timer whose setting is to be remembered.
+fn timer(kind: Kind) -> Option<Timer> {
+    match kind {
+        Kind::Timer(id) => Some(Timer::Id(id)),
+        Kind::Timerfd(fd) => Some(Timer::Descriptor(fd)),
+        Kind::Wait(_) | Kind::Unknown => None,
+    }
 }
 
 /// Whether the call is made where a C library looks for a thread that is to be cancelled: the thread
@@ -132,13 +164,13 @@ fn is_bridge(task: &Task<'_>, after: u64) -> Result<bool, Missing> {
     }
 }
 
-/// The cookie as it is put into its register.
-fn cookie(call: u16) -> u64 {
+/// The cookie as it is put into its register, without the end of the time's address.
+fn cookie(number: u32, call: u16) -> u64 {
     match call & CALL.cookie_r9_high {
         bits if bits == CALL.cookie_r9_high => {
             u64::from(FUTEX_WAIT_COOKIE | GENERATION & 0xffff) << 32
         }
-        _ => COOKIE,
+        _ => u64::from(WAIT_COOKIE + number) << 32 | u64::from(GENERATION & 0xffff) << 16,
     }
 }
 

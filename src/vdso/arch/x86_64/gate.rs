@@ -16,7 +16,7 @@
 use core::arch::naked_asm;
 
 use super::nr;
-use crate::page::{CALL, COOKIE, FUTEX_WAIT_COOKIE, OFFSET_INDEX, SHIFTED, frame};
+use crate::page::{CALL, FUTEX_WAIT_COOKIE, OFFSET_INDEX, SHIFTED, WAIT_COOKIE, frame};
 
 /// See the module's description.
 ///
@@ -173,10 +173,15 @@ elsewhen_gate_inside:
     test byte ptr [rsp + {call}], {itimerspec}
     je 1f
     add r8, 16
-1:  mov edi, -1
+    # Within one page one address stands for all.
+1:  lea r10, [r8 + 7]
+    xor r10, rdx
+    test r10, -4096
+    cmovz r8, rsi
+    mov edi, -1
     xor edx, edx
     mov r10d, 8
-    mov eax, {rt_sigprocmask}
+1:  mov eax, {rt_sigprocmask}
     syscall
     cmp eax, -14
     je 3f
@@ -215,7 +220,15 @@ elsewhen_gate_restart:
     shr edx, 6
     test cl, 4
     jne 1f
-    movabs rdi, {cookie}
+    # The number, and the end of the time's address, bind the cookie to this call.
+    movzx edi, byte ptr [rsp + {call}]
+    and edi, 0x38
+    shl eax, 16
+    movzx edi, word ptr [rsp + {args} + rdi]
+    or eax, edi
+    mov edi, [rsp + {number}]
+    add edi, {cookie}
+    shl rdi, 32
     or rax, rdi
     mov [rsp + {args} + rcx], rax
     jmp 2f
@@ -309,7 +322,7 @@ elsewhen_gate_end:
         as_it_is = const CALL.as_it_is,
         shifted = const SHIFTED,
         index = const OFFSET_INDEX,
-        cookie = const COOKIE >> 32 << 32,
+        cookie = const WAIT_COOKIE,
         futex_wait_cookie = const FUTEX_WAIT_COOKIE,
         generation = const core::mem::offset_of!(crate::page::Page, generation),
         offsets = const core::mem::offset_of!(crate::page::Page, offsets),

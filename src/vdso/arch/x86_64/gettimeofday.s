@@ -27,6 +27,7 @@ __vdso_gettimeofday:
     mov al, {gettimeofday}
     movabs r9, {cookie}
     syscall
+    xor r9d, r9d
 2:  ret
 
 3:  .cfi_restore_state

@@ -1,0 +1,167 @@
+/* Waits for a time and is interrupted meanwhile.
+ *
+ *   interrupted handler [restart]   by a handler, with or without SA_RESTART
+ *   interrupted stop short|long     by SIGSTOP and SIGCONT, before or after the time is reached
+ *   interrupted continued           by SIGCONT alone, which has a handler
+ *   interrupted jump                by a handler that leaves by siglongjmp
+ *   interrupted wait N MS           by nobody here: call N waits once; prints `pid PID` first
+ *
+ * Prints a line for each call of the table: its result, and whether it came in time.
+ */
+#define _GNU_SOURCE
+#include "absolute.h"
+#include <setjmp.h>
+#include <sys/wait.h>
+
+static volatile sig_atomic_t handled;
+static sigjmp_buf before;
+
+static void count(int number)
+{
+    (void)number;
+    handled++;
+}
+
+static void jump(int number)
+{
+    (void)number;
+    handled++;
+    siglongjmp(before, 1);
+}
+
+static void show(const struct wait *w, int error, const struct timespec *until, int64_t start)
+{
+    const char *end = when(w, until, start);
+
+    /* An interrupted one has no time to end at, but must not have lasted. */
+    if (error == EINTR && strcmp(end, "too late"))
+        end = "interrupted";
+    printf("%s: %s %s, handled %d\n", w->name, error_name(error), end, (int)handled);
+    fflush(stdout);
+}
+
+static void once(const struct wait *w, int milliseconds)
+{
+    int64_t start = now(CLOCK_MONOTONIC);
+    struct timespec until = from_now(w->clock, milliseconds);
+
+    show(w, w->until(&until), &until, start);
+}
+
+/* Those that go on after a handler end at their time, so that is near; the others never see it. */
+static void by_a_handler(const struct wait *w, int number)
+{
+    struct interruption i;
+    pthread_t thread;
+
+    handled = 0;
+    thread = interrupt_me(&i, number);
+    once(w, 250);
+    pthread_join(thread, NULL);
+}
+
+/* The time left over belongs to relative sleeps: an absolute one leaves it alone. */
+static void leaves_the_rest_alone(clockid_t clock, const char *name)
+{
+    struct timespec until = from_now(clock, 60000), rest = { 1234567, 89 }, copy = until;
+    struct interruption i;
+    pthread_t thread = interrupt_me(&i, SIGALRM);
+    int error = clock_nanosleep(clock, TIMER_ABSTIME, &until, &rest);
+
+    pthread_join(thread, NULL);
+    printf("%s: %s, rest %lld %ld, %s\n", name, error_name(error), (long long)rest.tv_sec,
+           rest.tv_nsec, memcmp(&copy, &until, sizeof copy) ? "changed" : "unchanged");
+
+    until = from_now(clock, 60000);
+    thread = interrupt_me(&i, SIGALRM);
+    error = raw_clock_nanosleep(clock, &until, &rest);
+    pthread_join(thread, NULL);
+    printf("%s raw: %s, rest %lld %ld\n", name, error_name(error), (long long)rest.tv_sec,
+           rest.tv_nsec);
+}
+
+static void by_stopping(const struct wait *w, int is_long)
+{
+    const struct timespec moment = { 0, 20000000 }, long_moment = { 0, 250000000 };
+    int status;
+    pid_t child;
+
+    fflush(stdout);
+    child = fork();
+    if (!child) {
+        /* Locks and the queue are the parent's; the holder's thread is not copied. */
+        once(w, 150);
+        _exit(0);
+    }
+    until_blocked(child);
+    kill(child, SIGSTOP);
+    if (waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status))
+        abort();
+    nanosleep(is_long ? &long_moment : &moment, NULL);
+    kill(child, SIGCONT);
+    if (waitpid(child, &status, 0) != child || status)
+        printf("%s: status %d\n", w->name, status);
+}
+
+static void by_a_jump(const struct wait *w)
+{
+    int64_t start = now(CLOCK_MONOTONIC);
+    struct timespec until = from_now(w->clock, 60000);
+    volatile int turn = 0;
+    struct interruption i;
+    pthread_t thread;
+
+    handled = 0;
+    thread = interrupt_me(&i, SIGALRM);
+    if (!sigsetjmp(before, 1)) {
+        w->until(&until);
+        turn = 1;
+    }
+    pthread_join(thread, NULL);
+    /* A jump out of a wait for the condition leaves its mutex as it was: not held. */
+    printf("%s: %s, handled %d, %s\n", w->name, turn ? "returned" : "left", (int)handled,
+           now(CLOCK_MONOTONIC) - start > LATE_SECONDS * 1000000000LL ? "too late" : "in time");
+    handled = 0;
+    once(w, 20);
+}
+
+int main(int argc, char **argv)
+{
+    const char *mode = argc > 1 ? argv[1] : "handler";
+    const char *how = argc > 2 ? argv[2] : "";
+    size_t n;
+
+    prepare_waits();
+    if (!strcmp(mode, "wait")) {
+        printf("pid %d\n", (int)getpid());
+        fflush(stdout);
+        once(&waits[atoi(how) % (int)WAITS], atoi(argv[3]));
+        return 0;
+    }
+    if (!strcmp(mode, "handler"))
+        handle(SIGALRM, count, strcmp(how, "restart") ? 0 : SA_RESTART);
+    if (!strcmp(mode, "continued"))
+        handle(SIGCONT, count, SA_RESTART);
+    if (!strcmp(mode, "jump"))
+        handle(SIGALRM, jump, 0);
+    for (n = 0; n < 2 * WAITS; n++) {
+        /* The second time each site is known. */
+        const struct wait *w = &waits[n % WAITS];
+
+        if (!strcmp(mode, "handler"))
+            by_a_handler(w, SIGALRM);
+        else if (!strcmp(mode, "continued"))
+            by_a_handler(w, SIGCONT);
+        else if (!strcmp(mode, "stop"))
+            by_stopping(w, !strcmp(how, "long"));
+        else if (w->until != condition_wait && strcmp(w->name, "pthread_cond_clockwait"))
+            by_a_jump(w);
+    }
+    if (!strcmp(mode, "handler")) {
+        leaves_the_rest_alone(CLOCK_REALTIME, "REALTIME");
+        leaves_the_rest_alone(CLOCK_MONOTONIC, "MONOTONIC");
+        leaves_the_rest_alone(CLOCK_BOOTTIME, "BOOTTIME");
+        leaves_the_rest_alone(CLOCK_TAI, "TAI");
+    }
+    return 0;
+}

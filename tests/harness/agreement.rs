@@ -1,0 +1,74 @@
+//! The same program in two worlds: on the host, and in a namespace whose every clock is shifted.
+
+use super::process::{Finished, Run};
+use std::ffi::OsStr;
+
+/// Each clock far ahead, and each by another distance.
+pub(crate) const AHEAD: [&str; 10] = [
+    "--backend",
+    "guest",
+    "--realtime",
+    "+400d5h0.7s",
+    "--tai",
+    "+399d",
+    "--monotonic",
+    "+100d0.3s",
+    "--boottime",
+    "+200d",
+];
+
+/// The time of day far behind. A clock since the start cannot be, as Linux has it.
+pub(crate) const BEHIND: [&str; 10] = [
+    "--backend",
+    "guest",
+    "--realtime",
+    "-400d5h0.7s",
+    "--tai",
+    "-399d",
+    "--monotonic",
+    "+100d0.3s",
+    "--boottime",
+    "+200d",
+];
+
+/// A namespace with these options.
+pub(crate) fn inside(options: &[&str; 10]) -> Run {
+    Run::inside(options).limit(120)
+}
+
+/// The host.
+pub(crate) fn host() -> Run {
+    Run::on_host().limit(120)
+}
+
+/// Runs a program in both worlds, which must agree on all that it prints and how it ends; returns
+/// what it did inside.
+pub(crate) fn agree<S: AsRef<OsStr> + Sync>(words: &[S]) -> Finished {
+    agree_on(words, &AHEAD, |text| text.to_owned())
+}
+
+/// The same, with another shift, and of the output only what `of` gives.
+pub(crate) fn agree_on<S: AsRef<OsStr> + Sync>(
+    words: &[S],
+    options: &[&str; 10],
+    of: impl Fn(&str) -> String,
+) -> Finished {
+    // At once: most of their time they wait.
+    let (outside, within) = std::thread::scope(|scope| {
+        let outside = scope.spawn(|| host().run(words));
+        let within = inside(options).run(words);
+        (outside.join().unwrap(), within)
+    });
+    assert_eq!(
+        (within.code, of(&within.stdout)),
+        (outside.code, of(&outside.stdout)),
+        "inside: {within:#?}\non the host: {outside:#?}"
+    );
+    within
+}
+
+/// How often a storm is repeated: `ELSEWHEN_STORM=full` asks for more.
+pub(crate) fn rounds(few: u32, many: u32) -> String {
+    let full = std::env::var("ELSEWHEN_STORM").is_ok_and(|v| v == "full");
+    (if full { many } else { few }).to_string()
+}

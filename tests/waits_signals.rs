@@ -1,0 +1,254 @@
+//! Waits for a time under signals: handlers, stops, and programs that block or own their signals.
+//!
+//! The host is the oracle: the same program does the same there and in a namespace whose every
+//! clock is shifted.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+
+mod harness;
+
+use harness::agreement::{self, AHEAD, BEHIND};
+use harness::cgroup::Cgroup;
+use harness::clock::{Reading, SECOND};
+use harness::guests::{self, Kind};
+use harness::process::{Run, Running};
+use harness::{Missing, need, root, skip, sys};
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// A guest with a mode in words.
+fn words(name: &str, kind: Kind, mode: &str) -> Result<Vec<OsString>, Missing> {
+    let mut words: Vec<OsString> = vec![guests::build(name, kind)?.into()];
+    words.extend(mode.split_whitespace().map(OsString::from));
+    Ok(words)
+}
+
+/// The guest `interrupted`, with each libc that makes other calls.
+fn interrupted(mode: &str) -> Result<(), Missing> {
+    for kind in [Kind::Glibc, Kind::MuslStatic] {
+        agreement::agree(&words("interrupted", kind, mode)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_handler_ends_the_waits_that_it_ends_on_linux() {
+    need!(interrupted("handler"));
+}
+
+#[test]
+fn waits_end_at_their_time_when_the_clock_is_behind() {
+    let words = need!(words("interrupted", Kind::Glibc, "handler"));
+    agreement::agree_on(&words, &BEHIND, |text| text.to_owned());
+}
+
+#[test]
+fn a_handler_that_restarts_calls_restarts_those_that_linux_restarts() {
+    need!(interrupted("handler restart"));
+}
+
+#[test]
+fn a_wait_goes_on_after_a_stop() {
+    need!(interrupted("stop short"));
+}
+
+#[test]
+fn a_wait_whose_time_comes_during_a_stop_ends_after_it() {
+    need!(interrupted("stop long"));
+}
+
+#[test]
+fn a_handler_for_the_continuation_interrupts_as_any_other() {
+    need!(interrupted("continued"));
+}
+
+#[test]
+fn a_handler_may_leave_a_wait_by_siglongjmp() {
+    need!(interrupted("jump"));
+}
+
+/// The number that a guest prints as its own.
+fn pid(running: &Running) -> String {
+    let mut found = None;
+    sys::wait_until(
+        || {
+            let output = running.output();
+            let line = output.lines().find_map(|line| line.strip_prefix("pid "));
+            found = line.map(str::to_owned);
+            found.is_some()
+        },
+        "a guest prints its number",
+    );
+    found.unwrap()
+}
+
+/// Freezes each call of the table while it waits; its time comes before the thaw or after it.
+fn frozen(call: usize, is_long: bool) -> Result<(), Missing> {
+    let mode = format!("wait {call} 400");
+    let command = words("interrupted", Kind::Glibc, &mode)?;
+    let [outside, within] = [agreement::host(), agreement::inside(&AHEAD)].map(|world| {
+        let group = Cgroup::create(&format!("{call}-{is_long}"))?;
+        let running = world.start(&command);
+        let pid = pid(&running);
+        group.take(&pid);
+        let syscall = format!("/proc/{pid}/syscall");
+        let is_blocked = || !std::fs::read_to_string(&syscall).is_ok_and(|s| s.contains("running"));
+        sys::wait_until(is_blocked, "the guest waits");
+        std::thread::sleep(Duration::from_millis(50));
+        group.freeze();
+        std::thread::sleep(Duration::from_millis(if is_long { 500 } else { 20 }));
+        group.thaw();
+        let run = running.finish().succeeded();
+        Ok(run.stdout.replace(&pid, "PID"))
+    });
+    let (outside, within) = (outside?, within?);
+    assert!(outside.contains(" in time"), "{outside}");
+    assert_eq!(within, outside);
+    Ok(())
+}
+
+/// The calls of the guests' table that the kernel restarts in different ways.
+const RESTARTED: [usize; 5] = [0, 5, 7, 8, 11];
+
+#[test]
+fn a_wait_goes_on_after_its_control_group_was_frozen() {
+    for call in RESTARTED {
+        need!(frozen(call, false));
+    }
+}
+
+#[test]
+fn a_wait_whose_time_comes_in_a_frozen_control_group_ends_after_it() {
+    for call in RESTARTED {
+        need!(frozen(call, true));
+    }
+}
+
+/// The lines that are no readings; those are shifted, and no world's own.
+fn without_readings(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.starts_with("reading "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The guest `handlers`; what its handlers have read last is the namespace's time.
+fn handlers(mode: &str) -> Result<(), Missing> {
+    const DAY: i128 = 86400 * SECOND;
+    for kind in [Kind::Glibc, Kind::MuslStatic] {
+        let run = agreement::agree_on(&words("handlers", kind, mode)?, &AHEAD, without_readings);
+        let read = |clock: &str| {
+            let start = format!("reading {clock} ");
+            let found = run
+                .stdout
+                .lines()
+                .find_map(|line| line.strip_prefix(&start));
+            Reading::parse(found.unwrap()).unwrap()
+        };
+        for (clock, shift) in [
+            ("REALTIME", 400 * DAY + 5 * 3600 * SECOND + 700_000_000),
+            ("TAI", 399 * DAY),
+            ("MONOTONIC", 100 * DAY + 300_000_000),
+            ("BOOTTIME", 200 * DAY),
+        ] {
+            let expected = run.host(clock).shifted(shift);
+            assert!(expected.contains(read(clock)), "{clock}: {run:#?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_handler_reads_the_namespaces_clocks_while_it_interrupts_a_wait() {
+    need!(handlers("read"));
+}
+
+#[test]
+fn a_handler_on_a_stack_of_its_own_reads_them_too() {
+    need!(handlers("stack"));
+}
+
+#[test]
+fn code_that_siglongjmp_reaches_from_a_wait_reads_them_too() {
+    need!(handlers("jump"));
+}
+
+#[test]
+fn a_handler_may_itself_wait_for_a_time() {
+    need!(handlers("nested"));
+}
+
+#[test]
+fn what_a_call_leaves_in_the_registers_is_not_taken_for_the_next_wait_s_own() {
+    for reads in ["direct", "kernel", "syscall"] {
+        let command = need!(words("leftovers", Kind::Glibc, ""));
+        let outside = agreement::host().run(&command).succeeded();
+        let options = [&AHEAD[..], &["--reads", reads]].concat();
+        let within = Run::inside(&options).run(&command).succeeded();
+        assert_eq!(within.stdout, outside.stdout, "{reads}: {within:#?}");
+    }
+}
+
+#[test]
+fn timeouts_that_a_handler_sets_again_by_the_time_of_day_come_once_and_in_time() {
+    for kind in [Kind::Glibc, Kind::MuslStatic] {
+        let command = need!(words("handlers", kind, "timeouts"));
+        for options in [&AHEAD, &BEHIND] {
+            agreement::agree_on(&command, options, |text| text.to_owned());
+        }
+    }
+}
+
+/// The guest `masked`.
+fn masked(mode: &str) -> Result<(), Missing> {
+    for kind in [Kind::Glibc, Kind::GlibcStatic] {
+        agreement::agree(&words("masked", kind, mode)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn threads_that_block_all_signals_wait() {
+    need!(masked("blocked"));
+}
+
+#[test]
+fn a_program_that_ignores_sigsys_waits() {
+    need!(masked("ignored"));
+}
+
+#[test]
+fn a_programs_own_handler_for_sigsys_does_not_run_for_a_wait() {
+    need!(masked("handler"));
+}
+
+#[test]
+fn a_filter_of_the_programs_own_sees_a_wait_first() {
+    need!(masked("trap first"));
+}
+
+#[test]
+fn a_filter_of_the_programs_own_sees_a_wait_at_a_site_that_is_known() {
+    need!(masked("trap later"));
+}
+
+#[test]
+fn a_process_that_is_not_dumpable_waits() {
+    need!(root());
+    need!(masked("dumpable"));
+}
+
+#[test]
+fn calls_by_the_i386_table_work_as_on_the_host() {
+    let command = need!(words("other_waits", Kind::Glibc, "int80"));
+    if agreement::host().run(&command).code != 0 {
+        skip!("this kernel has no `int $0x80`");
+    }
+    agreement::agree(&command);
+}
+
+#[test]
+fn the_vsyscall_page_gives_the_namespaces_time_under_signals() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    if !maps.contains("[vsyscall]") {
+        skip!("this kernel has no vsyscall page");
+    }
+    agreement::agree(&need!(words("other_waits", Kind::Glibc, "vsyscall")));
+}
