@@ -257,8 +257,8 @@ static void timers(clockid_t clock, timer_t early)
         execl(self, self, "stranger", number, NULL);
         _exit(126);
     }
-    expect_signal("not the child's", clock);
     finish(pid);
+    expect_signal("not the child's", clock);
     timer_delete(what.timer);
     printf("deleted %d\n", set_timer(what.timer, clock));
 }

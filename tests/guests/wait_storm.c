@@ -1,12 +1,12 @@
 /* Many threads that wait at two kinds of call sites, and see that each call was made exactly once.
  *
- *   wait_storm THREADS ROUNDS quiet|restarting|handlers
+ *   wait_storm THREADS ROUNDS quiet|restarting|handlers [MICROSECONDS]
  *
  * A thread sends messages to a queue of its own, each with a time by which it has to be sent, takes
  * them out again, waits in vain for another, sleeps, and sets a timer; all times are absolute. After
  * each call it asks how many messages there are. One kind of site enters the gate by itself after its
- * first use, the other never does. With `restarting` and `handlers` a signal comes every 150 us.
- * Prints `calls N interrupted N wrong N`. Alone, it is never interrupted without handlers.
+ * first use, the other never does. With `restarting` and `handlers` a signal comes every 150 us,
+ * or as often as asked for. Prints `calls N interrupted N wrong N`. Alone, it is never interrupted without handlers.
  */
 #include "timed.h"
 #include <fcntl.h>
@@ -119,9 +119,10 @@ static void *thread(void *number)
 
 int main(int argc, char **argv)
 {
-    struct itimerval often = { { 0, 150 }, { 0, 150 } }, never = { { 0, 0 }, { 0, 0 } };
+    long interval = argc > 4 ? atol(argv[4]) : 150;
+    struct itimerval often = { { 0, interval }, { 0, interval } }, never = { { 0, 0 }, { 0, 0 } };
     struct sigaction action = { .sa_handler = handle };
-    int threads = argc == 4 ? atoi(argv[1]) : 0;
+    int threads = argc > 3 ? atoi(argv[1]) : 0;
     pthread_t started[64];
     sigset_t alarm;
 

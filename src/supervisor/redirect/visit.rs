@@ -58,23 +58,40 @@ pub(super) fn pay(pool: &Pool, request: Request) -> After {
 /// Seizes the thread; `None` if it cannot be traced.
 ///
 /// One that has got `EINTR` as its tracer died may already have made its next call, and be here for
-/// that, while the tracer has not let go of it. So may one whom another thread of ours is about to let
-/// go of.
+/// that, while the tracer has not let go of it. So may one that another thread of ours is about to
+/// let go of.
 fn seize(pool: &Pool, request: &Request) -> Option<Running> {
-    let tries = if pool.started.elapsed() < INHERITANCE {
-        200
-    } else {
-        10
-    };
-    for _ in 0..tries {
+    for round in 0.. {
         match ptrace::seize(request.tid) {
             Ok(running) => return Some(running),
             Err(e) if e.raw_os_error() != Some(libc::EPERM) => return None,
             Err(_) if !seccomp::is_valid(pool.listener.as_fd(), request.id) => return None,
-            Err(_) => std::thread::sleep(Duration::from_micros(100)),
+            Err(_) => {}
         }
+        let tries = match tracer_of(request.tid) {
+            // It has been let go of just now, or is not ours to trace.
+            None => 20,
+            Some(process) if process == std::process::id() => 100_000,
+            Some(_) if pool.started.elapsed() < INHERITANCE => 20_000,
+            Some(_) => 0,
+        };
+        if round >= tries {
+            return None;
+        }
+        std::thread::sleep(Duration::from_micros(100));
     }
-    ptrace::seize(request.tid).ok()
+    None
+}
+
+/// The process that traces a thread.
+fn tracer_of(tid: i32) -> Option<u32> {
+    let number = |id: &str, key: &str| -> Option<u32> {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let value = status.lines().find_map(|line| line.strip_prefix(key))?;
+        value.trim().parse().ok().filter(|number| *number != 0)
+    };
+    let tracer = number(&tid.to_string(), "TracerPid:")?;
+    number(&tracer.to_string(), "Tgid:")
 }
 
 /// Lets a thread go at its first stop, or reaps it.
