@@ -11,7 +11,7 @@ use harness::cgroup::Cgroup;
 use harness::clock::{Reading, SECOND};
 use harness::guests::{self, Kind};
 use harness::process::{Run, Running};
-use harness::{Missing, need, sys};
+use harness::{Missing, need, root, skip, sys};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ fn a_handler_may_itself_wait_for_a_time() {
 #[test]
 fn what_a_call_leaves_in_the_registers_is_not_taken_for_the_next_wait_s_own() {
     for reads in ["direct", "kernel", "syscall"] {
-        let command = need!(words("leftover_cookies", Kind::Glibc, ""));
+        let command = need!(words("leftovers", Kind::Glibc, ""));
         let outside = agreement::host().run(&command).succeeded();
         let options = [&AHEAD[..], &["--reads", reads]].concat();
         let within = Run::inside(&options).run(&command).succeeded();
@@ -231,5 +231,24 @@ fn a_filter_of_the_programs_own_sees_a_wait_at_a_site_that_is_known() {
 
 #[test]
 fn a_process_that_is_not_dumpable_waits() {
+    need!(root());
     need!(masked("dumpable"));
+}
+
+#[test]
+fn calls_by_the_i386_table_work_as_on_the_host() {
+    let command = need!(words("other_waits", Kind::Glibc, "int80"));
+    if agreement::host().run(&command).code != 0 {
+        skip!("this kernel has no `int $0x80`");
+    }
+    agreement::agree(&command);
+}
+
+#[test]
+fn the_vsyscall_page_gives_the_namespaces_time_under_signals() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    if !maps.contains("[vsyscall]") {
+        skip!("this kernel has no vsyscall page");
+    }
+    agreement::agree(&need!(words("other_waits", Kind::Glibc, "vsyscall")));
 }

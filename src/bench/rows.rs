@@ -133,7 +133,7 @@ const STATIC: [Side; 6] = [
 ];
 
 /// The rows of the table but [`WAITS`], in its order.
-const TABLE: [Row; 19] = [
+const TABLE: [Row; 23] = [
     hot("clock_realtime", "REALTIME", libc::CLOCK_REALTIME),
     hot("clock_monotonic", "MONOTONIC", libc::CLOCK_MONOTONIC),
     hot("clock_boottime", "BOOTTIME", libc::CLOCK_BOOTTIME),
@@ -163,10 +163,22 @@ const TABLE: [Row; 19] = [
     coarse("time", "time", Read::Time),
     first("first_realtime", "REALTIME", libc::CLOCK_REALTIME),
     first("first_monotonic", "MONOTONIC", libc::CLOCK_MONOTONIC),
+    first("first_boottime", "BOOTTIME", libc::CLOCK_BOOTTIME),
     first(
         "first_monotonic_raw",
         "MONOTONIC_RAW",
         libc::CLOCK_MONOTONIC_RAW,
+    ),
+    first("first_tai", "TAI", libc::CLOCK_TAI),
+    first(
+        "first_realtime_coarse",
+        "REALTIME_COARSE",
+        libc::CLOCK_REALTIME_COARSE,
+    ),
+    first(
+        "first_monotonic_coarse",
+        "MONOTONIC_COARSE",
+        libc::CLOCK_MONOTONIC_COARSE,
     ),
     call(
         "unlisted_call",

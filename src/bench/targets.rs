@@ -57,7 +57,15 @@ const PATCHED: &[&str] = &[
     "futex_refused_heap",
     "futex_refused_monotonic",
 ];
-const FIRST: &[&str] = &["first_realtime", "first_monotonic", "first_monotonic_raw"];
+const FIRST: &[&str] = &[
+    "first_realtime",
+    "first_monotonic",
+    "first_boottime",
+    "first_monotonic_raw",
+    "first_tai",
+    "first_realtime_coarse",
+    "first_monotonic_coarse",
+];
 
 /// What reads may cost while their offset changes, to those with one left alone: no difference but
 /// that a cache line moves from one processor to another at each change.

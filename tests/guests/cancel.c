@@ -2,6 +2,7 @@
  *
  *   cancel blocked         while they wait, each call of the table, three times
  *   cancel race N [CALL]   at random moments around the call, N times
+ *   cancel step            after each instruction of a wait whose time is past, by itself
  *   cancel disabled        while cancellation is disabled: the wait ends at its time
  *
  * Prints a line for each call, and for a race what was wrong. `cancel.cpp` is the same with a

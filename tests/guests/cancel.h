@@ -3,13 +3,15 @@
 #define _GNU_SOURCE
 #endif
 #include "absolute.h"
+#include "step.h"
 #include <sched.h>
+#include <ucontext.h>
 
 struct job {
     const struct wait *wait;
     clockid_t clock;
     int64_t from_now; /* nanoseconds */
-    int is_asynchronous, is_disabled;
+    int is_asynchronous, is_disabled, is_stepping;
     volatile pid_t tid;
     volatile int started, cleaned, destroyed, error;
 };
@@ -58,6 +60,33 @@ static int holding_the_mutex(const struct wait *w, const struct timespec *t)
     return error;
 }
 
+/* After how many instructions of the wait the thread cancels itself, and how many there were. */
+static volatile long cancel_after, steps;
+
+static void on_step(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)info;
+    steps = steps + 1;
+    if (steps == cancel_after) {
+        /* No more steps: the C library blocks all signals when a thread ends. */
+        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100LL;
+        pthread_cancel(pthread_self());
+    }
+}
+
+/* Its frame is found by rbp, also while `step` moves rsp. */
+static __attribute__((noinline, optimize("no-omit-frame-pointer"))) int step_through(struct job *job,
+                                                                                  struct timespec *until)
+{
+    int error;
+
+    step(1);
+    error = job->wait->until(until);
+    step(0);
+    return error;
+}
+
 static __attribute__((noinline)) void *run(void *arg)
 {
     struct job *job = (struct job *)arg;
@@ -78,7 +107,9 @@ static __attribute__((noinline)) void *run(void *arg)
     __atomic_store_n(&job->started, 1, __ATOMIC_SEQ_CST);
     if (job->is_asynchronous)
         pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
-    if (strstr(job->wait->name, "cond"))
+    if (job->is_stepping)
+        job->error = step_through(job, &until);
+    else if (strstr(job->wait->name, "cond"))
         job->error = holding_the_mutex(job->wait, &until);
     else
         job->error = job->wait->until(&until);
@@ -155,6 +186,46 @@ static void disabled(const struct wait *w)
     fflush(stdout);
 }
 
+/* The thread cancels itself after the nth instruction of a wait whose time is past, for each n: where
+ * that is not allowed, it happens at the next place where it is.
+ */
+static void stepped(const struct wait *w)
+{
+    long n = 0, cancelled = 0, wrong = 0, last;
+    struct sigaction action;
+
+    if (strstr(w->name, "cond"))
+        return;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_step;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGTRAP, &action, NULL);
+    do {
+        struct job job;
+        pthread_t thread;
+        void *result;
+
+        memset(&job, 0, sizeof job);
+        job.is_stepping = 1;
+        steps = 0;
+        /* The first ones are nearest to the call. */
+        n += n < 400 ? 1 : 23;
+        cancel_after = n;
+        thread = start(&job, w, -1000000000);
+        pthread_join(thread, &result);
+        last = steps;
+        if (result == PTHREAD_CANCELED) {
+            cancelled++;
+            if (job.cleaned != 1 || !is_destroyed(&job))
+                wrong++;
+        } else if (job.cleaned || !is_destroyed(&job))
+            wrong++;
+    } while (n < 3000 && last >= n);
+    printf("%s: %s, %ld wrong\n", w->name, cancelled > 5 ? "cancelled" : "never cancelled", wrong);
+    fprintf(stderr, "%s: %ld of %ld cancelled\n", w->name, cancelled, n);
+    fflush(stdout);
+}
+
 static unsigned seed = 12345;
 
 static unsigned random_below(unsigned limit)
@@ -227,6 +298,8 @@ int main(int argc, char **argv)
             } else if (is_point(w)) {
                 if (!strcmp(mode, "disabled"))
                     disabled(w);
+                else if (!strcmp(mode, "step"))
+                    stepped(w);
                 else
                     blocked(w);
             }

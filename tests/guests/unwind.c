@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include "absolute.h"
+#include "step.h"
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <sys/prctl.h>
@@ -30,17 +31,6 @@ int gamma_waits(const struct wait *w, const struct timespec *until);
 int beta_calls(const struct wait *w, const struct timespec *until);
 int alpha_calls(const struct wait *w, const struct timespec *until);
 
-/* Has the processor trap after each instruction, or no longer (EFLAGS.TF). */
-static inline void step(int is_on)
-{
-    if (is_on)
-        is_stepping = 1;
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\torq %0, (%%rsp)\n\t"
-                     "popfq\n\tlea 128(%%rsp), %%rsp" ::"r"(is_on ? 0x100L : 0L) : "memory", "cc");
-    if (!is_on)
-        is_stepping = 0;
-}
-
 /* None of these is a tail call. */
 /* Its frame is found by rbp, also while `step` moves rsp. */
 CALLER __attribute__((optimize("no-omit-frame-pointer"))) int gamma_waits(const struct wait *w,
@@ -48,11 +38,15 @@ CALLER __attribute__((optimize("no-omit-frame-pointer"))) int gamma_waits(const 
 {
     int error;
 
-    if (will_step)
+    if (will_step) {
+        is_stepping = 1;
         step(1);
+    }
     error = w->until(until);
-    if (will_step)
+    if (will_step) {
         step(0);
+        is_stepping = 0;
+    }
     return error;
 }
 
@@ -142,7 +136,7 @@ static void show(const struct wait *w)
 
 static void by_backtrace(const struct wait *w)
 {
-    struct timespec until = from_now(w->clock, 100);
+    struct timespec until = from_now(w->clock, 400);
     struct interruption i;
     pthread_t thread = interrupt_me(&i, SIGALRM);
 

@@ -151,10 +151,13 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
 }
 
-/// All headers of the guests: any of them may be included.
-fn headers(dir: &Path) -> String {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
-        .unwrap()
+/// All headers that a guest may include: those beside it, and those in a folder of its name.
+fn headers(source: &Path) -> String {
+    let beside = source.parent().unwrap().to_owned();
+    let mut files: Vec<PathBuf> = [beside, source.with_extension("")]
+        .iter()
+        .filter_map(|dir| std::fs::read_dir(dir).ok())
+        .flatten()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|e| e == "h"))
         .collect();
@@ -178,7 +181,7 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
     let recipe = format!(
         "{command:?}\n{}\n{}",
         std::fs::read_to_string(&source).unwrap(),
-        headers(source.parent().unwrap())
+        headers(&source)
     );
 
     std::fs::create_dir_all(directory()).unwrap();
@@ -201,6 +204,13 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
         std::fs::write(&stamp, recipe).unwrap();
     }
     Ok(output)
+}
+
+/// The guest `file` that needs no building: an interpreter's script.
+pub(crate) fn script(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/guests")
+        .join(file)
 }
 
 /// A directory that an ordinary user can enter, wherever the build's own one lies.
