@@ -17,7 +17,7 @@ use std::sync::{Mutex, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use elsewhen::patch::{Outcome, Reason, may_trap, patch, rewind};
+use elsewhen::patch::{Outcome, Reason, Traps, patch, rewind, traps};
 use harness::guests::{self, Kind};
 use harness::{Missing, need};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -103,9 +103,9 @@ impl Guest {
         self.patch_at(after, number, true)
     }
 
-    fn patch_at(&self, after: u64, number: u32, traps: bool) -> Outcome {
+    fn patch_at(&self, after: u64, number: u32, may_trap: bool) -> Outcome {
         loop {
-            let outcome = patch(&self.memory, &self.maps, after, number, self.gate, traps);
+            let outcome = patch(&self.memory, &self.maps, after, number, self.gate, may_trap);
             // The guests of other tests are patched meanwhile.
             if outcome != Outcome::Left(Reason::Busy) {
                 return outcome;
@@ -175,6 +175,7 @@ impl Guest {
 
     /// Answers the calls that were made up, until `done`; how many there were.
     fn answer(&self, done: &AtomicBool, mut told: impl FnMut(&libc::seccomp_notif)) -> u32 {
+        let _end = End(self);
         let mut count = 0;
         while !done.load(Ordering::SeqCst) {
             let Some(call) = receive(&self.listener) else {
@@ -248,18 +249,34 @@ fn answer(listener: &OwnedFd, id: u64) {
     }
 }
 
-/// Whether a number that no call has reaches a listener, or the reason for a skip.
-fn traps() -> Result<(), Missing> {
-    match may_trap_among_threads() {
-        true => Ok(()),
-        false => Err(Missing("another seccomp filter stands above".into())),
+/// Ends the guest if the thread fails that answers its calls: nobody else would.
+struct End<'a>(&'a Guest);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let pid = i32::try_from(self.0.child.id()).unwrap();
+            harness::sys::kill(pid, libc::SIGKILL);
+        }
     }
 }
 
-/// Asked of this process, which has several threads.
-fn may_trap_among_threads() -> bool {
+/// Tells the other threads to end, also when this one fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Whether a number that no call has reaches a listener, or the reason for a skip.
+fn need_traps() -> Result<(), Missing> {
     let status = File::open("/proc/self/status").unwrap();
-    thread::scope(|scope| scope.spawn(|| may_trap(&status, 0)).join().unwrap())
+    match traps(&status, 0) {
+        Traps::Always => Ok(()),
+        _ => Err(Missing("another seccomp filter stands above".into())),
+    }
 }
 
 /// What becomes of a site that is moved: only AMD's processors fetch words whole.
@@ -361,7 +378,7 @@ fn where_nobody_may_trap_a_site_is_replaced_at_once_or_not_at_all() {
     let guest = need!(Guest::start());
     let status = File::open(format!("/proc/{}/status", guest.child.id())).unwrap();
     // The guest has one thread now, and its own filter.
-    assert!(may_trap(&status, 0));
+    assert_eq!(traps(&status, 0), Traps::WhileHeld);
     let mut patched = 0;
     for name in NUMBERED {
         let (after, number) = guest.sites[name];
@@ -400,7 +417,7 @@ fn a_full_page_has_no_room_for_another_stub() {
 
 #[test]
 fn a_site_whose_patcher_has_died_is_completed_by_the_first_thread_there() {
-    need!(traps());
+    need!(need_traps());
     let guest = need!(Guest::start());
     for name in NUMBERED {
         let site = guest.site(name);
@@ -427,8 +444,9 @@ fn a_site_whose_patcher_has_died_is_completed_by_the_first_thread_there() {
                         assert_eq!(on, site.at);
                     })
                 });
+                let end = Done(&done);
                 guest.run(1);
-                done.store(true, Ordering::SeqCst);
+                drop(end);
                 assert_ne!(told.join().unwrap(), 0, "{name} {count}");
             });
             assert_eq!(guest.site(name).bytes, jump, "{name} {count}");
@@ -445,7 +463,7 @@ fn a_site_whose_patcher_has_died_is_completed_by_the_first_thread_there() {
 /// threads are in them, and children that are copies of half-patched programs.
 #[test]
 fn no_call_goes_wrong_while_its_site_is_patched() {
-    need!(traps());
+    need!(need_traps());
     let guest = need!(Guest::start());
     let full = std::env::var("ELSEWHEN_STORM").is_ok_and(|v| v == "full");
     let rounds = if full { 1_000_000 } else { 20_000 };
@@ -499,8 +517,9 @@ fn no_call_goes_wrong_while_its_site_is_patched() {
                     .expect("a site of ours");
             })
         });
+        let end = Done(&done);
         let (calls, gated) = guest.run(rounds);
-        done.store(true, Ordering::SeqCst);
+        drop(end);
         let (told, patched) = (told.join().unwrap(), patched.load(Ordering::SeqCst));
         println!(
             "{calls} calls, {gated} in the gate, {patched} times patched, {told} times in between"

@@ -23,7 +23,7 @@ mod text;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-pub use status::may_trap;
+pub use status::{Traps, traps};
 
 use arch::{Bytes, Form};
 use room::{Room, Stub};
@@ -83,8 +83,8 @@ struct Site {
 /// Makes the call site before `after`, where the system call `number` was made, lead to the `gate`.
 ///
 /// `memory` and `maps` are the thread's `/proc/TID/mem`, open for reading and writing, and
-/// `/proc/TID/maps`, both of the same memory. `traps` says whether threads may meet made-up numbers
-/// meanwhile, as [`may_trap`] tells. Doing this again, or at once with another patcher, is harmless.
+/// `/proc/TID/maps`, both of the same memory. `may_trap` says whether threads may meet made-up numbers
+/// meanwhile (see [`traps`]). Doing this again, or at once with another patcher, is harmless.
 /// A refusal is for good, but for [`Reason::Gone`] and [`Reason::Busy`].
 #[must_use]
 pub fn patch(
@@ -93,10 +93,10 @@ pub fn patch(
     after: u64,
     number: u32,
     gate: u64,
-    traps: bool,
+    may_trap: bool,
 ) -> Outcome {
     let way = |form: Form, at: u64| match form {
-        Form::Numbered if traps => Some(Way::ByteByByte),
+        Form::Numbered if may_trap => Some(Way::ByteByByte),
         _ => arch::can_exchange(at).then_some(Way::AtOnce),
     };
     try_patch(memory, maps, after, number, gate, way).unwrap_or_else(Outcome::Left)

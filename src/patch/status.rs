@@ -6,28 +6,43 @@ use std::io::{BufRead, BufReader, Read, Seek};
 /// A program can be in many groups; its status is read up to here.
 const LONGEST: u64 = 64 << 10;
 
-/// Whether no thread of the process but the one that waits for us can meet a made-up number, or else
-/// that number reaches us.
+/// When threads may meet a made-up number.
 ///
-/// `status` is its `/proc/TID/status`. Another filter may end the program for a number that it does not
-/// know, or make up an error (`SECCOMP_RET_ERRNO` comes before `SECCOMP_RET_USER_NOTIF`): container
-/// engines and sandboxes have such. `known` is how many filters are known to let unknown numbers
-/// through, our own included.
+/// Another filter may end the program for a number that it does not know, or make up an error
+/// (`SECCOMP_RET_ERRNO` comes before `SECCOMP_RET_USER_NOTIF`): container engines and sandboxes
+/// have such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traps {
+    /// At any time: the number reaches us.
+    Always,
+    /// As long as the thread waits for us: there is no other that could.
+    WhileHeld,
+    /// Not at all.
+    Never,
+}
+
+/// When threads of the process may meet a made-up number, by its `/proc/TID/status`; `known` is how
+/// many filters are known to let unknown numbers through, our own included.
 #[must_use]
-pub fn may_trap(mut status: &File, known: u64) -> bool {
+pub fn traps(mut status: &File, known: u64) -> Traps {
     let (mut threads, mut filters) = (None, None);
     if status.rewind().is_err() {
-        return false;
+        return Traps::Never;
     }
     for line in BufReader::new(status.take(LONGEST)).lines() {
         let Ok(line) = line else {
-            return false;
+            return Traps::Never;
         };
         let field = |name: &str| line.strip_prefix(name)?.trim().parse::<u64>().ok();
         threads = threads.or(field("Threads:"));
         filters = filters.or(field("Seccomp_filters:"));
     }
-    threads == Some(1) || filters.is_some_and(|filters| filters <= known)
+    match (threads, filters) {
+        // Kernels before 5.9 do not say how many filters there are.
+        (_, Some(filters)) if filters <= known => Traps::Always,
+        (Some(1), _) => Traps::WhileHeld,
+        _ => Traps::Never,
+    }
 }
 
 #[cfg(test)]
@@ -48,14 +63,19 @@ mod tests {
                 "Name:\tx\n{groups}\nThreads:\t{threads}\nSeccomp:\t2\nSeccomp_filters:\t{filters}\n"
             ))
         };
-        assert!(may_trap(&of(1, 3), 1));
-        assert!(may_trap(&of(9, 1), 1));
-        assert!(!may_trap(&of(9, 2), 1));
-        assert!(may_trap(&of(9, 2), 2));
-        // Kernels before 5.9 do not tell.
-        assert!(!may_trap(&status("Threads:\t2\nSeccomp:\t2\n"), 1));
-        assert!(!may_trap(&status(""), 1));
+        assert_eq!(traps(&of(1, 3), 1), Traps::WhileHeld);
+        assert_eq!(traps(&of(9, 1), 1), Traps::Always);
+        assert_eq!(traps(&of(9, 2), 1), Traps::Never);
+        assert_eq!(traps(&of(9, 2), 2), Traps::Always);
+        assert_eq!(
+            traps(&status("Threads:\t2\nSeccomp:\t2\n"), 1),
+            Traps::Never
+        );
+        assert_eq!(
+            traps(&status("Threads:\t1\nSeccomp:\t2\n"), 1),
+            Traps::WhileHeld
+        );
         // A process that is gone.
-        assert!(!may_trap(&File::open("/dev/null").unwrap(), 1));
+        assert_eq!(traps(&status(""), 1), Traps::Never);
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use crate::inject::Task;
-use crate::patch::{self, Outcome, Reason};
+use crate::patch::{self, Outcome, Reason, Traps};
 
 /// Filters of a program that let unknown numbers through to us: ours.
 const OUR_FILTERS: u64 = 1;
@@ -22,8 +22,9 @@ pub(super) struct CallSites {
 pub(super) struct CallSite<'a> {
     memory: &'a File,
     maps: File,
-    status: File,
     place: (i32, u64),
+    /// When its threads may meet made-up numbers; as it was when it was opened.
+    traps: Traps,
 }
 
 impl CallSites {
@@ -40,15 +41,22 @@ impl CallSites {
         let place = (task.tid(), after);
         match self.refused[index(place)] == place {
             true => None,
-            false => CallSite::open(task, after),
+            false => {
+                let status = task.open("status", false).ok()?;
+                let traps = patch::traps(&status, OUR_FILTERS);
+                Some(CallSite {
+                    traps,
+                    ..CallSite::open(task, after)?
+                })
+            }
         }
     }
 
     /// Makes the site lead to the `gate`.
     pub(super) fn patch(&mut self, site: &CallSite<'_>, number: u32, gate: u64) {
-        let traps = patch::may_trap(&site.status, OUR_FILTERS);
+        let may_trap = site.traps != Traps::Never;
         let (_, after) = site.place;
-        match patch::patch(site.memory, &site.maps, after, number, gate, traps) {
+        match patch::patch(site.memory, &site.maps, after, number, gate, may_trap) {
             Outcome::Patched | Outcome::Already | Outcome::Left(Reason::Gone | Reason::Busy) => {}
             Outcome::Left(_) => self.refused[index(site.place)] = site.place,
         }
@@ -61,9 +69,14 @@ impl<'a> CallSite<'a> {
         Some(Self {
             memory: task.mem().ok()?,
             maps: task.open("maps", false).ok()?,
-            status: task.open("status", false).ok()?,
             place: (task.tid(), after),
+            traps: Traps::Never,
         })
+    }
+
+    /// Whether it is to be patched before its thread goes on: later nobody may trap there.
+    pub(super) fn is_for_now(&self) -> bool {
+        self.traps == Traps::WhileHeld
     }
 
     /// Where a thread goes on that has met the site while it was being patched.

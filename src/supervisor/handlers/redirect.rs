@@ -73,6 +73,13 @@ impl Handlers<'_> {
         if !task.is_waiting() {
             return None;
         }
+        let (now, later) = match site {
+            Some((site, gate)) if site.is_for_now() => (Some((site, gate)), None),
+            site => (None, site),
+        };
+        if let Some((site, gate)) = now {
+            self.sites.patch(&site, number, gate);
+        }
         let posted = redirects.post(Request {
             id: notification.id,
             tid: task.tid(),
@@ -90,7 +97,7 @@ impl Handlers<'_> {
             let _ = pool.wake();
         }
         // The thread need not wait for this.
-        if let Some((site, gate)) = site {
+        if let Some((site, gate)) = later {
             self.sites.patch(&site, number, gate);
         }
         None

@@ -173,11 +173,11 @@ elsewhen_gate_inside:
     test byte ptr [rsp + {call}], {itimerspec}
     je 1f
     add r8, 16
-    # Within one page one address stands for all.
+    # Within one page the last address stands for all; the first may be null, which is no mistake there.
 1:  lea r10, [r8 + 7]
     xor r10, rdx
     test r10, -4096
-    cmovz r8, rsi
+    cmovz rsi, r8
     mov edi, -1
     xor edx, edx
     mov r10d, 8
