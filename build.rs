@@ -9,10 +9,14 @@ use object::{Endianness, Object, ObjectSection, ObjectSegment, ObjectSymbol};
 
 const SOURCES: &str = "src/vdso";
 /// What the composer needs to know of the code besides its entries.
-const PLACES: [(&str, &str); 3] = [
+const PLACES: [(&str, &str); 7] = [
     ("PAGE_AT", "ELSEWHEN_PAGE"),
     ("KERNEL_AT", "elsewhen_kernel"),
     ("COOKIES_AT", "elsewhen_cookies"),
+    ("LEAF_AT", "elsewhen_coarse"),
+    ("CLOCK_GETTIME_AT", "__vdso_clock_gettime"),
+    ("HIGH_RES_AT", "elsewhen_high_res"),
+    ("TIME_CALLED_AT", "elsewhen_time_called"),
 ];
 /// Places in the gate, counted from its beginning.
 const GATE_PLACES: [(&str, &str); 9] = [

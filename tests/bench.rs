@@ -38,7 +38,14 @@ const STATIC: [&str; 6] = [
     "host", "crowded", "kernel", "inside", "filtered", "notified",
 ];
 
-const ROWS: [(&str, &[&str]); 19] = [
+/// The worlds of a wait: by the C library, by an instruction of the bench's own, of a clock that the
+/// kernel shifts too, and of one that the supervisor takes part in.
+const BY_LIBC: [&str; 5] = ["host", "inside", "libfaketime", "filtered", "notified"];
+const PLAIN: [&str; 4] = ["host", "inside", "filtered", "notified"];
+const OF_MONOTONIC: [&str; 5] = ["host", "kernel", "inside", "filtered", "notified"];
+const SUPERVISED: [&str; 5] = ["host", "inside", "across", "filtered", "notified"];
+
+const ROWS: [(&str, &[&str]); 32] = [
     ("clock_realtime", &READING),
     ("clock_monotonic", &READING),
     ("clock_boottime", &READING),
@@ -58,6 +65,19 @@ const ROWS: [(&str, &[&str]); 19] = [
     ("exec_dynamic", &CALLING),
     ("exec_program", &CALLING),
     ("private_memory", &["host", "inside"]),
+    ("sleep", &BY_LIBC),
+    ("sleep_heap", &BY_LIBC),
+    ("sleep_monotonic", &OF_MONOTONIC),
+    ("semaphore", &BY_LIBC),
+    ("queue_refused", &PLAIN),
+    ("futex_refused", &PLAIN),
+    ("futex_refused_heap", &PLAIN),
+    ("futex_refused_monotonic", &OF_MONOTONIC),
+    ("relative_wait", &OF_MONOTONIC),
+    ("relative_wait_patched", &OF_MONOTONIC),
+    ("first_wait", &SUPERVISED),
+    ("unpatched_wait", &SUPERVISED),
+    ("bridge_wait", &SUPERVISED),
 ];
 
 fn bench(args: &[&str]) -> Output {
@@ -125,13 +145,17 @@ fn a_target_says_what_it_is_against_and_whether_it_is_met() {
     assert_eq!(memory[0]["against"], Value::Null);
     assert_eq!(memory[0]["met"], true);
     assert_eq!(memory[0]["at_most"], 8.0);
+    assert_eq!(memory[0]["kind"], "itself");
+    let inside = |row: &Value| {
+        let mut cells = row["cells"].as_array().unwrap().iter();
+        cells
+            .find(|cell| cell["side"] == "inside")
+            .cloned()
+            .unwrap()
+    };
     for name in ["clock_tai", "clock_realtime_coarse", "first_monotonic"] {
         let row = row(name);
-        let inside = row["cells"].as_array().unwrap().iter();
-        let inside = inside
-            .clone()
-            .find(|cell| cell["side"] == "inside")
-            .unwrap();
+        let inside = inside(row);
         let targets = row["targets"].as_array().unwrap();
         assert_eq!(targets[0]["against"], "host");
         for target in targets {
@@ -143,6 +167,20 @@ fn a_target_says_what_it_is_against_and_whether_it_is_met() {
             let met = ratio.as_f64() <= target["at_most"].as_f64();
             assert_eq!(target["met"], met, "{name}");
         }
+    }
+    for (name, kind, against, measured) in [
+        ("futex_refused", "more", Some("host"), "more"),
+        ("first_wait", "itself", None, "median"),
+    ] {
+        let row = row(name);
+        let target = &row["targets"][0];
+        assert_eq!(
+            (target["kind"].as_str(), target["against"].as_str()),
+            (Some(kind), against)
+        );
+        assert_eq!(target["measured"], inside(row)[measured], "{name}");
+        let met = target["measured"].as_f64() <= target["at_most"].as_f64();
+        assert_eq!(target["met"], met, "{name}");
     }
     assert!(
         row("unlisted_call")["targets"]
@@ -189,6 +227,8 @@ fn the_table_has_a_line_for_each_row() {
         "the first read in a fresh exec ",
         "system calls and programs ",
         "MONOTONIC_RAW ",
+        "a wait that ends at once ",
+        "sem_timedwait ",
         "exec of a static program ",
         "MONOTONIC read inside while its offset is changed",
     ] {

@@ -4,26 +4,13 @@
 mod harness;
 
 use harness::clock::{Host, Reading, SECOND};
-use harness::process::{Run, Running};
-use harness::{guests, need, tools};
-use std::ffi::OsStr;
+use harness::need;
+use harness::process::{Finished, Run, Running};
+use harness::servers::{Postgres, Redis, as_postgres};
+use harness::timeouts::{self, LONGEST, WAIT};
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Asks until the answer is an exit status of 0, as long as the server lives.
-fn wait_until_ready(server: &mut Running, client: &[&OsStr]) {
-    let start = Instant::now();
-    while Run::on_host().run(client).code != 0 {
-        assert!(
-            server.is_alive(),
-            "the server has ended\n{}",
-            server.output()
-        );
-        let waited = start.elapsed();
-        assert!(waited < Duration::from_secs(40), "{}", server.output());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// Checks a reading that a server gave since `before`.
 fn expect_shifted(before: Host, text: &str) {
@@ -37,34 +24,13 @@ fn expect_shifted(before: Host, text: &str) {
     );
 }
 
-fn ask(client: &[&OsStr], question: &[&str]) -> String {
-    let question: Vec<&OsStr> = question.iter().map(OsStr::new).collect();
-    let answer = Run::on_host().run(&[client, &question].concat());
-    answer.succeeded().stdout.trim().to_owned()
-}
-
 #[test]
 fn redis_tells_and_keeps_the_shifted_time() {
-    let redis = need!(tools::find("redis-server"));
-    let client = need!(tools::find("redis-cli"));
-    let dir = guests::public_directory();
-    let socket = dir.path().join("redis.socket");
-    let client = [client.as_os_str(), "-s".as_ref(), socket.as_os_str()];
-
-    let server: Vec<&OsStr> = [
-        redis.as_os_str(),
-        "--unixsocket".as_ref(),
-        socket.as_os_str(),
-    ]
-    .into_iter()
-    .chain(["--port", "0", "--save", "", "--appendonly", "no"].map(OsStr::new))
-    .collect();
-    let mut server = Run::shifted().in_dir(dir.path()).start(&server);
-    wait_until_ready(&mut server, &[&client[..], &["ping".as_ref()]].concat());
+    let redis = need!(Redis::start(&Run::shifted()));
 
     for _ in 0..20 {
         let before = Host::now();
-        let answer = ask(&client, &["time"]);
+        let answer = redis.ask(&["time"]);
         let (sec, micros) = answer.split_once('\n').unwrap();
         expect_shifted(before, &format!("{sec}.{:0>6}", micros.trim()));
     }
@@ -74,113 +40,45 @@ fn redis_tells_and_keeps_the_shifted_time() {
     let inside = now + harness::SHIFT;
     // Its future is the future, and what is the host's future is its past.
     for (key, at, there) in [("later", inside + 500, "1"), ("past", now + 500, "0")] {
-        assert_eq!(ask(&client, &["set", key, "1"]), "OK");
-        assert_eq!(ask(&client, &["expireat", key, &at.to_string()]), "1");
-        assert_eq!(ask(&client, &["exists", key]), there, "{key}");
+        assert_eq!(redis.ask(&["set", key, "1"]), "OK");
+        assert_eq!(redis.ask(&["expireat", key, &at.to_string()]), "1");
+        assert_eq!(redis.ask(&["exists", key]), there, "{key}");
     }
-    let left: i128 = ask(&client, &["ttl", "later"]).parse().unwrap();
+    let left: i128 = redis.ask(&["ttl", "later"]).parse().unwrap();
     assert!((300..=501).contains(&left), "{left}");
 
-    assert_eq!(ask(&client, &["set", "soon", "1", "px", "100"]), "OK");
+    assert_eq!(redis.ask(&["set", "soon", "1", "px", "100"]), "OK");
     let start = Instant::now();
-    while ask(&client, &["exists", "soon"]) == "1" {
+    while redis.ask(&["exists", "soon"]) == "1" {
         assert!(
             start.elapsed() < Duration::from_secs(20),
             "it never expires"
         );
     }
-
-    Run::on_host().run(&[&client[..], &["shutdown".as_ref(), "nosave".as_ref()]].concat());
-    assert_eq!(server.finish().code, 0);
+    redis.stop();
 }
 
-/// The words that make a command PostgreSQL's: its server refuses to be root.
-fn as_postgres(words: &[&OsStr]) -> Vec<std::ffi::OsString> {
-    let user = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
-    let user = if harness::is_root() { &user[..] } else { &[] };
-    user.iter()
-        .map(std::convert::Into::into)
-        .chain(words.iter().map(std::convert::Into::into))
-        .collect()
-}
-
-/// Makes a cluster on the host, which takes longest.
-fn make_cluster(initdb: &Path, data: &Path) {
-    let words = [initdb.as_os_str(), "--pgdata".as_ref(), data.as_os_str()];
-    let options = [
-        "--no-sync",
-        "--auth=trust",
-        "--username=tester",
-        "--no-locale",
-    ];
-    let options = options.map(OsStr::new);
-    let command = as_postgres(&[&words[..], &options].concat());
-    Run::on_host().run(&command).succeeded();
-}
-
-/// Starts a server with `run`, asks it the time and lets it sleep, and stops it.
-fn postgres_keeps_the_shifted_time(start: impl FnOnce(&Path, &[&OsStr]) -> Running) {
-    let initdb = need!(tools::postgres("initdb"));
-    let postgres = need!(tools::postgres("postgres"));
-    let psql = need!(tools::find("psql"));
-    let dir = guests::public_directory();
-    let data = dir.path().join("data");
-    make_cluster(&initdb, &data);
-
-    let words: Vec<&OsStr> = [
-        postgres.as_os_str(),
-        "-D".as_ref(),
-        data.as_os_str(),
-        "-k".as_ref(),
-    ]
-    .into_iter()
-    .chain([dir.path().as_os_str()])
-    .chain(["-c", "listen_addresses=", "-c", "fsync=off"].map(OsStr::new))
-    .collect();
-    let mut server = start(dir.path(), &words);
-
-    let client: Vec<&OsStr> = [psql.as_os_str(), "-h".as_ref(), dir.path().as_os_str()]
-        .into_iter()
-        .chain(
-            [
-                "-U", "tester", "-d", "postgres", "-X", "-A", "-t", "-q", "-c",
-            ]
-            .map(OsStr::new),
-        )
-        .collect();
-    wait_until_ready(&mut server, &[&client[..], &["select 1".as_ref()]].concat());
+/// Starts a server with `start`, asks it the time and lets it sleep, and stops it.
+fn postgres_keeps_the_shifted_time(start: impl FnOnce(&Path, &[OsString]) -> Running) {
+    let postgres = need!(Postgres::start(start));
 
     for clock in ["now()", "clock_timestamp()", "statement_timestamp()"] {
         let before = Host::now();
-        let answer = ask(&client, &[&format!("select extract(epoch from {clock})")]);
+        let answer = postgres.ask(&format!("select extract(epoch from {clock})"));
         expect_shifted(before, &answer);
     }
 
     let before = Instant::now();
     let slept = "select clock_timestamp() - statement_timestamp() >= '1 s' from pg_sleep(1)";
-    assert_eq!(ask(&client, &[slept]), "t");
+    assert_eq!(postgres.ask(slept), "t");
     assert!(before.elapsed() >= Duration::from_millis(990));
 
     let before = Host::now();
-    let answer = ask(
-        &client,
-        &["select extract(epoch from pg_postmaster_start_time())"],
-    );
+    let answer = postgres.ask("select extract(epoch from pg_postmaster_start_time())");
     let started = Reading::parse(&answer).unwrap();
-    let expected = server.started().until(before, "REALTIME");
+    let expected = postgres.started().until(before, "REALTIME");
     assert!(expected.shifted(harness::SHIFT * SECOND).contains(started));
-
-    // SIGINT is the fast shutdown; the command passes it on, or is in the server's place.
-    let pid = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
-    let stop = format!("kill -INT {}", pid.lines().next().unwrap());
-    Run::on_host().run(&["sh", "-c", &stop]).succeeded();
-    let ended = server.finish();
-    assert_eq!(ended.code, 0, "{ended:#?}");
+    postgres.stop();
 }
 
 #[test]
@@ -198,4 +96,106 @@ fn postgres_in_an_ordinary_users_namespace_tells_the_shifted_time() {
             .in_dir(dir)
             .start(words)
     });
+}
+
+/// What came of something that lasts as long as a guest's wait.
+fn timed<T>(what: &str, action: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = action();
+    let took = i128::try_from(start.elapsed().as_millis()).unwrap();
+    assert!(took >= WAIT, "{what} took {took} ms only");
+    assert!(took <= LONGEST, "{what} took {took} ms");
+    result
+}
+
+/// What a server started with `run` answers to each command that waits.
+fn redis_waits(run: &Run) -> Result<Vec<String>, harness::Missing> {
+    let redis = Redis::start(run)?;
+    let seconds = format!("0.{WAIT:03}");
+    let millis = WAIT.to_string();
+    let mut answers = Vec::new();
+    for question in [
+        &["blpop", "none", &seconds][..],
+        &["bzpopmin", "none", &seconds],
+        &["xread", "block", &millis, "streams", "none", "0"],
+        &["wait", "1", &millis],
+    ] {
+        let answer = timed(&question.join(" "), || redis.ask(question));
+        answers.push(format!("{question:?}: {answer}"));
+    }
+
+    // Whether a key is there is told without a look at it: the server itself clears it away.
+    for expiry in ["px", "pxat"] {
+        timed(expiry, || {
+            let now = redis.ask(&["time"]);
+            let (sec, micros) = now.split_once('\n').unwrap();
+            let now = sec.parse::<i128>().unwrap() * 1000 + micros.parse::<i128>().unwrap() / 1000;
+            let when = if expiry == "px" { WAIT } else { now + WAIT + 1 };
+            assert_eq!(
+                redis.ask(&["set", "a", "1", expiry, &when.to_string()]),
+                "OK"
+            );
+            let start = Instant::now();
+            while redis.ask(&["dbsize"]) != "0" {
+                assert!(start.elapsed() < Duration::from_secs(20), "{expiry} never");
+            }
+        });
+    }
+    redis.stop();
+    Ok(answers)
+}
+
+#[test]
+fn redis_waits_and_expires_keys_as_on_the_host() {
+    let host = need!(redis_waits(&Run::on_host()));
+    for (name, world) in timeouts::worlds() {
+        assert_eq!(need!(redis_waits(&world)), host, "{name}");
+    }
+}
+
+/// What a script in one session came to, in the client's words.
+fn said(session: &Finished) -> String {
+    format!("{} {} {}", session.code, session.stdout, session.stderr)
+}
+
+/// What a server started with `run` does about sessions that last too long.
+fn postgres_waits(run: &Run) -> Result<Vec<String>, harness::Missing> {
+    let postgres =
+        Postgres::start(|dir, words| run.clone().in_dir(dir).start(&as_postgres(words)))?;
+    // A prepared transaction holds its lock without a session.
+    postgres.session("create table t (); begin; lock table t; prepare transaction 'holder'");
+
+    // The server ends this session while its client, on the host, waits for that.
+    let others = "select count(*) from pg_stat_activity where state = 'idle in transaction'";
+    let client = postgres.client();
+    let client = client.to_string_lossy();
+    let idle = format!(
+        "set idle_in_transaction_session_timeout = {WAIT}; begin;\n\
+         \\! for i in $(seq 200); do {client} -c \"{others}\" | grep -qx 0 && break; sleep 0.1; done\n\
+         select 1"
+    );
+    let scripts = [
+        format!("select pg_sleep(0.{WAIT:03})"),
+        format!("select pg_sleep_for('{WAIT} ms')"),
+        format!("select pg_sleep_until(clock_timestamp() + '{WAIT} ms')"),
+        format!("set statement_timeout = {WAIT}; select pg_sleep(60)"),
+        format!("set lock_timeout = {WAIT}; select * from t"),
+        idle,
+    ];
+    let sessions = scripts.map(|script| said(&timed(&script, || postgres.session(&script))));
+    postgres.session("rollback prepared 'holder'").succeeded();
+    postgres.stop();
+    Ok(sessions.to_vec())
+}
+
+#[test]
+fn postgres_ends_what_lasts_too_long_as_on_the_host() {
+    let host = need!(postgres_waits(&Run::on_host()));
+    // Query cancelled, lock not available, idle session in a transaction.
+    for (said, code) in host[3..].iter().zip(["57014", "55P03", "25P03"]) {
+        assert!(said.contains(code), "{said}");
+    }
+    for (name, world) in timeouts::worlds() {
+        assert_eq!(need!(postgres_waits(&world)), host, "{name}");
+    }
 }

@@ -11,6 +11,8 @@ const TITLE: usize = 38;
 const VALUE: usize = 9;
 const RATIO: usize = 7;
 const KERNEL: usize = 11;
+// Of what it is more than the host's.
+const MORE: usize = 11;
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -63,7 +65,9 @@ impl Report {
             let name = side.name().replace('_', " ");
             header += &format!("{name:>0$}", width(*side));
         }
-        writeln!(f, "{header}{:>KERNEL$}", "of kernel")?;
+        let more = if group == Group::Waits { "more" } else { "" };
+        let header = header + &format!("{:>KERNEL$}{more:>MORE$}", "of kernel");
+        writeln!(f, "{}", header.trim_end())?;
         for row in self.rows_of(group) {
             writeln!(f, "{}", line(row, group).trim_end())?;
         }
@@ -96,9 +100,13 @@ fn line(row: &RowReport, group: Group) -> String {
         let cell = cell.map_or_else(|| "-".to_owned(), |cell| self::cell(cell, row.unit));
         line += &format!("{cell:>0$}", width(*side));
     }
-    let mut inside = row.cells.iter().filter(|it| it.side == Side::Inside.name());
-    let of_kernel = inside.find_map(|cell| cell.ratio_to_kernel).map(ratio);
+    let inside = row.cells.iter().find(|it| it.side == Side::Inside.name());
+    let of_kernel = inside.and_then(|cell| cell.ratio_to_kernel).map(ratio);
     line += &format!("{:>KERNEL$}", of_kernel.unwrap_or_default());
+    if group == Group::Waits {
+        let more = inside.and_then(|cell| cell.more).map(time);
+        line += &format!("{:>MORE$}", more.unwrap_or_default());
+    }
     line + &missed(row)
 }
 
@@ -125,11 +133,12 @@ fn cell(cell: &Cell, unit: &str) -> String {
     }
 }
 
-/// `  misses 0.93 of host, 0.89 of kernel`, or nothing.
+/// `  misses 0.93 of host, 0.89 of kernel`, `  misses 100 ns more`, or nothing.
 fn missed(row: &RowReport) -> String {
     let missed = row.targets.iter().filter(|target| !target.met);
     let missed: Vec<String> = missed
         .map(|target| match target.against {
+            Some(_) if target.kind == "more" => format!("{} ns more", target.at_most),
             Some(side) => format!("{:.2} of {side}", target.at_most),
             None => format!("{} {}", target.at_most, row.unit),
         })

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
 use super::arch::counter;
 use super::change::Changes;
+use super::cpus::Cpus;
 use super::crowd::Crowd;
 use super::helper::Helper;
 use super::order::Random;
@@ -15,8 +14,8 @@ use super::report::{Machine, Report, SideReport};
 use super::rows::{Action, Row};
 use super::side::Side;
 use super::sum::{Samples, Sum};
+use crate::Result;
 use crate::check::{clock_source, kernel_release};
-use crate::{Error, Result};
 
 /// Rounds that the same helpers answer: how fast a process reads depends a little on where its
 /// memory happens to lie.
@@ -47,8 +46,8 @@ impl Report {
         let (clock, start) = (Instant::now(), counter());
         let mut bench = Bench {
             program: options.program.as_deref(),
-            sides: Side::ALL.map(|side| (side, side.absence())),
-            other_cpu: cpus.other,
+            sides: Side::ALL.map(|side| (side, side.absence().or_else(|| cpus.absence(side)))),
+            cpus,
             samples: Samples::default(),
             changes: Changes::default(),
         };
@@ -69,7 +68,7 @@ impl Report {
                 processor: processor(),
                 kernel: kernel_release(),
                 clock_source: clock_source().unwrap_or_else(|| "unknown".to_owned()),
-                cpu: cpus.chosen,
+                cpu: bench.cpus.chosen,
             },
             rounds,
             rows: sum.rows(),
@@ -92,7 +91,7 @@ struct Bench<'a> {
     program: Option<&'a Path>,
     /// All, and why one is absent.
     sides: [(Side, Option<String>); Side::ALL.len()],
-    other_cpu: Option<CpuSet>,
+    cpus: Cpus,
     samples: Samples,
     changes: Changes,
 }
@@ -103,7 +102,7 @@ impl Bench<'_> {
         let present = self.sides.iter().filter(|(_, absent)| absent.is_none());
         let mut helpers = present
             .filter(|(side, _)| *side != Side::Crowded)
-            .map(|(side, _)| Helper::start(*side, self.program))
+            .map(|(side, _)| Helper::start(*side, self.program, &self.cpus))
             .collect::<Result<Vec<_>>>()?;
         if crowd_first {
             self.in_a_crowd(&mut helpers, rounds.div_ceil(2))?;
@@ -111,8 +110,8 @@ impl Bench<'_> {
         self.ask(&mut helpers, rounds, Side::Host)?;
         for helper in &mut helpers {
             if helper.side() == Side::Inside {
-                let cpu = self.other_cpu.as_ref();
-                self.changes.watch(helper, PAIRS * rounds, cpu)?;
+                let cpus = self.cpus.others.as_ref();
+                self.changes.watch(helper, PAIRS * rounds, cpus)?;
             }
         }
         if !crowd_first {
@@ -166,36 +165,6 @@ impl Bench<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Where things run.
-struct Cpus {
-    /// The one that this process and all that it starts is kept on.
-    chosen: Option<usize>,
-    /// The others, if there are any.
-    other: Option<CpuSet>,
-}
-
-impl Cpus {
-    /// Takes the last CPU that this process may use, or all.
-    fn choose(all: bool) -> Result<Self> {
-        let failed = |e: rustix::io::Errno| Error::os("cannot choose a CPU", e.into());
-        let mut allowed = sched_getaffinity(None).map_err(failed)?;
-        let last = (0..CpuSet::MAX_CPU)
-            .rev()
-            .find(|cpu| allowed.is_set(*cpu))
-            .unwrap_or(0);
-        if !all {
-            let mut one = CpuSet::new();
-            one.set(last);
-            sched_setaffinity(None, &one).map_err(failed)?;
-            allowed.unset(last);
-        }
-        Ok(Self {
-            chosen: (!all).then_some(last),
-            other: (allowed.count() > 0).then_some(allowed),
-        })
     }
 }
 

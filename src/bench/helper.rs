@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use super::cpus::Cpus;
 use super::rows::Row;
 use super::side::{Side, libfaketime};
 use crate::{ClockOffsets, CommandExt, Error, Offset, Result, TimeNamespace};
@@ -22,16 +23,21 @@ pub(super) struct Helper {
 }
 
 impl Helper {
-    /// Starts the helper of `side` on the CPUs that this process may use.
-    pub(super) fn start(side: Side, program: Option<&Path>) -> Result<Self> {
+    /// Starts the helper of `side` on the CPUs that this process may use; its supervisor on the
+    /// others where that is the point.
+    pub(super) fn start(side: Side, program: Option<&Path>, cpus: &Cpus) -> Result<Self> {
         let failed = |e| Error::os(format!("cannot start the bench's {} side", side.name()), e);
-        let mut child = command(side)?
-            .args(["bench-side", side.name()])
-            .args(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
+        let mut command = command(side)?;
+        command.args(["bench-side", side.name()]).args(program);
+        if let (Side::Across, Some(cpu)) = (side, cpus.chosen) {
+            command.args(["--cpu", &cpu.to_string()]);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = match side {
+            Side::Across => cpus.on_the_others(|| command.spawn()),
+            _ => command.spawn(),
+        };
+        let mut child = child.map_err(failed)?;
         let (Some(questions), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
             unreachable!("both are pipes");
         };
@@ -108,7 +114,7 @@ impl Drop for Helper {
 fn command(side: Side) -> Result<Command> {
     let mut command = Command::new(ITSELF);
     match side {
-        Side::Inside => {
+        Side::Inside | Side::Across => {
             command.time_namespace(&TimeNamespace::new(shifted())?);
         }
         Side::Kernel => {

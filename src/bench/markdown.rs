@@ -77,6 +77,9 @@ fn entry(row: &RowReport, side: Side, measured: Option<f64>, against: Side) -> S
         .iter()
         .find(|it| side == Side::Inside && it.against == Some(against.name()) && !it.met);
     match missed {
+        Some(target) if target.kind == "more" => {
+            format!(" {value} (misses {} ns more) |", target.at_most)
+        }
         Some(target) => format!(" {value} (misses {:.2}) |", target.at_most),
         None => format!(" {value} |"),
     }

@@ -13,6 +13,7 @@ use super::program::Program;
 use super::reader::{Reader, Way, ticks_since};
 use super::rows::{Action, Row};
 use super::side::Side;
+use super::waits;
 use crate::sys::clock;
 
 /// What a helper keeps between measurements.
@@ -47,6 +48,9 @@ impl Bench {
             // Code and data come into the caches.
             self.reader.ticks(read, 256);
         }
+        if let Action::Wait(wait) = row.action {
+            waits::warm_up(wait)?;
+        }
         let mut all = Vec::new();
         for _ in 0..row.samples {
             match row.action {
@@ -67,7 +71,9 @@ impl Bench {
     fn sample(&mut self, action: Action, times: u32) -> io::Result<f64> {
         match action {
             Action::Read(read) => Ok(self.reader.ticks(read, times)),
-            Action::First(clock) => first_read(self.way, clock),
+            Action::First(clock) => first(&["first", self.way.name(), &clock.to_string()]),
+            Action::Wait(wait) => waits::ticks(wait, times),
+            Action::FirstWait => first(&["first-wait"]),
             Action::Unlisted => timed(times, || {
                 black_box(rustix::process::getppid());
                 Ok(())
@@ -98,10 +104,11 @@ fn timed(times: u32, mut action: impl FnMut() -> io::Result<()>) -> io::Result<f
     Ok(ticks_since(start) / f64::from(times))
 }
 
-/// What the first read of a program that is started now takes, as the program says.
-fn first_read(way: Way, clock: i32) -> io::Result<f64> {
+/// What a program that is started now takes for doing this for the first time, as it says itself.
+fn first(part: &[&str]) -> io::Result<f64> {
     let output = Command::new("/proc/self/exe")
-        .args(["bench-part", "first", way.name(), &clock.to_string()])
+        .arg("bench-part")
+        .args(part)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()?;

@@ -10,10 +10,14 @@
 //! sixteen times without a loop around: what is measured is the call and all that it does. A
 //! first read is one such call in a program that has just been started, the counter's two
 //! readings included.
+//!
+//! Waits are made until a time that has passed. Where a column has the supervisor on another CPU, the
+//! program itself stays on that of all others.
 
 #[path = "arch/x86_64.rs"]
 mod arch;
 mod change;
+mod cpus;
 mod crowd;
 mod display;
 mod exec;
@@ -30,13 +34,17 @@ mod report;
 mod rows;
 mod serve;
 mod side;
+#[path = "arch/x86_64_sites.rs"]
+mod sites;
 mod statistics;
 mod sum;
 mod svg;
 mod targets;
+mod wait_rows;
+mod waits;
 
 pub use gather::Options;
 pub(crate) use reader::Way;
 pub use report::{Cell, ChangeReport, Machine, Part, Report, RowReport, SideReport, TargetReport};
-pub(crate) use serve::{read_first, serve, stay};
+pub(crate) use serve::{read_first, serve, stay, wait_first};
 pub(crate) use side::Side;

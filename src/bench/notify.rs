@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 
-use crate::clock::ClockOffsets;
+use super::helper::shifted;
 use crate::supervisor::is_hung_up;
 use crate::sys::seccomp::{self, Answer, Notification};
 use crate::{Error, Result, filter};
@@ -41,7 +41,7 @@ pub(super) fn under_supervision(work: impl FnOnce() -> Result<()> + Send + 'stat
         let _ = sender.send(install(&filter::program(filter::Rules {
             strict: false,
             x32: false,
-            shifted: filter::Shifted::of(&ClockOffsets::default()),
+            shifted: filter::Shifted::of(&shifted()),
         })));
         drop(sender);
         work()

@@ -50,7 +50,7 @@ pub struct RowReport {
     pub name: &'static str,
     /// What it is, in its group.
     pub title: &'static str,
-    /// `hot`, `coarse`, `first` or `calls`.
+    /// `hot`, `coarse`, `first`, `waits` or `calls`.
     pub group: &'static str,
     /// `ns` or `KiB`.
     pub unit: &'static str,
@@ -71,12 +71,16 @@ pub struct Cell {
     pub ratio: Option<f64>,
     /// Divided by that of the kernel's time namespace.
     pub ratio_to_kernel: Option<f64>,
+    /// What it is more than the host's.
+    pub more: Option<f64>,
 }
 
 /// A bound, and whether it was kept inside.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetReport {
-    /// The world that the bound is a ratio to; none if it is for the number itself.
+    /// What is bounded: the number `itself`, its `ratio` to another world's, or what it is `more`.
+    pub kind: &'static str,
+    /// That other world.
     pub against: Option<&'static str>,
     /// The bound.
     pub at_most: f64,

@@ -3,6 +3,8 @@
 use super::program::Program;
 use super::reader::Read;
 use super::side::Side;
+use super::wait_rows::{WAITING, WAITS};
+use super::waits::Wait;
 
 /// A thing to measure.
 #[derive(Debug)]
@@ -27,13 +29,20 @@ pub(super) enum Group {
     Hot,
     Coarse,
     First,
+    Waits,
     Calls,
     /// In no table.
     Apart,
 }
 
 impl Group {
-    pub(super) const TABLE: [Self; 4] = [Self::Hot, Self::Coarse, Self::First, Self::Calls];
+    pub(super) const TABLE: [Self; 5] = [
+        Self::Hot,
+        Self::Coarse,
+        Self::First,
+        Self::Waits,
+        Self::Calls,
+    ];
 
     /// Its stable name.
     pub(super) fn name(self) -> &'static str {
@@ -41,6 +50,7 @@ impl Group {
             Self::Hot => "hot",
             Self::Coarse => "coarse",
             Self::First => "first",
+            Self::Waits => "waits",
             Self::Calls => "calls",
             Self::Apart => "apart",
         }
@@ -52,6 +62,7 @@ impl Group {
             Self::Hot => "a clock read, hot",
             Self::Coarse => "a coarse clock read, hot",
             Self::First => "the first read in a fresh exec",
+            Self::Waits => "a wait that ends at once",
             Self::Calls => "system calls and programs",
             Self::Apart => "",
         }
@@ -61,6 +72,7 @@ impl Group {
     pub(super) fn sides(self) -> &'static [Side] {
         match self {
             Self::Hot | Self::Coarse | Self::First => &READING,
+            Self::Waits => &WAITING,
             Self::Calls | Self::Apart => &CALLING,
         }
     }
@@ -73,6 +85,10 @@ pub(super) enum Action {
     Read(Read),
     /// Reading a clock once in a program that has just been started.
     First(i32),
+    /// Waiting again and again.
+    Wait(Wait),
+    /// Waiting once in a program that has just been started.
+    FirstWait,
     /// getppid(2).
     Unlisted,
     /// clock_gettime(2) past the vDSO.
@@ -116,8 +132,8 @@ const STATIC: [Side; 6] = [
     Side::Notified,
 ];
 
-/// The rows of the table, in its order.
-pub(super) const TABLE: [Row; 19] = [
+/// The rows of the table but [`WAITS`], in its order.
+const TABLE: [Row; 23] = [
     hot("clock_realtime", "REALTIME", libc::CLOCK_REALTIME),
     hot("clock_monotonic", "MONOTONIC", libc::CLOCK_MONOTONIC),
     hot("clock_boottime", "BOOTTIME", libc::CLOCK_BOOTTIME),
@@ -147,10 +163,22 @@ pub(super) const TABLE: [Row; 19] = [
     coarse("time", "time", Read::Time),
     first("first_realtime", "REALTIME", libc::CLOCK_REALTIME),
     first("first_monotonic", "MONOTONIC", libc::CLOCK_MONOTONIC),
+    first("first_boottime", "BOOTTIME", libc::CLOCK_BOOTTIME),
     first(
         "first_monotonic_raw",
         "MONOTONIC_RAW",
         libc::CLOCK_MONOTONIC_RAW,
+    ),
+    first("first_tai", "TAI", libc::CLOCK_TAI),
+    first(
+        "first_realtime_coarse",
+        "REALTIME_COARSE",
+        libc::CLOCK_REALTIME_COARSE,
+    ),
+    first(
+        "first_monotonic_coarse",
+        "MONOTONIC_COARSE",
+        libc::CLOCK_MONOTONIC_COARSE,
     ),
     call(
         "unlisted_call",
@@ -283,14 +311,19 @@ const fn call(
 }
 
 impl Row {
+    /// The rows of the table.
+    pub(super) fn table() -> impl Iterator<Item = &'static Self> {
+        TABLE.iter().chain(&WAITS)
+    }
+
     pub(super) fn from_name(name: &str) -> Option<&'static Self> {
-        let mut all = TABLE.iter().chain([&STEPS, &GOING_ON]);
+        let mut all = Self::table().chain([&STEPS, &GOING_ON]);
         all.find(|row| row.name == name)
     }
 
     /// The rows that each round measures in `side`.
     pub(super) fn of(side: Side) -> impl Iterator<Item = &'static Self> {
-        let all = TABLE.iter().chain([&STEPS]);
+        let all = Self::table().chain([&STEPS]);
         all.filter(move |row| row.sides.contains(&side))
     }
 

@@ -6,16 +6,27 @@
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use super::measure::Bench;
 use super::notify;
 use super::reader::{Reader, Way};
 use super::rows::Row;
 use super::side::Side;
+use super::waits;
 use crate::sys::process;
 use crate::{Error, Result};
 
 /// Serves as the helper of `side` until the bench has no more questions.
-pub(crate) fn serve(side: Side, program: Option<&Path>) -> Result<()> {
+///
+/// It stays on `cpu`, if one is given, whatever it was started on.
+pub(crate) fn serve(side: Side, program: Option<&Path>, cpu: Option<usize>) -> Result<()> {
+    if let Some(cpu) = cpu {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        sched_setaffinity(None, &one)
+            .map_err(|e| Error::os(format!("cannot go to CPU {cpu}"), e.into()))?;
+    }
     let program = program.map(Path::to_owned);
     let answer_questions = move || answer_questions(side, program.as_deref());
     match side {
@@ -50,6 +61,13 @@ fn answer_questions(side: Side, program: Option<&Path>) -> Result<()> {
 /// Reads a clock for the first time since this program was started, and prints how long it took.
 pub(crate) fn read_first(way: Way, clock: i32) -> Result<()> {
     let ticks = Reader::by(way).first(clock);
+    say(&ticks.to_string()).map_err(|e| Error::os("cannot answer", e))
+}
+
+/// Waits for an absolute time for the first time since this program was started, and prints how
+/// long it took.
+pub(crate) fn wait_first() -> Result<()> {
+    let ticks = waits::first().map_err(|e| Error::os("cannot wait", e))?;
     say(&ticks.to_string()).map_err(|e| Error::os("cannot answer", e))
 }
 

@@ -16,6 +16,8 @@ pub(crate) enum Side {
     Kernel,
     /// In a namespace of elsewhen.
     Inside,
+    /// The same with its supervisor on other CPUs than the program.
+    Across,
     /// Under libfaketime, the library that programs are made to load.
     Libfaketime,
     /// Outside, with every read a system call.
@@ -37,11 +39,12 @@ const LIBRARY_DIRECTORIES: [&str; 6] = [
 ];
 
 impl Side {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Host,
         Self::Crowded,
         Self::Kernel,
         Self::Inside,
+        Self::Across,
         Self::Libfaketime,
         Self::SystemCall,
         Self::Filtered,
@@ -55,6 +58,7 @@ impl Side {
             Self::Crowded => "crowded",
             Self::Kernel => "kernel",
             Self::Inside => "inside",
+            Self::Across => "across",
             Self::Libfaketime => "libfaketime",
             Self::SystemCall => "system_call",
             Self::Filtered => "filtered",
@@ -69,6 +73,7 @@ impl Side {
             Self::Crowded => "the host while 100 namespaces run",
             Self::Kernel => "a time namespace of the kernel",
             Self::Inside => "a namespace of elsewhen",
+            Self::Across => "a namespace of elsewhen, its supervisor on another CPU",
             Self::Libfaketime => "libfaketime",
             Self::SystemCall => "system calls on the host",
             Self::Filtered => "a seccomp filter with one rule",

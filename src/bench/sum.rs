@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::change::Changes;
 use super::parts;
 use super::report::{Cell, ChangeReport, Part, RowReport, TargetReport};
-use super::rows::{Row, STEPS, TABLE};
+use super::rows::{Row, STEPS};
 use super::side::Side;
 use super::statistics::{median, median_and_interval};
-use super::targets::{CHANGED, TARGETS};
+use super::targets::{CHANGED, Measure, TARGETS};
 
 /// All samples of each row in each world.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Sum {
 
     /// The rows that were measured.
     pub(super) fn rows(&self) -> Vec<RowReport> {
-        let rows = TABLE.iter().map(|row| self.row(row));
+        let rows = Row::table().map(|row| self.row(row));
         rows.filter(|row| !row.cells.is_empty()).collect()
     }
 
@@ -60,17 +60,22 @@ impl Sum {
                 median,
                 ratio: over(median, Side::Host),
                 ratio_to_kernel: over(median, Side::Kernel),
+                more: self.median(row, Side::Host).map(|host| median - host),
             })
         });
         let targets = TARGETS.iter().filter_map(|target| {
-            let inside = self.median(row, Side::Inside);
-            let measured = match target.against {
-                _ if !target.rows.contains(&row.name) => None,
-                Some(side) => over(inside?, side),
-                None => inside,
-            }?;
+            if !target.rows.contains(&row.name) {
+                return None;
+            }
+            let inside = self.median(row, Side::Inside)?;
+            let measured = match target.of {
+                Measure::Itself => inside,
+                Measure::RatioTo(side) => over(inside, side)?,
+                Measure::MoreThan(side) => inside - self.median(row, side)?,
+            };
             Some(TargetReport {
-                against: target.against.map(Side::name),
+                kind: target.of.kind(),
+                against: target.of.against().map(Side::name),
                 at_most: target.at_most,
                 measured,
                 met: measured <= target.at_most,

@@ -118,6 +118,7 @@ Columns:
   crowded       the same while 100 namespaces run
   kernel        a time namespace of the kernel, if this user may make one
   inside        a namespace of elsewhen; its ratio to `kernel` stands at the end
+  across        the same with its supervisor on another CPU, where it takes part
   libfaketime   under libfaketime, if it is installed
   system call   outside, with each read a system call
   filtered      under a seccomp filter with one rule, as in any container
@@ -152,6 +153,9 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchSideArgs {
     pub(crate) side: String,
+    /// The CPU to go to.
+    #[arg(long)]
+    pub(crate) cpu: Option<usize>,
     pub(crate) program: Option<PathBuf>,
 }
 
@@ -159,6 +163,7 @@ pub(crate) struct BenchSideArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchPart {
     First { way: String, clock: i32 },
+    FirstWait,
     Stay,
     Nothing,
 }

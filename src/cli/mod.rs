@@ -90,6 +90,7 @@ fn bench_part(part: BenchPart) -> std::result::Result<i32, Failure> {
                 .ok_or_else(|| Error::new(format!("the bench has no way `{way}`")))?;
             bench::read_first(way, clock)?;
         }
+        BenchPart::FirstWait => bench::wait_first()?,
         BenchPart::Stay => bench::stay()?,
         BenchPart::Nothing => {}
     }
@@ -101,7 +102,7 @@ fn bench_side(args: &BenchSideArgs) -> std::result::Result<i32, Failure> {
     let name = &args.side;
     let side = bench::Side::from_name(name)
         .ok_or_else(|| Error::new(format!("the bench has no side `{}`", shown(name.as_ref()))))?;
-    bench::serve(side, args.program.as_deref())?;
+    bench::serve(side, args.program.as_deref(), args.cpu)?;
     Ok(0)
 }
 

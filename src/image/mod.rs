@@ -44,10 +44,9 @@ const FORCED: &str = "it was asked for";
 /// The blob's alignment: that of a cache line.
 const ALIGN: usize = 64;
 
-/// What the code for the coarse clocks has in its base register, as a distance from the blob: the
-/// offset words, had they begun with id 0 and not with id 5.
+/// Where the offset words lie in the blob.
 #[expect(clippy::cast_possible_wrap, reason = "the blob is a kilobyte long")]
-const COARSE_BASE: i64 = (blob::PAGE_AT + offset_of!(Page, offsets)) as i64 - 5 * 16;
+const OFFSETS_AT: i64 = (blob::PAGE_AT + offset_of!(Page, offsets)) as i64;
 
 /// How an image reads the clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,16 +258,24 @@ fn reads(
 ) -> ReadPath {
     let direct = direct.and_then(|(layout, vvar)| {
         let distance = vvar.cast_signed() - (place.base() + blob_at).cast_signed();
-        Values::new(&layout, distance as i64, COARSE_BASE)
+        Values::new(&layout, distance as i64, OFFSETS_AT)
             .fill(&mut image[blob_at..], &blob::SITES)
             .ok_or_else(|| "the kernel's clock data is too far away".to_owned())
     });
     let Err(reason) = direct else {
         return ReadPath::Direct;
     };
+    let blob = &mut image[blob_at..];
     Values::NONE
-        .fill(&mut image[blob_at..], &blob::SITES)
+        .fill(blob, &blob::SITES)
         .expect("a zero fits everywhere");
+    // The code for the coarse clocks knows of no such case.
+    for (from, to) in [
+        (blob::CLOCK_GETTIME_AT, blob::HIGH_RES_AT),
+        (blob::TEXT.start, blob::TIME_CALLED_AT),
+    ] {
+        bytes::put(blob, from, &arch::short_jump(from, to)).expect("the blob holds its own code");
+    }
     match kernel {
         Ok(()) => ReadPath::KernelFunction { reason },
         Err(why) if reason == why => ReadPath::Syscall { reason },
@@ -419,7 +426,8 @@ fn assemble(
     // What described a function that is no more is to describe the code that uses no stack, of
     // which a debugger so hears too, or nothing.
     // Another describes the gate, if it is long enough.
-    let leaf = blob::COOKIES_AT + arch::STUB_LEN - blob::TEXT.start;
+    let leaf_at = code_at + blob::LEAF_AT - blob::TEXT.start;
+    let leaf = blob::KERNEL_AT + arch::ENTRY_ROOM - blob::LEAF_AT;
     let word = |value: usize| u32::try_from(value).unwrap_or(0);
     let blob_at = code_at.checked_sub(blob::TEXT.start).ok_or(BROKEN)?;
     let padding_at = if room.code.is_none() { end } else { parts.end };
@@ -428,7 +436,7 @@ fn assemble(
     for (function, frame) in old {
         let len = bytes::u32(host, frame).ok_or(BROKEN)? as usize;
         let range = if function == gone[1] { leaf } else { 0 };
-        let start = word(code_at).wrapping_sub(word(frame + 8));
+        let start = word(leaf_at).wrapping_sub(word(frame + 8));
         let mut fde = [start.to_le_bytes(), word(range).to_le_bytes()].concat();
         if function == gone[0]
             && let Some(range) = gate::range(frame + 8, gate_at)
@@ -568,7 +576,7 @@ mod tests {
                     blob_at + blob::TEXT.start
                 );
                 assert!(layout::is_within_a_page(&layout));
-                Values::new(&layout, -0x6000, COARSE_BASE)
+                Values::new(&layout, -0x6000, OFFSETS_AT)
                     .fill(&mut image[blob_at..], &blob::SITES)
                     .unwrap();
             }

@@ -22,7 +22,7 @@ pub(super) struct Values([i64; 14]);
 
 /// The first of [`Values`] are distances from the blob, and stand in the code relative to the next
 /// instruction.
-const DISTANCES: usize = 2;
+const DISTANCES: usize = 3;
 
 /// `VDSO_CLOCKMODE_TIMENS`.
 const MODE_TIMENS: i64 = i32::MAX as i64;
@@ -31,18 +31,21 @@ impl Values {
     /// No clock is read directly.
     pub(super) const NONE: Self = Self([0; 14]);
 
-    /// The clocks are read by `layout`, with `vvar` so far from the blob, and `base` what
-    /// the coarse clocks' part has in its base register.
-    pub(super) fn new(layout: &Layout, vvar: i64, base: i64) -> Self {
+    /// The clocks are read by `layout`, with `vvar` and the `offsets` so far from the blob.
+    pub(super) fn new(layout: &Layout, vvar: i64, offsets: i64) -> Self {
         // Without a known place of the other page no mode will ever be the one compared with.
         let (mode, page) = match layout.timens_page {
             Some(page) => (MODE_TIMENS, i64::from(page) * 4096),
             None => (-1, 0),
         };
         let clock_data = vvar + i64::from(layout.clock_data);
+        let seq = clock_data + i64::from(layout.seq);
+        // The time of the first coarse clock, whose id is 5.
+        let coarse = clock_data + i64::from(layout.basetime) + 5 * 16;
         Self([
             clock_data,
             clock_data + i64::from(layout.len),
+            coarse,
             layout.seq.into(),
             layout.mode.into(),
             layout.cycle_last.into(),
@@ -52,10 +55,8 @@ impl Values {
             mode,
             page,
             crate::page::HIGH_RES.into(),
-            // Ids 5 and 6.
-            2,
-            clock_data - base + i64::from(layout.seq),
-            clock_data - base + i64::from(layout.basetime),
+            seq - coarse,
+            offsets - coarse,
         ])
     }
 
@@ -88,13 +89,13 @@ mod tests {
             more: 8,
         };
         let mut values = Values::NONE;
-        (values.0[1], values.0[7]) = (-0x6000, 100);
+        (values.0[1], values.0[8]) = (-0x6000, 100);
         let mut blob = [0; 8];
         values.fill(&mut blob, &[site(1, 4)]).unwrap();
         assert_eq!(blob[4..], (-0x6000_i32 + 8 - 8).to_le_bytes());
-        values.fill(&mut blob, &[site(7, 1)]).unwrap();
+        values.fill(&mut blob, &[site(8, 1)]).unwrap();
         assert_eq!(blob[4], 108);
-        values.0[7] = 120;
-        assert!(values.fill(&mut blob, &[site(7, 1)]).is_none());
+        values.0[8] = 120;
+        assert!(values.fill(&mut blob, &[site(8, 1)]).is_none());
     }
 }

@@ -30,9 +30,11 @@ impl Injector {
         let mut found = [0; 8];
         task.peek(at(range.end - 8), &mut found)
             .map_err(|_| gone_or(task, Missing::Foreign))?;
-        let mem = task.mem().map_err(|_| gone_or(task, Missing::Denied))?;
-        if found != mark && !force::write(task.tid(), mem, bytes, at(range.start)) {
-            return Err(gone_or(task, Missing::Denied));
+        if found != mark {
+            let mem = task.mem().map_err(|_| gone_or(task, Missing::Denied))?;
+            if !force::write(task.tid(), mem, bytes, at(range.start)) {
+                return Err(gone_or(task, Missing::Denied));
+            }
         }
         Ok(Some(GateAt {
             entry: at(gate.entry()),

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::{Opener, maps};
-use crate::sys::memory::{Plain, bytes_of, from_bytes};
+use crate::sys::memory::{self, Plain, bytes_of, from_bytes};
 use crate::sys::ptrace::Stopped;
 use crate::sys::seccomp;
 
@@ -137,6 +137,9 @@ impl<'a> Task<'a> {
     /// Reads a value of the program's; whether the call still waits is checked after it.
     pub(crate) fn read<T: Plain>(&self, from: GuestPtr<T>) -> Result<T, Fault> {
         let mut bytes = vec![0; size_of::<T>()];
+        if self.read_by_pid(from.address, &mut bytes)? {
+            return from_bytes(&bytes).ok_or(Fault::Address);
+        }
         let mem = self.mem()?;
         self.check(from.address, bytes.len(), maps::Access::Read)?;
         mem.read_exact_at(&mut bytes, from.address)
@@ -149,11 +152,26 @@ impl<'a> Task<'a> {
 
     /// Reads bytes whatever their protection is, such as code.
     pub(crate) fn peek(&self, at: u64, into: &mut [u8]) -> Result<(), Fault> {
+        if self.read_by_pid(at, into)? {
+            return Ok(());
+        }
         let read = self.mem()?.read_exact_at(into, at);
         if !self.is_waiting() {
             return Err(Fault::Gone);
         }
         read.map_err(|_| Fault::Address)
+    }
+
+    /// Whether all of it could be read without opening anything, which costs less than half; only
+    /// what the program itself can read can be.
+    fn read_by_pid(&self, from: u64, into: &mut [u8]) -> Result<bool, Fault> {
+        if !self.is_open_to_us() || memory::read_by_pid(self.tid, from, into).is_none() {
+            return Ok(false);
+        }
+        match self.is_waiting() {
+            true => Ok(true),
+            false => Err(Fault::Gone),
+        }
     }
 
     /// Writes a value into the program's memory, where the program itself could have.

@@ -7,10 +7,16 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, readlinkat, statat};
 
-/// How much is read of a list of timers: beyond ten thousand of them.
-const MOST: usize = 1 << 20;
+use super::lines::{self, End};
+
+/// How often a timer is looked for in a list that comes in parts: each part begins after as many timers
+/// as were told already (`fs/seq_file.c`), and passes one over for each that was deleted meanwhile.
+const LOOKS: u32 = 16;
+
+/// A list as long as this may come in more than one part, which are a page each.
+const ONE_PART: usize = 2048;
 
 /// Why a timer's clock cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +40,7 @@ pub(super) fn of_timerfd(proc: BorrowedFd<'_>, tid: i32, fd: i32) -> Result<Opti
         Err(error) => return none_if_gone(error.into()),
     }
     let mut clock = None;
-    let told = read_lines(proc, &format!("{tid}/fdinfo/{fd}"), |line| {
+    let told = lines::read(proc, &format!("{tid}/fdinfo/{fd}"), |line| {
         clock = number(line, "clockid: ");
         clock.is_some()
     });
@@ -46,23 +52,30 @@ pub(super) fn of_timerfd(proc: BorrowedFd<'_>, tid: i32, fd: i32) -> Result<Opti
 
 /// The clock of the timer that the process of thread `tid` calls `timer`; `None` as above.
 pub(super) fn of_timer(proc: BorrowedFd<'_>, tid: i32, timer: i32) -> Result<Option<i32>, Unknown> {
+    let path = format!("{tid}/timers");
     let (mut is_it, mut clock) = (false, None);
-    let told = read_lines(proc, &format!("{tid}/timers"), |line| {
-        match number(line, "ID: ") {
-            Some(id) => is_it = id == timer,
-            None if is_it => clock = number(line, "ClockID: "),
-            None => {}
+    for _ in 0..LOOKS {
+        let mut length = 0;
+        let told = lines::read(proc, &path, |line| {
+            length += line.len();
+            match number(line, "ID: ") {
+                Some(id) => is_it = id == timer,
+                None if is_it => clock = number(line, "ClockID: "),
+                None => {}
+            }
+            clock.is_some()
+        });
+        match told {
+            Ok(End::Cut) => return Err(Unknown::Unlisted),
+            Ok(End::Whole) if length > ONE_PART => {}
+            Ok(End::Found | End::Whole) => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !are_timers_listed(proc) => {
+                return Err(Unknown::Unlisted);
+            }
+            Err(error) => return none_if_gone(error),
         }
-        clock.is_some()
-    });
-    match told {
-        Ok(End::Cut) => Err(Unknown::Unlisted),
-        Ok(End::Found | End::Whole) => Ok(clock),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !are_timers_listed(proc) => {
-            Err(Unknown::Unlisted)
-        }
-        Err(error) => none_if_gone(error),
     }
+    Ok(clock)
 }
 
 /// Whether the kernel lists timers at all.
@@ -77,48 +90,8 @@ fn none_if_gone(error: io::Error) -> Result<Option<i32>, Unknown> {
     }
 }
 
-/// The number that follows `key` at a line's beginning.
 fn number(line: &[u8], key: &str) -> Option<i32> {
-    let rest = line.strip_prefix(key.as_bytes())?;
-    std::str::from_utf8(rest).ok()?.trim().parse().ok()
-}
-
-/// How a look through a file has ended.
-enum End {
-    Found,
-    Whole,
-    Cut,
-}
-
-/// Hands over a file's lines until one is the last that is wanted.
-fn read_lines(
-    proc: BorrowedFd<'_>,
-    path: &str,
-    mut is_last: impl FnMut(&[u8]) -> bool,
-) -> io::Result<End> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = openat(proc, path, flags, Mode::empty())?;
-    let mut bytes = [0; 4096];
-    let (mut kept, mut total) = (0, 0);
-    while total < MOST && kept < bytes.len() {
-        let read = rustix::io::read(&file, &mut bytes[kept..])?;
-        if read == 0 {
-            return Ok(End::Whole);
-        }
-        let filled = kept + read;
-        let newline = bytes[..filled].iter().rposition(|byte| *byte == b'\n');
-        let whole = newline.map_or(0, |at| at + 1);
-        if bytes[..whole]
-            .split(|byte| *byte == b'\n')
-            .any(&mut is_last)
-        {
-            return Ok(End::Found);
-        }
-        bytes.copy_within(whole..filled, 0);
-        kept = filled - whole;
-        total += read;
-    }
-    Ok(End::Cut)
+    lines::value(line, key)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::execs::{EXECS, Exec};
+use super::held::Sleeps;
 use super::namespaces::Slot;
 use super::redirect::Slots;
+use super::settings::Settings;
 use crate::sys::seccomp::Notification;
 use crate::sys::shared::Shared;
 
@@ -33,6 +35,10 @@ pub(super) struct Journal {
     pub(super) execs: [Exec; EXECS],
     /// Threads that are to go on elsewhere.
     pub(super) redirects: Slots,
+    /// What timers are set to.
+    pub(super) settings: Settings,
+    /// Sleeps that are made in a thread's place.
+    pub(super) sleeps: Sleeps,
 }
 
 // SAFETY: zeroes are a notification with id 0 (none), counters at 0, and free slots, places and

@@ -119,7 +119,8 @@ impl Keeper {
             Opening::ByKeeper => {
                 if self.pool.is_none() {
                     let listener = service.listener.try_clone()?;
-                    let pool = Pool::new(service.journal, listener, Waiting::Polling);
+                    let proc = service.proc.try_clone()?;
+                    let pool = Pool::new(service.journal, listener, proc, Waiting::Polling);
                     pool.wake()?;
                     self.pool = Some(pool);
                 }

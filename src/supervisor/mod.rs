@@ -13,21 +13,22 @@
 //! processes are in the new namespace, and the outer worker serves them.
 
 mod cgroup;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "its first callers are about to come")
-)]
 mod clock_of;
 mod door;
 mod enter;
 mod execs;
 mod front;
 mod handlers;
+mod held;
+mod in_place;
 mod journal;
 mod keeper;
+mod lines;
 mod message;
 mod namespaces;
 mod redirect;
+mod settings;
+mod status;
 mod tracer;
 mod warning;
 mod watchdog;

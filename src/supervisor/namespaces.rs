@@ -171,6 +171,11 @@ pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
     chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))
 }
 
+/// When process `pid` was started, in the kernel's ticks; `None` if it is gone.
+pub(super) fn start_of(proc: BorrowedFd<'_>, pid: i32) -> Option<u64> {
+    stat(proc, pid).map(|stat| stat.started)
+}
+
 /// The leader of the process that thread `tid` belongs to.
 pub(super) fn process_of(proc: BorrowedFd<'_>, tid: i32) -> Option<i32> {
     status(proc, tid).map(|status| status.leader)

@@ -111,17 +111,17 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
         process::exit_now(1);
     };
     let pool = match service.opening {
-        Opening::ByWorker => service
-            .listener
-            .try_clone()
-            .ok()
-            .map(|listener| Pool::new(service.journal, listener, Waiting::Blocked)),
+        Opening::ByWorker => match (service.listener.try_clone(), service.proc.try_clone()) {
+            (Ok(listener), Ok(proc)) => {
+                Some(Pool::new(service.journal, listener, proc, Waiting::Blocked))
+            }
+            _ => None,
+        },
         Opening::ByKeeper => None,
     };
-    if let Some(pool) = &pool
-        && service.journal.redirects.post_again()
-    {
-        let _ = pool.wake();
+    if let Some(pool) = &pool {
+        // What cannot be done now is done with the next request.
+        let _ = pool.take_over();
     }
     let mut handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool);
     if let Some(pending) = service.journal.pending() {

@@ -133,6 +133,13 @@ pub(crate) fn dump_no_core() {
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
 }
 
+/// Whether two threads have the same descriptors (kcmp(2)); false where the kernel does not tell.
+pub(crate) fn share_files(one: i32, other: i32) -> bool {
+    const KCMP_FILES: i32 = 2;
+    // SAFETY: values only.
+    unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_FILES, 0, 0) == 0 }
+}
+
 /// Waits until whoever is sending a signal to a process group has sent it to all of the group.
 ///
 /// kill(2) reads the list of processes under a lock that setpgid(2) takes for writing

@@ -9,7 +9,8 @@
 
 #[path = "arch/x86_64.rs"]
 mod arch;
-mod entry;
+
 #[path = "../page.rs"]
 #[expect(dead_code, reason = "the composer's side")]
 mod page;
+mod parameters;

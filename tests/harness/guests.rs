@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Musl,
     /// C against musl, statically.
     MuslStatic,
+    /// A C guest as C++ against glibc, dynamically.
+    GlibcAsCpp,
     /// C for 32-bit x86.
     I386,
     /// C without a libc.
@@ -76,6 +78,10 @@ impl Kind {
             Self::MuslStatic => {
                 let words = [&warnings[..], &["-static"]].concat();
                 (tools::find("musl-gcc")?, words)
+            }
+            Self::GlibcAsCpp => {
+                let words = [&["-x", "c++", "-std=c++20"], &warnings[..]].concat();
+                (tools::find("g++")?, words)
             }
             Self::I386 => (tools::find("gcc")?, [&warnings[..], &["-m32"]].concat()),
             Self::NoLibc => (tools::find("gcc")?, [&["-O2"], &bare[..]].concat()),
@@ -145,10 +151,13 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
 }
 
-/// All headers of the guests: any of them may be included.
-fn headers(dir: &Path) -> String {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
-        .unwrap()
+/// All headers that a guest may include: those beside it, and those in a folder of its name.
+fn headers(source: &Path) -> String {
+    let beside = source.parent().unwrap().to_owned();
+    let mut files: Vec<PathBuf> = [beside, source.with_extension("")]
+        .iter()
+        .filter_map(|dir| std::fs::read_dir(dir).ok())
+        .flatten()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|e| e == "h"))
         .collect();
@@ -172,7 +181,7 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
     let recipe = format!(
         "{command:?}\n{}\n{}",
         std::fs::read_to_string(&source).unwrap(),
-        headers(source.parent().unwrap())
+        headers(&source)
     );
 
     std::fs::create_dir_all(directory()).unwrap();
@@ -195,6 +204,13 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
         std::fs::write(&stamp, recipe).unwrap();
     }
     Ok(output)
+}
+
+/// The guest `file` that needs no building: an interpreter's script.
+pub(crate) fn script(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/guests")
+        .join(file)
 }
 
 /// A directory that an ordinary user can enter, wherever the build's own one lies.

@@ -7,14 +7,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
 pub(crate) mod agreement;
+pub(crate) mod bridges;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
+pub(crate) mod debian13;
 pub(crate) mod guests;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod servers;
 pub(crate) mod supervisor;
 pub(crate) mod sys;
 pub(crate) mod terminal;
+pub(crate) mod timeouts;
 pub(crate) mod tools;
 pub(crate) mod ways;
 pub(crate) mod worlds;

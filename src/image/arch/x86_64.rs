@@ -25,6 +25,13 @@ pub(crate) fn jump(from: usize, to: usize) -> [u8; JUMP_LEN] {
     [0xe9, a, b, c, d]
 }
 
+/// A jump from `from` to `to`, which are close: `jmp rel8`.
+#[expect(clippy::cast_possible_truncation, reason = "the blob sees to it")]
+pub(crate) const fn short_jump(from: usize, to: usize) -> [u8; 2] {
+    assert!(to >= from + 2 && to - from - 2 < 128);
+    [0xeb, (to - from - 2) as u8]
+}
+
 /// The bytes at `elsewhen_kernel`, and how many [`STUBS`] fit at `elsewhen_cookies`.
 pub(crate) const ENTRY_ROOM: usize = 20;
 pub(crate) const STUBS: usize = 1;

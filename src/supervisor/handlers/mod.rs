@@ -11,6 +11,7 @@ mod gettimeofday;
 mod redirect;
 mod sysinfo;
 mod time;
+pub(super) mod timerfd_settime;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

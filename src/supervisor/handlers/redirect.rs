@@ -11,7 +11,9 @@ use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Missing, Task};
 use crate::page::{CALL, FUTEX_WAIT_COOKIE, GENERATION, WAIT_COOKIE};
 use crate::supervisor::clock_of;
+use crate::supervisor::namespaces;
 use crate::supervisor::redirect::{Place, Request};
+use crate::supervisor::settings::{Setting, Timer};
 use crate::sys::seccomp::{Answer, Notification};
 
 impl Handlers<'_> {
@@ -64,6 +66,9 @@ impl Handlers<'_> {
             },
             None => return Some(Answer::Continue),
         };
+        if let Some(timer) = timer(kind) {
+            self.note(task, timer, data.args[2]);
+        }
         // What was opened by the thread's id was its own.
         if !task.is_waiting() {
             return None;
@@ -73,6 +78,7 @@ impl Handlers<'_> {
             tid: task.tid(),
             number,
             args: data.args,
+            offsets: *offsets,
             after,
             place,
         });
@@ -117,6 +123,32 @@ impl Handlers<'_> {
         // What was read was another's if the thread has ended.
         task.is_waiting()
             .then(|| clock.ok().flatten().and_then(absolute::setting))
+    }
+
+    /// Has it remembered what a timer is set to; what the kernel is to refuse may be among it.
+    fn note(&self, task: &Task<'_>, timer: Timer, from: u64) {
+        let (journal, proc) = (self.service.journal, self.service.proc.as_fd());
+        let process = namespaces::process_of(proc, task.tid());
+        // Reading asks whether the caller still waits, after all that was asked before.
+        let spec = task.read(GuestPtr::new(from));
+        if let (Some(pid), Ok(spec)) = (process, spec) {
+            let setting = Setting {
+                pid,
+                timer,
+                spec,
+                generation: GENERATION,
+            };
+            journal.settings.note(proc, &setting);
+        }
+    }
+}
+
+/// The timer whose setting is to be remembered.
+fn timer(kind: Kind) -> Option<Timer> {
+    match kind {
+        Kind::Timer(id) => Some(Timer::Id(id)),
+        Kind::Timerfd(fd) => Some(Timer::Descriptor(fd)),
+        Kind::Wait(_) | Kind::Unknown => None,
     }
 }
 

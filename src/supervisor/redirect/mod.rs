@@ -16,7 +16,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
+use super::in_place::InPlace;
 use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
 
@@ -30,20 +32,40 @@ const THREADS: usize = 64;
 pub(super) struct Pool {
     journal: &'static Journal,
     listener: Arc<OwnedFd>,
+    /// For threads that cannot be redirected.
+    in_place: InPlace,
     waiting: Waiting,
+    started: Instant,
     /// Threads that have nothing to do, and all threads.
     idle: Arc<AtomicUsize>,
     all: Arc<AtomicUsize>,
 }
 
 impl Pool {
-    pub(super) fn new(journal: &'static Journal, listener: OwnedFd, waiting: Waiting) -> Self {
+    pub(super) fn new(
+        journal: &'static Journal,
+        listener: OwnedFd,
+        proc: OwnedFd,
+        waiting: Waiting,
+    ) -> Self {
+        let listener = Arc::new(listener);
         Self {
             journal,
-            listener: Arc::new(listener),
+            in_place: InPlace::new(journal, Arc::clone(&listener), proc),
+            listener,
             waiting,
+            started: Instant::now(),
             idle: Arc::default(),
             all: Arc::default(),
+        }
+    }
+
+    /// Goes on with what the threads of a dead process had in hand.
+    pub(super) fn take_over(&self) -> io::Result<()> {
+        self.in_place.take_over();
+        match self.journal.redirects.post_again() {
+            true => self.wake(),
+            false => Ok(()),
         }
     }
 
@@ -69,15 +91,19 @@ impl Pool {
         Ok(())
     }
 
-    fn work(&self) -> ! {
+    fn work(&self) {
         loop {
             let slot = self.journal.redirects.take();
             self.idle.fetch_sub(1, Ordering::SeqCst);
             // If this one has to wait, another is there for the rest.
             let _ = self.wake();
-            visit::pay(self, slot.request(), slot.again);
-            self.idle.fetch_add(1, Ordering::SeqCst);
+            let after = visit::pay(self, slot.request());
             slot.free();
+            if matches!(after, visit::After::Tracee) {
+                self.all.fetch_sub(1, Ordering::SeqCst);
+                return;
+            }
+            self.idle.fetch_add(1, Ordering::SeqCst);
         }
     }
 }

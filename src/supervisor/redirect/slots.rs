@@ -8,6 +8,7 @@
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::clock::ClockOffsets;
 use crate::sys::futex;
 
 /// Threads that can wait for a redirect at a time; a further one waits to be noticed.
@@ -16,8 +17,6 @@ const SLOTS: usize = 1024;
 const FREE: u32 = 0;
 const POSTED: u32 = 1;
 const TAKEN: u32 = 2;
-/// Posted for the second time: its first tracer has died.
-const POSTED_AGAIN: u32 = 3;
 
 /// Where a thread is to go on, and with what.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +28,8 @@ pub(in super::super) struct Request {
     /// The call as it was made.
     pub(in super::super) number: u32,
     pub(in super::super) args: [u64; 6],
+    /// Of the thread's clocks.
+    pub(in super::super) offsets: ClockOffsets,
     /// The address behind its `syscall`.
     pub(in super::super) after: u64,
     pub(in super::super) place: Place,
@@ -93,17 +94,8 @@ impl Slots {
             let last = seen.wrapping_sub(1) as usize;
             let taken = (0..SLOTS).find_map(|i| {
                 let index = last.wrapping_sub(i) % SLOTS;
-                let again = match self.states[index].load(Ordering::Relaxed) {
-                    state @ (POSTED | POSTED_AGAIN) if self.change(index, state, TAKEN) => {
-                        state == POSTED_AGAIN
-                    }
-                    _ => return None,
-                };
-                Some(Slot {
-                    slots: self,
-                    index,
-                    again,
-                })
+                self.change(index, POSTED, TAKEN)
+                    .then_some(Slot { slots: self, index })
             });
             if let Some(slot) = taken {
                 return slot;
@@ -123,7 +115,7 @@ impl Slots {
     pub(in super::super) fn post_again(&self) -> bool {
         let mut any = false;
         for index in 0..SLOTS {
-            if self.change(index, TAKEN, POSTED_AGAIN) {
+            if self.change(index, TAKEN, POSTED) {
                 any = true;
                 self.announce();
             } else {
@@ -147,8 +139,6 @@ impl Slots {
 pub(super) struct Slot<'a> {
     slots: &'a Slots,
     index: usize,
-    /// Its first tracer has died, perhaps just now.
-    pub(super) again: bool,
 }
 
 impl Slot<'_> {

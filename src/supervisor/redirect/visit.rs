@@ -1,6 +1,7 @@
 //! One visit: seize, interrupt, release from the call, set the registers, let go.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::Pool;
 use super::slots::{Place, Request};
@@ -11,21 +12,32 @@ use crate::sys::seccomp::{self, Answer};
 /// The red zone of a site with [`Place::Here`]: the two times lie at its lower end.
 const RED_ZONE: u64 = 128;
 
+/// For so long a worker may meet threads that its dead predecessor has not let go of.
+const INHERITANCE: Duration = Duration::from_secs(2);
+
+/// What a visit leaves behind.
+#[must_use]
+pub(super) enum After {
+    Nothing,
+    /// A tracee that has to be let go of as it is: by the end of this thread.
+    Tracee,
+}
+
 /// Does what `request` asks for.
-pub(super) fn pay(pool: &Pool, request: Request, again: bool) {
+pub(super) fn pay(pool: &Pool, request: Request) -> After {
     let listener = pool.listener.as_fd();
-    let seized = match again {
-        true => ptrace::seize_from_dying(request.tid),
-        false => ptrace::seize(request.tid),
-    };
-    let running = match seized {
-        Ok(running) => running,
-        Err(_) => return refused(pool, &request),
+    if !seccomp::is_valid(listener, request.id) {
+        return After::Nothing;
+    }
+    let Some(running) = seize(pool, &request) else {
+        refused(pool, &request);
+        return After::Nothing;
     };
     if !seccomp::is_valid(listener, request.id) {
-        // Another thread may have the number now: it is let go of as it is.
-        running.interrupt();
-        return let_go(pool, running);
+        // It may be another thread by now, or wait for the answer to another call, in which it
+        // would not stop until somebody has seized it for that.
+        running.forget();
+        return After::Tracee;
     }
     running.interrupt();
     // Should we die before the registers are set, the thread sees a signal's usual error, and not
@@ -40,6 +52,29 @@ pub(super) fn pay(pool: &Pool, request: Request, again: bool) {
             }
         }
     }
+    After::Nothing
+}
+
+/// Seizes the thread; `None` if it cannot be traced.
+///
+/// One that has got `EINTR` as its tracer died may already have made its next call, and be here for
+/// that, while the tracer has not let go of it. So may one whom another thread of ours is about to let
+/// go of.
+fn seize(pool: &Pool, request: &Request) -> Option<Running> {
+    let tries = if pool.started.elapsed() < INHERITANCE {
+        200
+    } else {
+        10
+    };
+    for _ in 0..tries {
+        match ptrace::seize(request.tid) {
+            Ok(running) => return Some(running),
+            Err(e) if e.raw_os_error() != Some(libc::EPERM) => return None,
+            Err(_) if !seccomp::is_valid(pool.listener.as_fd(), request.id) => return None,
+            Err(_) => std::thread::sleep(Duration::from_micros(100)),
+        }
+    }
+    ptrace::seize(request.tid).ok()
 }
 
 /// Lets a thread go at its first stop, or reaps it.
@@ -103,6 +138,7 @@ fn refused(pool: &Pool, request: &Request) {
     if !seccomp::is_valid(listener, request.id) {
         return;
     }
-    // The call is made as it stands.
-    let _ = seccomp::answer(listener, request.id, Answer::Continue);
+    if let Some(answer) = pool.in_place.make(request) {
+        let _ = seccomp::answer(listener, request.id, answer);
+    }
 }

@@ -173,10 +173,15 @@ elsewhen_gate_inside:
     test byte ptr [rsp + {call}], {itimerspec}
     je 1f
     add r8, 16
-1:  mov edi, -1
+    # Within one page one address stands for all.
+1:  lea r10, [r8 + 7]
+    xor r10, rdx
+    test r10, -4096
+    cmovz r8, rsi
+    mov edi, -1
     xor edx, edx
     mov r10d, 8
-    mov eax, {rt_sigprocmask}
+1:  mov eax, {rt_sigprocmask}
     syscall
     cmp eax, -14
     je 3f

@@ -1,0 +1,48 @@
+//! A root of Debian 13, whose C library is newer than the machine's may be.
+
+use super::process::Run;
+use super::{Missing, guests, root, tools};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The root; made by `tests/debian13/make` if it is not there yet.
+///
+/// # Errors
+/// It cannot be made here, or not be entered.
+pub(crate) fn make() -> Result<PathBuf, Missing> {
+    root()?;
+    tools::find("debootstrap")?;
+    let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/debian13/make");
+    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian13");
+    let made = Run::on_host()
+        .limit(600)
+        .run(&[make.as_os_str(), to.as_os_str()]);
+    match made.code {
+        0 => Ok(to),
+        _ => Err(Missing(format!(
+            "no root of Debian 13: {}",
+            made.stderr.trim()
+        ))),
+    }
+}
+
+/// A program copied into the root, for as long as this is kept.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    _dir: TempDir,
+    /// The words that start it there.
+    pub(crate) words: Vec<OsString>,
+}
+
+/// Copies a dynamic program into the root.
+pub(crate) fn copy(root: &Path, program: &Path) -> Result<Copied, Missing> {
+    let dir = tempfile::tempdir_in(root.join("tmp")).unwrap();
+    let copied = guests::copy(program, dir.path(), 0o755);
+    let inside = Path::new("/").join(copied.strip_prefix(root).unwrap());
+    let chroot = tools::find("chroot")?;
+    Ok(Copied {
+        _dir: dir,
+        words: vec![chroot.into(), root.into(), inside.into()],
+    })
+}
