@@ -45,7 +45,7 @@ const PLAIN: [&str; 4] = ["host", "inside", "filtered", "notified"];
 const OF_MONOTONIC: [&str; 5] = ["host", "kernel", "inside", "filtered", "notified"];
 const SUPERVISED: [&str; 5] = ["host", "inside", "across", "filtered", "notified"];
 
-const ROWS: [(&str, &[&str]); 32] = [
+const ROWS: [(&str, &[&str]); 36] = [
     ("clock_realtime", &READING),
     ("clock_monotonic", &READING),
     ("clock_boottime", &READING),
@@ -57,7 +57,11 @@ const ROWS: [(&str, &[&str]); 32] = [
     ("time", &READING),
     ("first_realtime", &READING),
     ("first_monotonic", &READING),
+    ("first_boottime", &READING),
     ("first_monotonic_raw", &READING),
+    ("first_tai", &READING),
+    ("first_realtime_coarse", &READING),
+    ("first_monotonic_coarse", &READING),
     ("unlisted_call", &CALLING),
     ("clock_system_call", &STATIC),
     ("exec", &STATIC),

@@ -42,13 +42,15 @@ fn a_thread_that_may_not_be_cancelled_waits_until_its_time() {
 
 /// The number of things that were wrong in each line.
 fn wrong(run: &Finished) -> Vec<(&str, u32)> {
-    run.stdout.lines().map(|l| wrong_in(l).unwrap()).collect()
-}
-
-fn wrong_in(line: &str) -> Option<(&str, u32)> {
-    let (call, rest) = line.split_once(": cancelled, ")?;
-    let (count, _) = rest.split_once(" wrong")?;
-    Some((call, count.parse().ok()?))
+    fn parsed(line: &str) -> Option<(&str, u32)> {
+        let (call, rest) = line.split_once(": cancelled, ")?;
+        let (count, _) = rest.split_once(" wrong")?;
+        Some((call, count.parse().ok()?))
+    }
+    run.stdout
+        .lines()
+        .map(|line| parsed(line).unwrap())
+        .collect()
 }
 
 /// DIFFERENCE: no unwind table describes the three instructions that lead from a patched call site to

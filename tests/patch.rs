@@ -440,8 +440,8 @@ fn a_site_whose_patcher_has_died_is_completed_by_the_first_thread_there() {
                 let told = scope.spawn(|| {
                     guest.answer(&done, |call| {
                         let number = call.data.nr.cast_unsigned();
-                        let stub = guest.rewind(name, number).expect("a site of ours");
-                        assert_eq!(guest.stub(name), stub);
+                        let on = guest.rewind(name, number).expect("a site of ours");
+                        assert_eq!(on, site.at);
                     })
                 });
                 let end = Done(&done);

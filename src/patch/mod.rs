@@ -154,7 +154,8 @@ fn try_patch(
 /// being patched; `None` if that is the program's own mistake.
 ///
 /// The site is completed on the way: its patcher may be dead, or at work in the process of which this
-/// one is a copy. The thread goes on in the stub, whose first instruction sets the number right.
+/// one is a copy. The thread goes on at the jump, where unwinders know their way: a thread that is
+/// cancelled while it is held has its handler run there.
 #[must_use]
 pub fn rewind(memory: &File, maps: &File, after: u64, number: u32, gate: u64) -> Option<u64> {
     let site = Site::read(memory, after).ok()?;
@@ -165,9 +166,11 @@ pub fn rewind(memory: &File, maps: &File, after: u64, number: u32, gate: u64) ->
         return None;
     }
     stub.set_gate(memory, gate).ok()?;
-    // If the site cannot be completed, this thread goes on all the same.
-    let _ = site.lead_to(memory, &stub, gate, Way::ByteByByte);
-    Some(stub.at)
+    match site.lead_to(memory, &stub, gate, Way::ByteByByte) {
+        Ok(_) => Some(site.at),
+        // It goes on all the same: the stub's first instruction sets the number right.
+        Err(_) => Some(stub.at),
+    }
 }
 
 impl Site {

@@ -77,16 +77,9 @@ static mqd_t queue(const char *name)
     return q;
 }
 
-static void *hold(void *mutex)
-{
-    pthread_mutex_lock((pthread_mutex_t *)mutex);
-    return NULL;
-}
-
 static void make(struct thing *t)
 {
     pthread_condattr_t attr;
-    pthread_t holder;
     pthread_mutex_init(&t->mutex, NULL);
     pthread_mutex_init(&t->held, NULL);
     pthread_cond_init(&t->cond, NULL);
@@ -98,8 +91,8 @@ static void make(struct thing *t)
     t->full = queue("full");
     if (mq_send(t->full, "x", 1, 0) != 0)
         fail("mq_send");
-    pthread_create(&holder, NULL, hold, &t->held);
-    pthread_join(holder, NULL);
+    /* By this thread: another would make the process one of many for good. */
+    pthread_mutex_lock(&t->held);
 }
 
 static void unmake(struct thing *t)
@@ -362,8 +355,11 @@ static int end(pthread_t thread, struct waiter *w)
     int held = pthread_mutex_trylock(&w->thing->mutex);
     if (held == 0)
         pthread_mutex_unlock(&w->thing->mutex);
-    int right = result == PTHREAD_CANCELED && w->cleaned == 1 && w->made == w->destroyed;
-    return right && held == 0 ? 0 : 1;
+    if (result == PTHREAD_CANCELED && w->cleaned == 1 && w->made == w->destroyed && held == 0)
+        return 0;
+    fprintf(stderr, "%s: cancelled %d, cleaned %d, made %d, destroyed %d, held %d\n", w->kind->name,
+            result == PTHREAD_CANCELED, w->cleaned, w->made, w->destroyed, held);
+    return 1;
 }
 
 static void sleep_for(int64_t ns)

@@ -11,7 +11,6 @@
 #define _GNU_SOURCE
 #include "absolute.h"
 #include <setjmp.h>
-#include <sys/wait.h>
 
 static volatile sig_atomic_t handled;
 static sigjmp_buf before;
@@ -48,15 +47,17 @@ static void once(const struct wait *w, int milliseconds)
     show(w, w->until(&until), &until, start);
 }
 
-/* Those that go on after a handler end at their time, so that is near; the others never see it. */
-static void by_a_handler(const struct wait *w, int number)
+static int interrupting;
+
+/* Those that go on after a handler end at their time; the others never see it. */
+static void by_a_handler(const struct wait *w)
 {
     struct interruption i;
     pthread_t thread;
 
     handled = 0;
-    thread = interrupt_me(&i, number);
-    once(w, 250);
+    thread = interrupt_me(&i, interrupting);
+    once(w, LONG);
     pthread_join(thread, NULL);
 }
 
@@ -80,24 +81,28 @@ static void leaves_the_rest_alone(clockid_t clock, const char *name)
            rest.tv_nsec);
 }
 
-static void by_stopping(const struct wait *w, int is_long)
+static int is_long;
+
+static void by_stopping(const struct wait *w)
 {
-    const struct timespec moment = { 0, 20000000 }, long_moment = { 0, 250000000 };
+    const struct timespec moment = { 0, 20000000 };
+    int64_t end = now(CLOCK_MONOTONIC) + (LONG + 100) * 1000000LL;
     int status;
     pid_t child;
 
     fflush(stdout);
     child = fork();
     if (!child) {
-        /* Locks and the queue are the parent's; the holder's thread is not copied. */
-        once(w, 150);
-        _exit(0);
+        once(w, LONG);
+        exit(0);
     }
     until_blocked(child);
     kill(child, SIGSTOP);
     if (waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status))
         abort();
-    nanosleep(is_long ? &long_moment : &moment, NULL);
+    do
+        nanosleep(&moment, NULL);
+    while (is_long && now(CLOCK_MONOTONIC) < end);
     kill(child, SIGCONT);
     if (waitpid(child, &status, 0) != child || status)
         printf("%s: status %d\n", w->name, status);
@@ -111,6 +116,9 @@ static void by_a_jump(const struct wait *w)
     struct interruption i;
     pthread_t thread;
 
+    /* A jump out of a wait for a condition would leave its mutex as it was. */
+    if (strstr(w->name, "cond"))
+        return;
     handled = 0;
     thread = interrupt_me(&i, SIGALRM);
     if (!sigsetjmp(before, 1)) {
@@ -118,7 +126,6 @@ static void by_a_jump(const struct wait *w)
         turn = 1;
     }
     pthread_join(thread, NULL);
-    /* A jump out of a wait for the condition leaves its mutex as it was: not held. */
     printf("%s: %s, handled %d, %s\n", w->name, turn ? "returned" : "left", (int)handled,
            now(CLOCK_MONOTONIC) - start > LATE_SECONDS * 1000000000LL ? "too late" : "in time");
     handled = 0;
@@ -129,7 +136,6 @@ int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "handler";
     const char *how = argc > 2 ? argv[2] : "";
-    size_t n;
 
     prepare_waits();
     if (!strcmp(mode, "wait")) {
@@ -144,19 +150,14 @@ int main(int argc, char **argv)
         handle(SIGCONT, count, SA_RESTART);
     if (!strcmp(mode, "jump"))
         handle(SIGALRM, jump, 0);
-    for (n = 0; n < 2 * WAITS; n++) {
-        /* The second time each site is known. */
-        const struct wait *w = &waits[n % WAITS];
-
-        if (!strcmp(mode, "handler"))
-            by_a_handler(w, SIGALRM);
-        else if (!strcmp(mode, "continued"))
-            by_a_handler(w, SIGCONT);
-        else if (!strcmp(mode, "stop"))
-            by_stopping(w, !strcmp(how, "long"));
-        else if (w->until != condition_wait && strcmp(w->name, "pthread_cond_clockwait"))
-            by_a_jump(w);
-    }
+    interrupting = strcmp(mode, "continued") ? SIGALRM : SIGCONT;
+    is_long = !strcmp(how, "long");
+    if (!strcmp(mode, "stop"))
+        each_in_a_process(by_stopping);
+    else if (!strcmp(mode, "jump"))
+        each_in_a_process(by_a_jump);
+    else
+        each_in_a_process(by_a_handler);
     if (!strcmp(mode, "handler")) {
         leaves_the_rest_alone(CLOCK_REALTIME, "REALTIME");
         leaves_the_rest_alone(CLOCK_MONOTONIC, "MONOTONIC");

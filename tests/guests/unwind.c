@@ -136,7 +136,7 @@ static void show(const struct wait *w)
 
 static void by_backtrace(const struct wait *w)
 {
-    struct timespec until = from_now(w->clock, 400);
+    struct timespec until = from_now(w->clock, LONG);
     struct interruption i;
     pthread_t thread = interrupt_me(&i, SIGALRM);
 
@@ -183,8 +183,7 @@ int main(int argc, char **argv)
         if (sigaltstack(&stack, NULL))
             return 2;
         handle(SIGALRM, on_signal, strcmp(how, "stack") ? 0 : SA_ONSTACK);
-        for (n = 0; n < 2 * WAITS; n++)
-            by_backtrace(&waits[n % WAITS]);
+        each_in_a_process(by_backtrace);
     } else if (!strcmp(mode, "step")) {
         handle(SIGTRAP, on_step, 0);
         for (n = 0; n < 3 * WAITS; n++)

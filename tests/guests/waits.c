@@ -64,7 +64,7 @@ static struct timespec deadline(struct pair *pair)
         return time;
     if (kind->from == SHIFT)
         base = shifts[pair->row->clock];
-    nanos = base + nanoseconds(time);
+    nanos = base + time.tv_sec * SECOND + time.tv_nsec;
     return time_of(nanos < 1 ? 1 : nanos);
 }
 
@@ -74,7 +74,6 @@ static void *put(struct pair *pair, struct span *on_stack)
     size_t size = pair->row->call->size, skip = sizeof *on_stack - size;
     struct memory *memory = &pair->memory;
     bool has_more = size == sizeof *on_stack && has_interval(pair->row->variant);
-    long special = kind->time.value.tv_nsec;
     char *at = NULL;
 
     memset(on_stack, 0, sizeof *on_stack);
@@ -87,8 +86,8 @@ static void *put(struct pair *pair, struct span *on_stack)
     case CONSTANT:
         return (char *)&kind->time + skip;
     case POINTER_ITSELF:
-        return special == 1 ? memory->unmapped + 8
-             : special == 2 ? memory->no_access + 8 : (void *)kind->time.value.tv_sec;
+        return kind->time.value.tv_nsec ? memory->no_access + kind->time.value.tv_sec
+                                        : (void *)kind->time.value.tv_sec;
     case READ_ONLY:
     case EDGE:
         at = memory->page + 4096 - size;

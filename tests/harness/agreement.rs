@@ -47,7 +47,7 @@ pub(crate) fn agree<S: AsRef<OsStr> + Sync>(words: &[S]) -> Finished {
     agree_on(words, &AHEAD, |text| text.to_owned())
 }
 
-/// The same, with another shift, and of the output only what `of` gives.
+/// The same, with another shift, and of the output only what `of` gives. Lines may come in any order.
 pub(crate) fn agree_on<S: AsRef<OsStr> + Sync>(
     words: &[S],
     options: &[&str; 10],
@@ -60,8 +60,8 @@ pub(crate) fn agree_on<S: AsRef<OsStr> + Sync>(
         (outside.join().unwrap(), within)
     });
     assert_eq!(
-        (within.code, of(&within.stdout)),
-        (outside.code, of(&outside.stdout)),
+        (within.code, sorted(&of(&within.stdout))),
+        (outside.code, sorted(&of(&outside.stdout))),
         "inside: {within:#?}\non the host: {outside:#?}"
     );
     within
@@ -71,4 +71,11 @@ pub(crate) fn agree_on<S: AsRef<OsStr> + Sync>(
 pub(crate) fn rounds(few: u32, many: u32) -> String {
     let full = std::env::var("ELSEWHEN_STORM").is_ok_and(|v| v == "full");
     (if full { many } else { few }).to_string()
+}
+
+/// The lines in the order of their letters.
+pub(crate) fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
 }

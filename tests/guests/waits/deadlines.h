@@ -97,15 +97,16 @@ static const struct kind kinds[] = {
       T(1LL << 62, 0) },
     { "pointer_past_the_user", ADDRESS | POINTER | LASTING, ITSELF, POINTER_ITSELF, EPOCH,
       T((1LL << 47) - 8, 0) },
-    { "pointer_to_unmapped", POINTER | LASTING, ITSELF, POINTER_ITSELF, EPOCH, T(8, 1) },
-    { "pointer_to_no_access", POINTER | LASTING, ITSELF, POINTER_ITSELF, EPOCH, T(8, 2) },
+    { "pointer_to_nothing", ADDRESS | POINTER | LASTING, ITSELF, POINTER_ITSELF, EPOCH,
+      T(0x20008, 0) },
+    { "pointer_to_no_access", POINTER | LASTING, ITSELF, POINTER_ITSELF, EPOCH, T(8, 1) },
     { "straddling", FIRST | POINTER | LASTING, ITSELF, STRADDLING, NOW, T(0, 40 * MILLISECOND) },
     { "straddling_half", POINTER | LASTING, ITSELF, STRADDLING_HALF, NOW, T(0, 40 * MILLISECOND) },
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
-/* Memory of one runner: a page to write, the same to read, one without access, and none. */
-struct memory { char *page, *read_only, *no_access, *unmapped; };
+/* Memory of one runner: a page to write, the same to read, and one without access. */
+struct memory { char *page, *read_only, *no_access; };
 
 static void map_memory(struct memory *memory)
 {
@@ -115,18 +116,20 @@ static void map_memory(struct memory *memory)
     if (fd < 0 || ftruncate(fd, 4096))
         exit(2);
     /* Each usable page has one after it that cannot be read. */
-    at = mmap(NULL, 6 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    at = mmap(NULL, 4 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memory->page = mmap(at, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
     memory->no_access = at + 4096;
     memory->read_only = mmap(at + 2 * 4096, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
-    memory->unmapped = at + 4 * 4096;
-    if (munmap(memory->unmapped, 4096) || memory->page != at)
+    if (memory->page != at || memory->read_only != at + 2 * 4096)
         exit(2);
     close(fd);
 }
 
 static long long nanoseconds(struct timespec time)
 {
+    if (time.tv_sec < 0 || time.tv_sec > LLONG_MAX / SECOND - 1 || time.tv_nsec < 0
+        || time.tv_nsec > SECOND)
+        return LLONG_MAX; /* wrong, or far enough */
     return time.tv_sec * SECOND + time.tv_nsec;
 }
 

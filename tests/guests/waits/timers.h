@@ -75,8 +75,8 @@ static long ask(int id, bool is_timerfd, struct span *left)
 static void watch(struct pair *pair, int id, bool is_timerfd)
 {
     long ticks = wait_for_expiry(pair, id, is_timerfd);
-    long long interval = ((struct span *)pair->spec)->interval.tv_nsec;
-    struct span left = { UNTOUCHED, UNTOUCHED };
+    struct span left = { UNTOUCHED, UNTOUCHED }, spec;
+    long long interval;
     char text[64];
 
     if (!ticks) {
@@ -85,6 +85,8 @@ static void watch(struct pair *pair, int id, bool is_timerfd)
         remark(pair, "silent");
         return;
     }
+    memcpy(&spec, pair->spec, sizeof spec);
+    interval = spec.interval.tv_nsec;
     remark(pair, "expired");
     remark_moment(pair, pair->due);
     if (interval) {
@@ -125,8 +127,9 @@ static void arm(struct pair *pair, int id, bool is_timerfd)
     if (how == COPIED)
         close(used);
     remark(pair, result ? error_name(-result) : "armed");
-    if (how != OLD_IS_NEW || !result)
-        remark_span(pair, "before", how == OLD_IS_NEW ? pair->spec : &old);
+    if (how == OLD_IS_NEW && !result)
+        memcpy(&old, pair->spec, sizeof old);
+    remark_span(pair, "before", &old);
     ask(id, is_timerfd, &left);
     /* A rest of some milliseconds is not the same twice. */
     if (left.value.tv_sec || row->kind->groups & (ZERO | WRONG | POINTER | ABSENT))
