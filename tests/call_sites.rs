@@ -104,7 +104,7 @@ fn a_site_goes_on_being_right_once_it_is_patched() {
 
 /// Relative waits that the kernel begins again at the `syscall` instruction, under a patched `mov`.
 fn threads_may_be_blocked(mode: &str) {
-    let rounds = if is_full() { 200 } else { 8 };
+    let rounds = if is_full() { 40 } else { 8 };
     for kind in [Kind::Glibc, Kind::MuslStatic] {
         let guest = need!(guests::build("site_blocked", kind));
         let number = rounds.to_string();
