@@ -69,11 +69,11 @@ fn seize(pool: &Pool, request: &Request) -> Option<Running> {
             Err(_) => {}
         }
         let tries = match tracer_of(request.tid) {
-            // It has been let go of just now, or is not ours to trace.
-            None => 20,
-            Some(process) if process == std::process::id() => 100_000,
-            Some(_) if pool.started.elapsed() < INHERITANCE => 20_000,
-            Some(_) => 0,
+            Tracer::Leaving => 100_000,
+            // Let go of just now, or nobody's, and not ours to trace; or its tracer is about to die.
+            Tracer::Nobody => 20,
+            Tracer::Other if pool.started.elapsed() < INHERITANCE => 20,
+            Tracer::Other => 0,
         };
         if round >= tries {
             return None;
@@ -83,15 +83,36 @@ fn seize(pool: &Pool, request: &Request) -> Option<Running> {
     None
 }
 
-/// The process that traces a thread.
-fn tracer_of(tid: i32) -> Option<u32> {
-    let number = |id: &str, key: &str| -> Option<u32> {
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+/// Who traces a thread.
+enum Tracer {
+    Nobody,
+    /// A thread of this process, or one that is dying.
+    Leaving,
+    Other,
+}
+
+fn tracer_of(tid: i32) -> Tracer {
+    const SIGKILL: u64 = 1 << 8;
+    let status = |id: u32| std::fs::read_to_string(format!("/proc/{id}/status")).ok();
+    let number = |status: &str, key: &str, radix: u32| {
         let value = status.lines().find_map(|line| line.strip_prefix(key))?;
-        value.trim().parse().ok().filter(|number| *number != 0)
+        u64::from_str_radix(value.trim(), radix).ok()
     };
-    let tracer = number(&tid.to_string(), "TracerPid:")?;
-    number(&tracer.to_string(), "Tgid:")
+    let tracer = status(tid.cast_unsigned())
+        .and_then(|status| number(&status, "TracerPid:", 10))
+        .and_then(|tracer| u32::try_from(tracer).ok().filter(|tracer| *tracer != 0));
+    let Some(status) = tracer.and_then(status) else {
+        return Tracer::Nobody;
+    };
+    let is_killed = ["SigPnd:", "ShdPnd:"]
+        .iter()
+        .any(|key| number(&status, key, 16).is_some_and(|signals| signals & SIGKILL != 0));
+    let is_own = number(&status, "Tgid:", 10) == Some(std::process::id().into());
+    // What ends gives its memory up first.
+    match is_own || is_killed || !status.contains("VmSize:") {
+        true => Tracer::Leaving,
+        false => Tracer::Other,
+    }
 }
 
 /// Lets a thread go at its first stop, or reaps it.
