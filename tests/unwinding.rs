@@ -142,10 +142,12 @@ fn gdb_names_the_callers_of_a_wait_that_it_attaches_to() {
     }
 }
 
+/// DIFFERENCE: futexes wake up for nothing while gdb traces them, until their site is patched; from then on
+/// the wait is in the gate, which gdb does not know when it has started the program.
 #[test]
-fn gdb_names_the_callers_of_a_wait_in_a_program_that_it_has_started() {
+fn gdb_names_the_callers_of_a_first_wait_in_a_program_that_it_has_started() {
     let guest = need!(guests::build("unwind", Kind::Named));
-    for call in CALLS {
+    for call in ["0", "7", "11"] {
         let mut command = need!(gdb());
         for word in ["handle SIGUSR1 stop nopass", "run", "bt", "kill"] {
             command.extend(["-ex", word].map(OsString::from));

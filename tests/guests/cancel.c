@@ -1,6 +1,6 @@
 /* Cancels threads that wait for a time.
  *
- *   cancel blocked         while they wait, each call of the table, three times
+ *   cancel blocked         while they wait, each call of the table, twice
  *   cancel race N [CALL]   at random moments around the call, N times
  *   cancel step            after each instruction of a wait whose time is past, by itself
  *   cancel disabled        while cancellation is disabled: the wait ends at its time

@@ -173,9 +173,11 @@ static void disabled(const struct wait *w)
     pthread_t thread;
     void *result;
 
+    if (!is_point(w))
+        return;
     memset(&job, 0, sizeof job);
     job.is_disabled = 1;
-    thread = start(&job, w, 150000000);
+    thread = start(&job, w, LONG * 1000000LL);
     while (!__atomic_load_n(&job.started, __ATOMIC_SEQ_CST))
         usleep(1000);
     until_blocked(job.tid);
@@ -281,7 +283,11 @@ int main(int argc, char **argv)
     size_t n, turn;
 
     prepare_waits();
-    for (turn = 0; turn < (strcmp(mode, "race") ? 3 : 1); turn++)
+    if (!strcmp(mode, "disabled")) {
+        each_in_a_process(disabled);
+        return 0;
+    }
+    for (turn = 0; turn < (strcmp(mode, "race") ? 2 : 1); turn++)
         for (n = 0; n < WAITS; n++) {
             const struct wait *w = &waits[n];
 
@@ -296,9 +302,7 @@ int main(int argc, char **argv)
                     race(w, rounds, 1);
 #endif
             } else if (is_point(w)) {
-                if (!strcmp(mode, "disabled"))
-                    disabled(w);
-                else if (!strcmp(mode, "step"))
+                if (!strcmp(mode, "step"))
                     stepped(w);
                 else
                     blocked(w);

@@ -200,7 +200,7 @@ int main(int argc, char **argv)
         fflush(stdout);
         if (!strcmp(mode, "raise"))
             interrupt_me(&i, SIGUSR1);
-        until = from_now(w->clock, !strcmp(mode, "wait") ? atoi(argv[3]) : 1000);
+        until = from_now(w->clock, !strcmp(mode, "wait") ? atoi(argv[3]) : 60000);
         error = alpha_calls(w, &until);
         if (!strcmp(mode, "wait"))
             printf("%s: %s %s\n", w->name, error_name(error), when(w, &until, start));

@@ -1,4 +1,6 @@
-//! Patching call sites: after its first use a site leads to the gate by itself.
+//! Patching call sites: after its second use a site leads to the gate by itself.
+//!
+//! Not after its first: patching takes longer than a visit, and many a wait is made once.
 
 use std::fs::File;
 
@@ -8,14 +10,16 @@ use crate::patch::{self, Outcome, Reason, Traps};
 /// Filters of a program that let unknown numbers through to us: ours.
 const OUR_FILTERS: u64 = 1;
 
-/// How many refusals are remembered, each by its thread and place.
-const REFUSALS: usize = 1024;
+/// How many refusals are remembered, each by its thread and place, and how many uses.
+const PLACES: usize = 1024;
 
 /// The sites that are not to be tried again and again.
 ///
 /// A thread's id may come to mean another thread, whose site is then left unpatched: slower, and right.
 pub(super) struct CallSites {
     refused: Vec<(i32, u64)>,
+    /// Places that were used, by whomever: a child of fork(2) has its parent's.
+    used: Vec<u64>,
 }
 
 /// A site about to be patched: what was opened while its thread was known to wait.
@@ -30,26 +34,26 @@ pub(super) struct CallSite<'a> {
 impl CallSites {
     pub(super) fn new() -> Self {
         Self {
-            refused: vec![(0, 0); REFUSALS],
+            refused: vec![(0, 0); PLACES],
+            used: vec![0; PLACES],
         }
     }
 
     /// The site before `after` that the thread is in; `None` if it is not worth a try.
     ///
     /// The caller is to make sure that the thread still waits.
-    pub(super) fn open<'a>(&self, task: &'a Task<'_>, after: u64) -> Option<CallSite<'a>> {
+    pub(super) fn open<'a>(&mut self, task: &'a Task<'_>, after: u64) -> Option<CallSite<'a>> {
         let place = (task.tid(), after);
-        match self.refused[index(place)] == place {
-            true => None,
-            false => {
-                let status = task.open("status", false).ok()?;
-                let traps = patch::traps(&status, OUR_FILTERS);
-                Some(CallSite {
-                    traps,
-                    ..CallSite::open(task, after)?
-                })
-            }
+        let used = std::mem::replace(&mut self.used[index((0, after))], after);
+        if used != after || self.refused[index(place)] == place {
+            return None;
         }
+        let status = task.open("status", false).ok()?;
+        let traps = patch::traps(&status, OUR_FILTERS);
+        Some(CallSite {
+            traps,
+            ..CallSite::open(task, after)?
+        })
     }
 
     /// Makes the site lead to the `gate`.
@@ -88,5 +92,5 @@ impl<'a> CallSite<'a> {
 
 fn index((tid, after): (i32, u64)) -> usize {
     let mixed = after ^ u64::from(tid.cast_unsigned()).wrapping_mul(0x9e37_79b9);
-    usize::try_from(mixed % REFUSALS as u64).unwrap_or(0)
+    usize::try_from(mixed % PLACES as u64).unwrap_or(0)
 }
