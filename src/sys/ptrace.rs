@@ -38,7 +38,11 @@ pub(crate) struct Stopped {
 /// How a thread waits for its tracee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
-    /// In waitpid(2).
+    /// In waitpid(2); the thread has no other tracee, nor a child.
+    ///
+    /// It waits for any: when another thread of the tracee's process executes a program, that thread
+    /// takes the id of the process's first one, and who waits for this by its id is not woken
+    /// (`fs/exec.c: de_thread`, `kernel/exit.c: child_wait_callback`).
     Blocked,
     /// Looking again and again: another thread of the process waits for all its children, and the
     /// tracee may be one.
@@ -136,8 +140,11 @@ impl Running {
     pub(crate) fn wait(self, waiting: Waiting) -> Change {
         match waiting {
             Waiting::Blocked => loop {
-                if let Some(change) = wait_for(self.tid, 0) {
+                if let Some(change) = wait_for(-1, 0) {
                     return change;
+                }
+                if io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) {
+                    return Change::Ended(self.tid);
                 }
             },
             Waiting::Polling => self.poll(),
