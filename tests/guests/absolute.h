@@ -292,23 +292,37 @@ static const char *when(const struct wait *w, const struct timespec *until, int6
     return now(w->clock) < nanos(*until) ? "before its time" : "in time";
 }
 
-/* Whether a thread sleeps in a system call; -1 if it is gone. */
-static int is_blocked(pid_t tid)
+/* The beginning of a thread's file in /proc; its length is below zero if there is none. */
+static ssize_t thread_file(pid_t tid, const char *name, char *text, size_t size)
 {
-    char path[64], text[16];
+    char path[64];
     ssize_t length;
     int fd;
 
-    snprintf(path, sizeof path, "/proc/%d/syscall", (int)tid);
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -1;
-    length = read(fd, text, sizeof text);
+    length = read(fd, text, size - 1);
     close(fd);
+    text[length < 0 ? 0 : length] = 0;
+    return length;
+}
+
+/* Whether a thread sleeps in a system call that somebody else neither answers nor traces just now
+ * (where the kernel tells); -1 if it is gone.
+ */
+static int is_blocked(pid_t tid)
+{
+    char text[64], place[64];
+
     /* One that has ended and is not yet waited for has no stack. */
-    if (length < 0 || !strncmp(text, "-1 0x0 0x0", 10))
+    if (thread_file(tid, "syscall", text, sizeof text) < 0 || !strncmp(text, "-1 0x0 0x0", 10))
         return -1;
-    return length > 0 && text[0] >= '0' && text[0] <= '9';
+    if (thread_file(tid, "wchan", place, sizeof place) > 0 &&
+        (strstr(place, "seccomp") || strstr(place, "ptrace")))
+        return 0;
+    return text[0] >= '0' && text[0] <= '9';
 }
 
 /* Comes back when the thread has slept for a while, or is gone. */

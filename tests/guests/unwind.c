@@ -5,7 +5,7 @@
  *   unwind step                a handler that runs after each single instruction of a wait whose time
  *                              is past asks too, and waits itself; each call three times
  *   unwind wait N MS           call N once, for MS milliseconds; prints `pid PID` first
- *   unwind raise N             the same, interrupted by SIGUSR1 as soon as it waits
+ *   unwind raise N             the same, interrupted by SIGUSR1 after half a second
  *
  * Prints for each call the functions of this program that are on the stack, innermost first.
  */
@@ -164,6 +164,17 @@ static void by_steps(const struct wait *w)
     fflush(stdout);
 }
 
+/* Under a debugger a supervisor may answer the wait, so it does not show from outside. */
+static void *interrupt_later(void *arg)
+{
+    const struct timespec moment = { 0, 500000000 };
+    struct interruption *i = (struct interruption *)arg;
+
+    nanosleep(&moment, NULL);
+    syscall(SYS_tgkill, getpid(), i->tid, i->number);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "backtrace";
@@ -198,8 +209,14 @@ int main(int argc, char **argv)
         prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
         printf("pid %d\n", (int)getpid());
         fflush(stdout);
-        if (!strcmp(mode, "raise"))
-            interrupt_me(&i, SIGUSR1);
+        if (!strcmp(mode, "raise")) {
+            pthread_t thread;
+
+            i.tid = getpid();
+            i.number = SIGUSR1;
+            if (pthread_create(&thread, NULL, interrupt_later, &i))
+                abort();
+        }
         until = from_now(w->clock, !strcmp(mode, "wait") ? atoi(argv[3]) : 60000);
         error = alpha_calls(w, &until);
         if (!strcmp(mode, "wait"))
