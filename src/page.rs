@@ -1,6 +1,6 @@
 //! The parameter page: the one structure that both the image and its composer are compiled with.
 //!
-//! It is the last part of the image. Everything but [`Page::offsets`] is constant once the image is
+//! It is the last part of the image. Everything but [`Page::offsets`] and the generation is constant once the image is
 //! in place; an offset is replaced from outside by one aligned 8-byte store while code reads it.
 
 /// What the image's code reads besides the kernel's `vvar`; the layout of that stands in the code.

@@ -131,7 +131,7 @@ fn clocks(reads: &str, guest: bool, kernel: bool) -> Vec<Clock> {
         clock,
         backend: "guest",
         reads: reads.to_owned(),
-        absolute_waits: "converted in the waiting thread",
+        absolute_waits: "converted",
     };
     let of_kernel = |clock| Clock {
         clock,

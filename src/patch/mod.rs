@@ -1,6 +1,6 @@
 //! Patches call sites: a program's own `syscall` instructions that wait for an absolute time.
 //!
-//! A notified call costs some 20 µs. The instruction before such a `syscall` is therefore replaced by
+//! A notified call costs some 40 µs. The instruction before such a `syscall` is therefore replaced by
 //! a jump to a stub, and the stub leads to the gate. The `syscall` itself stays: the kernel goes back
 //! to it when it restarts a call, and a jump straight to it is notified as ever.
 //!

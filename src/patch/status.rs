@@ -29,10 +29,12 @@ pub fn traps(mut status: &File, known: u64) -> Traps {
     if status.rewind().is_err() {
         return Traps::Never;
     }
-    for line in BufReader::new(status.take(LONGEST)).lines() {
+    // A thread's name may be any bytes.
+    for line in BufReader::new(status.take(LONGEST)).split(b'\n') {
         let Ok(line) = line else {
             return Traps::Never;
         };
+        let line = String::from_utf8_lossy(&line);
         let field = |name: &str| line.strip_prefix(name)?.trim().parse::<u64>().ok();
         threads = threads.or(field("Threads:"));
         filters = filters.or(field("Seccomp_filters:"));

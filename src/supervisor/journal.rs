@@ -3,7 +3,7 @@
 //! # Safety
 //! The notification is written and read by the one worker that runs: a new one starts only after the
 //! keeper has reaped the old one, or has killed one that hangs in the kernel, in a program's
-//! memory, and never comes back from there. All else is atomic.
+//! memory, and never comes back from there. All else is atomic, but for what its own module answers for.
 #![expect(unsafe_code, reason = "a notification received into shared memory")]
 
 use std::cell::UnsafeCell;

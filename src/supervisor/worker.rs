@@ -149,11 +149,17 @@ fn handle(service: &Service, handlers: &mut Handlers<'_>, notification: &Notific
         journal, watchdog, ..
     } = service;
     watchdog.begin(journal, notification.id);
-    let answer = if journal.failures() < MOST_FAILURES {
+    let mut answer = if journal.failures() < MOST_FAILURES {
         handlers.answer(notification)
     } else {
         Some(Answer::Errno(libc::ENOSYS))
     };
+    // Whoever was taken for gone by mistake, for want of descriptors perhaps, is not to wait for ever.
+    let listener = service.listener.as_fd();
+    if answer.is_none() && !handlers.is_elsewhere() && seccomp::is_valid(listener, notification.id)
+    {
+        answer = Some(Answer::Errno(libc::EINTR));
+    }
     if let Some(answer) = answer {
         // ENOENT: the thread was killed meanwhile, which needs no answer.
         let _ = seccomp::answer(service.listener.as_fd(), notification.id, answer);

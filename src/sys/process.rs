@@ -106,7 +106,11 @@ fn wait(pid: i32, options: i32) -> io::Result<Option<(i32, Change)>> {
         // SAFETY: the kernel writes one int at a live int.
         let changed = unsafe { libc::waitpid(pid, &raw mut status, options) };
         // A stop for a thread of ours that traces a child is nobody else's business.
-        let is_traced = libc::WIFSTOPPED(status) && status >> 16 != 0;
+        let is_job_stop = matches!(
+            libc::WSTOPSIG(status),
+            libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
+        );
+        let is_traced = libc::WIFSTOPPED(status) && (status >> 16 != 0 || !is_job_stop);
         if changed <= 0 || !is_traced {
             break changed;
         }

@@ -171,7 +171,10 @@ impl Running {
             }
             match round {
                 0..500 => std::thread::yield_now(),
-                _ => std::thread::sleep(std::time::Duration::from_micros(100)),
+                _ => {
+                    let micros = u64::from(round / 5).min(10_000);
+                    std::thread::sleep(std::time::Duration::from_micros(micros));
+                }
             }
         }
         Change::Ended(self.tid)

@@ -56,12 +56,12 @@ impl CallSites {
         })
     }
 
-    /// Makes the site lead to the `gate`.
+    /// Makes the site lead to the `gate`; its thread waits meanwhile.
     pub(super) fn patch(&mut self, site: &CallSite<'_>, number: u32, gate: u64) {
         let may_trap = site.traps != Traps::Never;
         let (_, after) = site.place;
         match patch::patch(site.memory, &site.maps, after, number, gate, may_trap) {
-            Outcome::Patched | Outcome::Already | Outcome::Left(Reason::Gone | Reason::Busy) => {}
+            Outcome::Patched | Outcome::Already | Outcome::Left(Reason::Busy) => {}
             Outcome::Left(_) => self.refused[index(site.place)] = site.place,
         }
     }
@@ -76,11 +76,6 @@ impl<'a> CallSite<'a> {
             place: (task.tid(), after),
             traps: Traps::Never,
         })
-    }
-
-    /// Whether it is to be patched before its thread goes on: later nobody may trap there.
-    pub(super) fn is_for_now(&self) -> bool {
-        self.traps == Traps::WhileHeld
     }
 
     /// Where a thread goes on that has met the site while it was being patched.

@@ -74,6 +74,8 @@ pub(super) struct Handlers<'a> {
     /// The threads that redirect, if they are this process's.
     pool: Option<Pool>,
     sites: CallSites,
+    /// Whether another thread is to give the answer to the call looked at last.
+    is_elsewhere: bool,
 }
 
 impl<'a> Handlers<'a> {
@@ -92,15 +94,18 @@ impl<'a> Handlers<'a> {
             opener,
             pool,
             sites: CallSites::new(),
+            is_elsewhere: false,
         }
     }
 
     /// The answer to a notification; `None` if nobody waits for it any more, or if it is
     /// another thread's to give.
     pub(super) fn answer(&mut self, notification: &Notification) -> Option<Answer> {
+        self.is_elsewhere = false;
         if let Some(tracer) = &mut self.tracer
             && execve::is_execve(notification)
         {
+            self.is_elsewhere = true;
             return execve::execve(tracer, notification);
         }
         let service = self.service;
@@ -145,6 +150,11 @@ impl<'a> Handlers<'a> {
                 None => Some(Answer::Continue),
             },
         }
+    }
+
+    /// Whether there was no answer since another thread is to give it: else nobody waits for one.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
     }
 
     /// The offsets that the caller's clocks have, with its image in place.

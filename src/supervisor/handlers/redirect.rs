@@ -28,6 +28,7 @@ impl Handlers<'_> {
         let redirects = &self.service.journal.redirects;
         // A worker has died after it had posted this.
         if redirects.has(notification.id) {
+            self.is_elsewhere = true;
             return None;
         }
         let data = &notification.data;
@@ -49,8 +50,14 @@ impl Handlers<'_> {
                 times: times(task, data, offsets, call).ok()?,
             },
             Some(call) => {
-                let Some(gate) = self.injector.ensure_gate(task).ok()? else {
-                    return Some(Answer::Continue);
+                let gate = match self.injector.ensure_gate(task) {
+                    Ok(Some(gate)) => gate,
+                    Ok(None) | Err(Missing::NoVdso) => return Some(Answer::Continue),
+                    Err(Missing::Gone) => return None,
+                    Err(missing) => {
+                        let proc = self.service.proc.as_fd();
+                        return self.warnings.host_time(task, proc, missing);
+                    }
                 };
                 if matches!(kind, Kind::Wait(_)) {
                     site = self.sites.open(task, after).map(|site| (site, gate.entry));
@@ -60,9 +67,11 @@ impl Handlers<'_> {
                     call,
                 }
             }
-            None if kind == Kind::Unknown => match self.rewind(task, after, number).ok()? {
-                Some(at) => Place::Again { at },
-                None => return Some(Answer::Continue),
+            None if kind == Kind::Unknown => match self.rewind(task, after, number) {
+                Ok(Some(at)) => Place::Again { at },
+                Ok(None) => return Some(Answer::Continue),
+                Err(Missing::Gone) => return None,
+                Err(_) => return Some(Answer::Continue),
             },
             None => return Some(Answer::Continue),
         };
@@ -73,11 +82,8 @@ impl Handlers<'_> {
         if !task.is_waiting() {
             return None;
         }
-        let (now, later) = match site {
-            Some((site, gate)) if site.is_for_now() => (Some((site, gate)), None),
-            site => (None, site),
-        };
-        if let Some((site, gate)) = now {
+        // As long as the thread waits: later there may be another program's code at this place.
+        if let Some((site, gate)) = site {
             self.sites.patch(&site, number, gate);
         }
         let posted = redirects.post(Request {
@@ -92,13 +98,10 @@ impl Handlers<'_> {
         if posted.is_none() {
             return Some(Answer::Errno(libc::EINTR));
         }
+        self.is_elsewhere = true;
         if let Some(pool) = &self.pool {
             // The request stays in the journal, for the next.
             let _ = pool.wake();
-        }
-        // The thread need not wait for this.
-        if let Some((site, gate)) = later {
-            self.sites.patch(&site, number, gate);
         }
         None
     }

@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::in_place::InPlace;
 use super::journal::Journal;
@@ -101,6 +101,10 @@ impl Pool {
             slot.free();
             if matches!(after, visit::After::Tracee) {
                 self.all.fetch_sub(1, Ordering::SeqCst);
+                // The last one does not leave before there is another.
+                while self.all.load(Ordering::SeqCst) == 0 && self.wake().is_err() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
                 return;
             }
             self.idle.fetch_add(1, Ordering::SeqCst);

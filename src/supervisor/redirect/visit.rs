@@ -93,7 +93,11 @@ enum Tracer {
 
 fn tracer_of(tid: i32) -> Tracer {
     const SIGKILL: u64 = 1 << 8;
-    let status = |id: u32| std::fs::read_to_string(format!("/proc/{id}/status")).ok();
+    // A thread's name may be any bytes.
+    let status = |id: u32| {
+        let bytes = std::fs::read(format!("/proc/{id}/status")).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
     let number = |status: &str, key: &str, radix: u32| {
         let value = status.lines().find_map(|line| line.strip_prefix(key))?;
         u64::from_str_radix(value.trim(), radix).ok()
