@@ -406,7 +406,8 @@ fn assemble(
     let ours_at = frames_at + frames.len();
     let tables_end = ours_at + blob::EH_FRAME.len();
     let code_at = match &room.code {
-        Some(code) => code.start.next_multiple_of(ALIGN),
+        // Behind the jump that the old entry becomes.
+        Some(code) => (code.start + arch::JUMP_LEN).next_multiple_of(ALIGN),
         None => tables_end.next_multiple_of(ALIGN),
     };
     let code = blob::BYTES.get(blob::TEXT.start..).ok_or(BROKEN)?;
