@@ -32,6 +32,19 @@ pub(crate) struct Plan {
     pub(crate) reads: ReadPathChoice,
     /// A name for people, shown in the control group's.
     pub(crate) name: Option<String>,
+    /// Whether files under `/proc` stay the host's.
+    pub(crate) host_proc: bool,
+}
+
+impl Plan {
+    /// Whether files under `/proc` differ from the host's.
+    fn shows_views(&self) -> bool {
+        let ClockOffsets {
+            realtime, boottime, ..
+        } = self.offsets;
+        let is_shifted = !realtime.is_zero() || !boottime.is_zero();
+        is_shifted && !self.host_proc
+    }
 }
 
 /// Puts the calling process into a new time namespace.
@@ -188,6 +201,7 @@ impl Stage {
             strict: plan.strict,
             x32: process::has_x32(),
             shifted: filter::Shifted::of(&plan.offsets),
+            views: plan.shows_views(),
         }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
             .map_err(doing("hand the listener to the keeper"))?;

@@ -30,6 +30,7 @@ mod redirect;
 mod settings;
 mod status;
 mod tracer;
+mod views;
 mod warning;
 mod watchdog;
 mod witness;

@@ -16,6 +16,7 @@ use super::keeper::is_hung_up;
 use super::namespaces;
 use super::redirect::Pool;
 use super::tracer::Tracer;
+use super::views;
 use super::watchdog::{Watchdog, timer};
 use super::yama::Opening;
 use crate::clock::ClockOffsets;
@@ -75,6 +76,16 @@ impl Service {
         })
     }
 
+    /// The threads that open files, none of them started yet.
+    fn views(&self) -> io::Result<views::Pool> {
+        let descriptors = [
+            self.listener.try_clone()?,
+            self.proc.try_clone()?,
+            self.keeper.try_clone()?,
+        ];
+        Ok(views::Pool::new(self.journal, descriptors, self.offsets))
+    }
+
     /// The number (0 is the tree's own) and the offsets of a process's namespace.
     pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
         namespaces::of(self.journal, self.proc.as_fd(), pid, &self.offsets)
@@ -123,7 +134,11 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
         // What cannot be done now is done with the next request.
         let _ = pool.take_over();
     }
-    let mut handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool);
+    let Ok(views) = service.views() else {
+        process::exit_now(1);
+    };
+    let _ = views.take_over();
+    let mut handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool, views);
     if let Some(pending) = service.journal.pending() {
         handle(service, &mut handlers, &pending);
     }
