@@ -52,6 +52,10 @@ pub(crate) const COOKIE: u64 = 0x656c_7365_7768_656e;
 /// one call must not open others.
 pub(crate) const WAIT_COOKIE: u32 = 0x656c_7700;
 
+/// The same of a call that asks for a view in place of the descriptor that its fifth argument is: the
+/// low half of the sixth is that of the path's address.
+pub(crate) const EXCHANGE_COOKIE: u32 = 0x656c_8000;
+
 /// The first [`Page::generation`].
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
 pub(crate) const GENERATION: u32 = 0x7768;

@@ -8,6 +8,7 @@ mod clock_settime;
 mod compat;
 mod execve;
 mod gettimeofday;
+mod open;
 mod redirect;
 mod sysinfo;
 mod time;
@@ -171,7 +172,12 @@ impl<'a> Handlers<'a> {
             self.opener,
         );
         match views::answer(&self.views, &task, notification) {
-            Next::Answer(answer) => Some(answer),
+            Next::Answer(answer) => {
+                if answer == Answer::Continue {
+                    self.patch_open(&task, notification);
+                }
+                Some(answer)
+            }
             Next::Gone => None,
             Next::Elsewhere => {
                 self.is_elsewhere = true;

@@ -38,12 +38,11 @@ impl Caller<'_> {
         let ours = Ids::read(self.proc, &self.tid.to_string())?;
         let is_own = fstat(root).ok()?.st_dev == fstat(self.proc).ok()?.st_dev;
         // The ids begin with ours, and each further one is that in an inner namespace.
-        let levels = if is_own { 0..1 } else { 1..ours.process.len() };
-        let level = levels.into_iter().find(|level| {
-            is_own
-                || Ids::read(root, &ours.process[*level])
-                    .is_some_and(|there| there.process[..] == ours.process[*level..])
-        })?;
+        let is_that_of = |level: &usize| {
+            let shown = &ours.process[*level..];
+            is_own || Ids::read(root, &shown[0]).is_some_and(|ids| ids.process == shown)
+        };
+        let level = (0..ours.process.len()).find(is_that_of)?;
         let (process, task) = (ours.process.get(level)?, ours.task.get(level)?);
         Some(match thread {
             false => process.clone().into_bytes(),

@@ -5,6 +5,9 @@
 //! path can lead into a file system that a guest serves, and as handing over a descriptor waits until
 //! the guest has run. What is not one of our files, and all that fails, the kernel opens itself.
 //!
+//! At a patched call site ([`crate::patch`]) the gate opens the file by itself, and asks for a view to
+//! take the descriptor's place only if the path may be that of one.
+//!
 //! A file whose contents change as long as it is open ([`live`]) is one of a file system of ours; a
 //! process's `stat`, which programs read once, is a [`snapshot`].
 //!
@@ -29,6 +32,7 @@ use super::redirect::{Post, Slots};
 use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Task};
+use crate::page::EXCHANGE_COOKIE;
 use crate::sys::rights::Rights;
 use crate::sys::seccomp::{Answer, Notification};
 
@@ -56,6 +60,8 @@ pub(super) struct Open {
     flags: i32,
     /// `RESOLVE_*`.
     resolve: u64,
+    /// The descriptor that the thread has of what it named, if the view is to take its place.
+    instead: Option<i32>,
     path: Path,
 }
 
@@ -90,10 +96,11 @@ pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) 
         return Next::Elsewhere;
     }
     match read(task, notification) {
-        Ok(None) => Next::Answer(Answer::Continue),
+        Ok(None) => Next::Answer(not_ours(instead(notification))),
         Err(Fault::Gone) => Next::Gone,
-        Err(_) => Next::Answer(Answer::Continue),
+        Err(_) => Next::Answer(not_ours(instead(notification))),
         Ok(Some(open)) => match opens.post(open) {
+            None if open.instead.is_some() => Next::Answer(not_ours(open.instead)),
             // "Too many open files in system": the host's clocks would be worse.
             None => Next::Answer(Answer::Errno(libc::ENFILE)),
             Some(()) => {
@@ -103,6 +110,24 @@ pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) 
             }
         },
     }
+}
+
+/// The answer to a call that opens no view: the kernel opens what it names, or has done so.
+fn not_ours(instead: Option<i32>) -> Answer {
+    instead.map_or(Answer::Continue, |number| Answer::Value(number.into()))
+}
+
+/// The descriptor for which the gate asks for a view instead.
+fn instead(notification: &Notification) -> Option<i32> {
+    let data = &notification.data;
+    let number = data.nr.cast_unsigned();
+    let path = match number {
+        nr::OPEN => data.args[0],
+        nr::OPENAT => data.args[1],
+        _ => return None,
+    };
+    let cookie = u64::from(EXCHANGE_COOKIE + number) << 32 | path & 0xffff_ffff;
+    (data.args[5] == cookie).then(|| low(data.args[4]))
 }
 
 /// The call, if it may open a view for reading.
@@ -144,6 +169,7 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
         },
         flags,
         resolve,
+        instead: instead(notification),
         path,
     }))
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Open, Source};
+use super::{Open, Source, not_ours};
 use crate::clock::ClockOffsets;
 use crate::supervisor::journal::Journal;
 use crate::sys::rights::Rights;
@@ -110,13 +110,14 @@ impl Pool {
         let answered = match file {
             Some(file) => {
                 let close_on_exec = call.flags & libc::O_CLOEXEC != 0;
-                seccomp::answer_with(listener, id, file.as_fd(), close_on_exec)
+                seccomp::answer_with(listener, id, file.as_fd(), call.instead, close_on_exec)
             }
-            None => seccomp::answer(listener, id, Answer::Continue),
+            None => seccomp::answer(listener, id, not_ours(call.instead)),
         };
         if let Err(e) = answered {
-            let errno = e.raw_os_error().unwrap_or(libc::ENFILE);
-            let _ = seccomp::answer(listener, id, Answer::Errno(errno));
+            let errno = Answer::Errno(e.raw_os_error().unwrap_or(libc::ENFILE));
+            let answer = call.instead.map_or(errno, |_| not_ours(call.instead));
+            let _ = seccomp::answer(listener, id, answer);
         }
     }
 }
