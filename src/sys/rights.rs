@@ -5,6 +5,7 @@
 //! The system calls take values, and change the calling thread only.
 #![expect(unsafe_code, reason = "setfsuid(2), setfsgid(2)")]
 
+use std::ffi::CString;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
@@ -23,28 +24,53 @@ pub(crate) struct Rights {
     capabilities: u64,
 }
 
-impl Rights {
+/// The rights of a thread of ours.
+pub(crate) struct Own {
+    rights: Rights,
+    /// Its user namespace.
+    namespace: CString,
+}
+
+impl Own {
+    /// Those of the calling thread.
+    pub(crate) fn read(proc: BorrowedFd<'_>) -> Option<Self> {
+        let tid = rustix::thread::gettid().as_raw_nonzero().get();
+        Some(Self {
+            rights: Rights::read(proc, tid)?,
+            namespace: namespace(proc, tid)?,
+        })
+    }
+
     /// Those of thread `tid`; `None` if it is gone.
-    pub(crate) fn of(proc: BorrowedFd<'_>, tid: i32) -> Option<Self> {
+    pub(crate) fn of(&self, proc: BorrowedFd<'_>, tid: i32) -> Option<Rights> {
+        let mut rights = Rights::read(proc, tid)?;
+        // Elsewhere they are good for what belongs to that namespace only.
+        if namespace(proc, tid)? != self.namespace {
+            rights.capabilities = 0;
+        }
+        Some(rights)
+    }
+}
+
+fn namespace(proc: BorrowedFd<'_>, tid: i32) -> Option<CString> {
+    readlinkat(proc, format!("{tid}/ns/user"), Vec::new()).ok()
+}
+
+impl Rights {
+    fn read(proc: BorrowedFd<'_>, tid: i32) -> Option<Self> {
         let path = format!("{tid}/status");
         let fd = openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let mut text = String::new();
         io::Read::read_to_string(&mut std::fs::File::from(fd), &mut text).ok()?;
-        let mut rights = parse(&text)?;
-        // Elsewhere they are good for what belongs to that namespace only.
-        let namespace = |name: String| readlinkat(proc, name, Vec::new()).ok();
-        let own = namespace("thread-self/ns/user".into());
-        if own.is_none() || own != namespace(format!("{tid}/ns/user")) {
-            rights.capabilities = 0;
-        }
-        Some(rights)
+        parse(&text)
     }
 
     /// Gives the calling thread these rights instead of its `own`, as far as it may.
     ///
     /// # Errors
     /// `EPERM`: they are another user's, or another group's, and this thread may not have them.
-    pub(crate) fn take_on<'a>(&self, own: &'a Rights) -> io::Result<Taken<'a>> {
+    pub(crate) fn take_on<'a>(&self, own: &'a Own) -> io::Result<Taken<'a>> {
+        let own = &own.rights;
         let taken = Taken {
             own,
             thread: PhantomData,
@@ -142,20 +168,15 @@ mod tests {
     #[test]
     fn what_a_thread_has_taken_on_it_gives_back() {
         let proc = std::fs::File::open("/proc").unwrap();
-        let rights = || {
-            Rights::of(
-                proc.as_fd(),
-                rustix::thread::gettid().as_raw_nonzero().get(),
-            )
-        };
-        let own = rights().unwrap();
+        let now = || Own::read(proc.as_fd()).unwrap();
+        let own = now();
         let lesser = Rights {
             capabilities: 0,
-            ..own.clone()
+            ..own.rights.clone()
         };
         let taken = lesser.take_on(&own).unwrap();
-        assert_eq!(rights().unwrap(), lesser);
+        assert_eq!(now().rights, lesser);
         drop(taken);
-        assert_eq!(rights().unwrap(), own);
+        assert_eq!(now().rights, own.rights);
     }
 }

@@ -33,7 +33,7 @@ use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Task};
 use crate::page::EXCHANGE_COOKIE;
-use crate::sys::rights::Rights;
+use crate::sys::rights::Own;
 use crate::sys::seccomp::{Answer, Notification};
 
 use caller::Caller;
@@ -194,7 +194,7 @@ pub(super) struct Source {
 
 impl Source {
     /// The file that the call is to have; `None` if the kernel is to open it.
-    fn open(&self, own: &Rights, call: &Open) -> Option<OwnedFd> {
+    fn open(&self, own: &Own, call: &Open) -> Option<OwnedFd> {
         let proc = self.proc.as_fd();
         let offsets = self.offsets_of(call.tid)?;
         if offsets.realtime.is_zero() && offsets.boottime.is_zero() {
@@ -204,21 +204,17 @@ impl Source {
             proc,
             tid: call.tid,
         };
-        let directory = match call.path.bytes().starts_with(b"/") {
-            // It is not looked at.
-            true => caller.root()?,
-            false => caller.base(call.directory)?,
-        };
-        let start = walk::Start {
-            root: caller.root()?,
-            directory,
-            no_follow: call.flags & libc::O_NOFOLLOW != 0,
-            resolve: ResolveFlags::from_bits(call.resolve)?,
-        };
-        let rights = Rights::of(proc, call.tid)?;
-        let taken = rights.take_on(own).ok()?;
-        let found = walk::walk(&caller, start, call.path.bytes())?;
-        let opened = file::open(&found)?;
+        let rights = own.of(proc, call.tid)?;
+        let (opened, taken);
+        if let Some(number) = call.instead {
+            let view = call.path.name()?;
+            opened = file::reopen(&caller, number, view)?;
+            taken = rights.take_on(own).ok()?;
+        } else {
+            let start = self.start(&caller, call)?;
+            taken = rights.take_on(own).ok()?;
+            opened = file::open(proc, &walk::walk(&caller, start, call.path.bytes())?)?;
+        }
         let view = opened.view;
         let text = match view {
             View::Uptime | View::ProcessStat if offsets.boottime.is_zero() => return None,
@@ -234,6 +230,21 @@ impl Source {
             View::ProcessStat => None,
         };
         live.or_else(|| snapshot::file(proc, view.name(), &text))
+    }
+
+    /// Where the path of a call begins.
+    fn start(&self, caller: &Caller<'_>, call: &Open) -> Option<walk::Start> {
+        let root = caller.root()?;
+        let directory = match call.path.bytes().starts_with(b"/") {
+            true => root.try_clone().ok()?,
+            false => caller.base(call.directory)?,
+        };
+        Some(walk::Start {
+            root,
+            directory,
+            no_follow: call.flags & libc::O_NOFOLLOW != 0,
+            resolve: ResolveFlags::from_bits(call.resolve)?,
+        })
     }
 
     fn offsets_of(&self, pid: i32) -> Option<ClockOffsets> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Open, Source, not_ours};
 use crate::clock::ClockOffsets;
 use crate::supervisor::journal::Journal;
-use crate::sys::rights::Rights;
+use crate::sys::rights::Own;
 use crate::sys::seccomp::{self, Answer};
 
 /// Threads at most: so many guests that do not run can keep us waiting.
@@ -81,8 +81,7 @@ impl Pool {
 
     fn work(&self) -> ! {
         let own = loop {
-            let tid = rustix::thread::gettid().as_raw_nonzero().get();
-            if let Some(own) = Rights::of(self.source.proc.as_fd(), tid) {
+            if let Some(own) = Own::read(self.source.proc.as_fd()) {
                 break own;
             }
             // For want of a descriptor or of memory.
@@ -99,7 +98,7 @@ impl Pool {
         }
     }
 
-    fn serve(&self, own: &Rights, call: &Open) {
+    fn serve(&self, own: &Own, call: &Open) {
         let source = &self.source;
         let (listener, id) = (source.listener(), call.id);
         if !seccomp::is_valid(listener, id) {
