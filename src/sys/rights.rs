@@ -10,7 +10,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{Mode, OFlags, openat, readlinkat};
+use rustix::fs::readlinkat;
 use rustix::process::Gid;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities, set_thread_groups};
 
@@ -36,14 +36,14 @@ impl Own {
     pub(crate) fn read(proc: BorrowedFd<'_>) -> Option<Self> {
         let tid = rustix::thread::gettid().as_raw_nonzero().get();
         Some(Self {
-            rights: Rights::read(proc, tid)?,
+            rights: parse(&std::fs::read_to_string("/proc/thread-self/status").ok()?)?,
             namespace: namespace(proc, tid)?,
         })
     }
 
-    /// Those of thread `tid`; `None` if it is gone.
-    pub(crate) fn of(&self, proc: BorrowedFd<'_>, tid: i32) -> Option<Rights> {
-        let mut rights = Rights::read(proc, tid)?;
+    /// Those of thread `tid`, whose `/proc/TID/status` is given; `None` if it is gone.
+    pub(crate) fn of(&self, proc: BorrowedFd<'_>, tid: i32, status: &str) -> Option<Rights> {
+        let mut rights = parse(status)?;
         // Elsewhere they are good for what belongs to that namespace only.
         if namespace(proc, tid)? != self.namespace {
             rights.capabilities = 0;
@@ -57,27 +57,20 @@ fn namespace(proc: BorrowedFd<'_>, tid: i32) -> Option<CString> {
 }
 
 impl Rights {
-    fn read(proc: BorrowedFd<'_>, tid: i32) -> Option<Self> {
-        let path = format!("{tid}/status");
-        let fd = openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let mut text = String::new();
-        io::Read::read_to_string(&mut std::fs::File::from(fd), &mut text).ok()?;
-        parse(&text)
-    }
-
     /// Gives the calling thread these rights instead of its `own`, as far as it may.
     ///
     /// # Errors
     /// `EPERM`: they are another user's, or another group's, and this thread may not have them.
     pub(crate) fn take_on<'a>(&self, own: &'a Own) -> io::Result<Taken<'a>> {
         let own = &own.rights;
-        let taken = Taken {
-            own,
+        let mut taken = Taken {
+            own: None,
             thread: PhantomData,
         };
         if self == own {
             return Ok(taken);
         }
+        taken.own = Some(own);
         if (self.uid, self.gid, &self.groups) != (own.uid, own.gid, &own.groups) {
             set_groups(&self.groups)?;
             set_file_ids(self.uid, self.gid)?;
@@ -90,14 +83,17 @@ impl Rights {
 /// The rights of another, until this is dropped.
 #[must_use]
 pub(crate) struct Taken<'a> {
-    own: &'a Rights,
+    /// What to give back, if it is something else.
+    own: Option<&'a Rights>,
     /// They are a thread's.
     thread: PhantomData<*const ()>,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let own = self.own;
+        let Some(own) = self.own else {
+            return;
+        };
         let back = set_effective(own.capabilities)
             .and_then(|()| set_file_ids(own.uid, own.gid))
             .and_then(|()| match own.capabilities {

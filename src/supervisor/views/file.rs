@@ -1,12 +1,11 @@
 //! Which of the kernel's files a path has led to, and its contents.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
 
-use super::caller::Caller;
+use super::caller::{self, Caller};
 use super::path::Name;
 use super::text;
 use super::walk::{Found, PROC_ROOT, is_proc};
@@ -36,7 +35,7 @@ impl View {
 /// What was found, opened by the thread's rights.
 pub(super) struct Opened {
     pub(super) view: View,
-    file: File,
+    file: OwnedFd,
 }
 
 /// Opens once more what a thread has opened as its descriptor `number`, by the name of `name`; `None` if
@@ -63,10 +62,9 @@ pub(super) fn reopen(caller: &Caller<'_>, number: i32, name: Name) -> Option<Ope
 }
 
 /// The file that a descriptor names, whatever its name means by now.
-fn for_reading(proc: BorrowedFd<'_>, file: &OwnedFd) -> Option<File> {
+fn for_reading(proc: BorrowedFd<'_>, file: &OwnedFd) -> Option<OwnedFd> {
     let path = format!("thread-self/fd/{}", file.as_raw_fd());
-    let file = openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    file.ok().map(File::from)
+    openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 fn number_of(directory: BorrowedFd<'_>, name: &str) -> Option<u64> {
@@ -105,9 +103,8 @@ impl Opened {
 }
 
 /// The text of `file`, with the clocks of a namespace.
-pub(super) fn text(view: View, mut file: File, offsets: &ClockOffsets) -> Option<Vec<u8>> {
-    let mut host = Vec::new();
-    file.read_to_end(&mut host).ok()?;
+pub(super) fn text(view: View, file: impl AsFd, offsets: &ClockOffsets) -> Option<Vec<u8>> {
+    let host = caller::contents(file)?;
     match view {
         View::Uptime => {
             let now = clock::read(libc::CLOCK_BOOTTIME).ok()?;

@@ -200,11 +200,8 @@ impl Source {
         if offsets.realtime.is_zero() && offsets.boottime.is_zero() {
             return None;
         }
-        let caller = Caller {
-            proc,
-            tid: call.tid,
-        };
-        let rights = own.of(proc, call.tid)?;
+        let caller = Caller::new(proc, call.tid)?;
+        let rights = own.of(proc, call.tid, &caller.status)?;
         let (opened, taken);
         if let Some(number) = call.instead {
             let view = call.path.name()?;

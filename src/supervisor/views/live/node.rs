@@ -1,6 +1,5 @@
 //! The live files, by name and by number, and what they do.
 
-use std::fs::File;
 use std::os::fd::BorrowedFd;
 
 use super::super::caller;
@@ -56,7 +55,7 @@ impl Node {
         match self {
             Self::View(view) => {
                 let file = caller::open(reader.proc, view.name().as_bytes()).ok_or(libc::EIO)?;
-                file::text(view, File::from(file), &reader.offsets).ok_or(libc::EIO)
+                file::text(view, file, &reader.offsets).ok_or(libc::EIO)
             }
         }
     }
