@@ -94,6 +94,17 @@ pub(super) fn of(
     Some((0, *own))
 }
 
+/// Whether a namespace is the tree's own or that of an inner tree, whose offsets are given at its start.
+pub(super) fn is_fixed(id: u64) -> bool {
+    id <= SLOTS as u64
+}
+
+/// The offsets of an inner tree's namespace by its number.
+pub(super) fn offsets_of(journal: &Journal, id: u64) -> Option<ClockOffsets> {
+    let index = usize::try_from(id.checked_sub(1)?).ok()?;
+    journal.slots.get(index)?.offsets()
+}
+
 impl Slot {
     fn is(&self, stat: Stat) -> bool {
         self.anchor.load(Ordering::Acquire) == stat.pid

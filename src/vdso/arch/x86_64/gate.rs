@@ -14,9 +14,10 @@
 #![expect(unsafe_code, reason = "assembly, and exported symbols")]
 
 use core::arch::naked_asm;
+use core::mem::offset_of;
 
 use super::nr;
-use crate::page::{CALL, FUTEX_WAIT_COOKIE, OFFSET_INDEX, SHIFTED, WAIT_COOKIE, frame};
+use crate::page::{CALL, OFFSET_INDEX, Page, SHIFTED, frame};
 
 /// See the module's description.
 ///
@@ -227,14 +228,16 @@ elsewhen_gate_restart:
     movzx edi, word ptr [rsp + {args} + rdi]
     or eax, edi
     mov edi, [rsp + {number}]
-    add edi, {cookie}
+    add edi, [rip + 0]
+    page {cookie}
     shl rdi, 32
     or rax, rdi
     mov [rsp + {args} + rcx], rax
     jmp 2f
     # Only half a register is free.
 1:  movzx eax, ax
-    or eax, {futex_wait_cookie}
+    or eax, [rip + 0]
+    page {futex_wait_cookie}
     mov [rsp + {args} + 44], eax
 2:  test byte ptr [rsp + {call}], {as_it_is}
     jne 3f
@@ -322,10 +325,10 @@ elsewhen_gate_end:
         as_it_is = const CALL.as_it_is,
         shifted = const SHIFTED,
         index = const OFFSET_INDEX,
-        cookie = const WAIT_COOKIE,
-        futex_wait_cookie = const FUTEX_WAIT_COOKIE,
-        generation = const core::mem::offset_of!(crate::page::Page, generation),
-        offsets = const core::mem::offset_of!(crate::page::Page, offsets),
+        cookie = const offset_of!(Page, wait_cookie),
+        futex_wait_cookie = const offset_of!(Page, futex_wait_cookie),
+        generation = const offset_of!(Page, generation),
+        offsets = const offset_of!(Page, offsets),
         rt_sigprocmask = const nr::RT_SIGPROCMASK,
         futex = const nr::FUTEX,
         clock_nanosleep = const nr::CLOCK_NANOSLEEP,
