@@ -170,6 +170,14 @@ fn parse(text: &str) -> Option<Stat> {
     })
 }
 
+/// How many page faults the children of process `pid` have had that have ended: field 11 of
+/// proc_pid_stat(5).
+pub(super) fn faults_of_children(proc: BorrowedFd<'_>, pid: i32) -> Option<u64> {
+    let text = stat_text(proc, pid)?;
+    let (_, tail) = text.rsplit_once(") ")?;
+    tail.split(' ').nth(8)?.parse().ok()
+}
+
 /// Whether process `pid` runs or waits for a CPU only.
 pub(super) fn is_runnable(proc: BorrowedFd<'_>, pid: i32) -> bool {
     let text = stat_text(proc, pid).unwrap_or_default();

@@ -117,7 +117,7 @@ impl Service {
     }
 
     /// The mark of a process, if it is one of this tree's.
-    fn mark_of(&self, pid: i32) -> Option<Mark> {
+    pub(super) fn mark_of(&self, pid: i32) -> Option<Mark> {
         if !self.journal.timens.any() {
             return None;
         }

@@ -58,7 +58,7 @@ pub(crate) enum Stop {
     Trap,
     /// It is about to be given this signal.
     Signal(i32),
-    /// It is at the begin or the end of a system call (see [`Stopped::to_call`]).
+    /// It is at the begin or the end of a system call (see [`Stopped::run_to_call`]).
     Call,
 }
 
@@ -277,7 +277,7 @@ impl Stopped {
     }
 
     /// Lets it run to the next begin or end of a system call, or to a stop for another reason.
-    pub(crate) fn to_call(self, waiting: Waiting) -> Change {
+    pub(crate) fn run_to_call(self, waiting: Waiting) -> Change {
         let running = Running {
             tid: self.tid,
             of_this_thread: PhantomData,

@@ -6,7 +6,7 @@ use super::unshare::{CAP_SYS_ADMIN, CLONE_NEWTIME};
 use super::{Handlers, errno};
 use crate::inject::{Found, Task};
 use crate::supervisor::redirect::Place;
-use crate::supervisor::timens::{Mark, Owner};
+use crate::supervisor::timens::{Credentials, Mark, Owner};
 use crate::supervisor::{lines, namespaces, status};
 use crate::sys::seccomp::{Answer, Notification};
 
@@ -57,7 +57,8 @@ impl Handlers<'_> {
         }
         let own = Owner::of(proc, &task.tid().to_string()).ok_or(libc::EPERM)?;
         let owner = service.owner_of(id).ok_or(libc::EPERM)?;
-        let grants = |owner: &Owner| owner.grants(proc, task.tid(), CAP_SYS_ADMIN);
+        let credentials = Credentials::of(proc, task.tid()).ok_or(libc::EPERM)?;
+        let grants = |owner: &Owner| owner.grants(&credentials, CAP_SYS_ADMIN);
         if !grants(&owner) || !grants(&own) {
             return Err(libc::EPERM);
         }

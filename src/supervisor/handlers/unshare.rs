@@ -5,7 +5,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::{Handlers, errno};
 use crate::inject::{Found, Missing, Task};
 use crate::supervisor::redirect::Place;
-use crate::supervisor::timens::{self, Mark, Owner};
+use crate::supervisor::timens::{self, Credentials, Mark, Owner};
 use crate::supervisor::{namespaces, status};
 use crate::sys::seccomp::{Answer, Notification};
 
@@ -46,7 +46,8 @@ impl Handlers<'_> {
         let proc = service.proc();
         let pid = namespaces::process_of(proc, task.tid()).ok_or(0)?;
         let owner = Owner::of(proc, &task.tid().to_string()).ok_or(libc::EPERM)?;
-        if !owner.grants(proc, task.tid(), CAP_SYS_ADMIN) {
+        let credentials = Credentials::of(proc, task.tid()).ok_or(libc::EPERM)?;
+        if !owner.grants(&credentials, CAP_SYS_ADMIN) {
             return Err(libc::EPERM);
         }
         let has_threads = status::threads(proc, pid).is_none_or(|threads| threads > 1);
@@ -60,7 +61,8 @@ impl Handlers<'_> {
         getrandom(&mut nonce, GetRandomFlags::empty()).map_err(|_| libc::ENOMEM)?;
         let nonce = u32::from_le_bytes(nonce);
         let records = &service.journal.timens;
-        let create = || records.create(&offsets, &owner, nonce);
+        let faults = namespaces::faults_of_children(proc, pid).unwrap_or(0);
+        let create = || records.create(&offsets, &owner, faults, nonce);
         let (id, nonce) = match create() {
             Some(created) => created,
             None => {

@@ -201,7 +201,7 @@ fn split(
         }
     };
     again(&stopped, first);
-    let stopped = match stopped.to_call(pool.waiting) {
+    let stopped = match stopped.run_to_call(pool.waiting) {
         Change::Stopped(stopped) if stopped.why() == Stop::Call => stopped,
         // A signal or a stop comes first, and then the whole call.
         Change::Stopped(stopped) => {
@@ -213,7 +213,7 @@ fn split(
         }
         ended => return ended,
     };
-    let stopped = match stopped.to_call(pool.waiting) {
+    let stopped = match stopped.run_to_call(pool.waiting) {
         Change::Stopped(stopped) => stopped,
         ended => return ended,
     };

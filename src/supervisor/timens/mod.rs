@@ -8,12 +8,13 @@
 //! A process between unshare(2) and exec(2) has an image that asks for each read (`image::Doors`). So
 //! has a child that it forks, and the child's first question moves it into its namespace.
 
+mod file;
 mod mark;
 mod owner;
 mod record;
 mod sweep;
 
 pub(super) use mark::Mark;
-pub(super) use owner::Owner;
+pub(super) use owner::{Credentials, Owner};
 pub(super) use record::Records;
 pub(super) use sweep::in_use;

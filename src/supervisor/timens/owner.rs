@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
 
 use crate::supervisor::status;
 use crate::sys::namespace;
@@ -47,12 +47,28 @@ impl Owner {
     /// `security/commoncap.c: cap_capable`).
     ///
     /// DIFFERENCE: who has made a user namespace, and is outside, has no capability in it here.
-    pub(in super::super) fn grants(&self, proc: BorrowedFd<'_>, tid: i32, capability: u32) -> bool {
-        let Some(of) = Self::of(proc, &tid.to_string()) else {
-            return false;
-        };
-        let effective = status::effective(proc, tid).unwrap_or(0);
-        effective >> capability & 1 != 0 && self.0.contains(&of.inode())
+    pub(in super::super) fn grants(&self, to: &Credentials, capability: u32) -> bool {
+        to.effective >> capability & 1 != 0 && self.0.contains(&to.user_namespace)
+    }
+}
+
+/// The capabilities of a thread, and where it has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Credentials {
+    /// Its inode number.
+    user_namespace: u64,
+    effective: u64,
+}
+
+impl Credentials {
+    /// Those of thread `tid`; `None` if it is gone, or not to be looked at.
+    pub(in super::super) fn of(proc: BorrowedFd<'_>, tid: i32) -> Option<Self> {
+        Some(Self {
+            user_namespace: statat(proc, format!("{tid}/ns/user"), AtFlags::empty())
+                .ok()?
+                .st_ino,
+            effective: status::effective(proc, tid)?,
+        })
     }
 }
 
@@ -69,10 +85,11 @@ mod tests {
         let own = Owner::of(proc.as_fd(), "self").unwrap();
         assert_ne!(own.inode(), 0);
         let effective = capabilities(None).unwrap().effective;
+        let credentials = Credentials::of(proc.as_fd(), tid).unwrap();
         for capability in 0..40 {
             let has = effective.contains(CapabilitySet::from_bits_retain(1 << capability));
-            assert_eq!(own.grants(proc.as_fd(), tid, capability), has);
+            assert_eq!(own.grants(&credentials, capability), has);
         }
-        assert!(!Owner::default().grants(proc.as_fd(), tid, 0));
+        assert!(!Owner::default().grants(&credentials, 0));
     }
 }

@@ -27,6 +27,8 @@ struct Record {
     state: AtomicU32,
     /// What marks of this namespace have in them.
     nonce: AtomicU32,
+    /// Of the process that has made it: page faults of its children that have ended.
+    faults: AtomicU64,
     /// Two sets, so that a change is one store to `state`.
     offsets: [[AtomicU64; 4]; 2],
     owner: [AtomicU64; DEPTH],
@@ -57,6 +59,7 @@ impl Records {
         &self,
         offsets: &ClockOffsets,
         owner: &Owner,
+        faults: u64,
         nonce: u32,
     ) -> Option<(u64, u32)> {
         let words = Image::words(offsets).ok()?;
@@ -72,6 +75,7 @@ impl Records {
         for (to, user_namespace) in record.owner.iter().zip(owner.0) {
             to.store(user_namespace, Ordering::Relaxed);
         }
+        record.faults.store(faults, Ordering::Relaxed);
         record.nonce.store(nonce, Ordering::Relaxed);
         record.state.store(USED, Ordering::Release);
         self.made.fetch_add(1, Ordering::Relaxed);
@@ -99,6 +103,11 @@ impl Records {
     pub(in super::super) fn offsets(&self, id: u64) -> Option<ClockOffsets> {
         let record = self.record(id)?;
         record.set_of(record.state.load(Ordering::Acquire))
+    }
+
+    /// The page faults that its maker's ended children had had when it was made.
+    pub(super) fn faults(&self, id: u64) -> Option<u64> {
+        Some(self.record(id)?.faults.load(Ordering::Relaxed))
     }
 
     /// Who owns a namespace.
@@ -194,7 +203,9 @@ mod tests {
     fn offsets_can_be_set_until_somebody_enters() {
         let records = records();
         assert!(!records.any());
-        let (id, nonce) = records.create(&seconds(5), &Owner::default(), 77).unwrap();
+        let (id, nonce) = records
+            .create(&seconds(5), &Owner::default(), 0, 77)
+            .unwrap();
         assert!(records.any() && records.knows(id, nonce) && !records.knows(id, nonce ^ 1));
         assert_eq!(records.set(id, &seconds(7)), Ok(()));
         assert_eq!(records.offsets(id), Some(seconds(7)));
@@ -209,10 +220,10 @@ mod tests {
     #[test]
     fn there_is_room_again_when_unused_ones_are_freed() {
         let records = records();
-        let create = || records.create(&seconds(0), &Owner::default(), 1);
+        let create = || records.create(&seconds(0), &Owner::default(), 0, 1);
         let ids: Vec<u64> = std::iter::from_fn(|| create().map(|(id, _)| id)).collect();
         assert_eq!(ids.len(), RECORDS);
-        records.retain(|id| id != ids[3]);
+        records.retain(|id| id == ids[3]);
         assert!(records.all().eq([ids[3]]));
         assert_eq!(std::iter::from_fn(create).count(), RECORDS - 1);
         assert_eq!(records.offsets(0), None);
