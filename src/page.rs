@@ -16,17 +16,14 @@ pub(crate) struct Page {
     pub(crate) offsets: [u64; 4],
     /// The namespace's id.
     pub(crate) namespace: u64,
-    /// What the image's own system calls carry: [`COOKIE`], or [`CLOSED_COOKIE`].
+    /// What the image's own system calls carry: [`COOKIE`], or [`CLOSED_COOKIE`]. Those of the gate take
+    /// the high half, [`WAIT_COOKIE`], and [`FUTEX_WAIT_COOKIE`] of that.
     pub(crate) cookie: u64,
-    /// What the gate's carry in the high half: [`WAIT_COOKIE`], or [`CLOSED_WAIT_COOKIE`].
-    pub(crate) wait_cookie: u32,
-    /// The same of futex_wait(2): [`FUTEX_WAIT_COOKIE`], or [`CLOSED_WAIT_COOKIE`].
-    pub(crate) futex_wait_cookie: u32,
     /// [`MAGIC`] once all else is written: the commit record.
     pub(crate) magic: u64,
 }
 
-const _: () = assert!(size_of::<Page>() == 72 && align_of::<Page>() == 8);
+const _: () = assert!(size_of::<Page>() == 64 && align_of::<Page>() == 8);
 const _: () = assert!(core::mem::offset_of!(Page, magic) == size_of::<Page>() - 8);
 
 #[cfg(not(elsewhen_image))]
@@ -38,8 +35,6 @@ impl Page {
         bytes.extend(self.offsets.into_iter().flat_map(u64::to_le_bytes));
         bytes.extend(self.namespace.to_le_bytes());
         bytes.extend(self.cookie.to_le_bytes());
-        bytes.extend(self.wait_cookie.to_le_bytes());
-        bytes.extend(self.futex_wait_cookie.to_le_bytes());
         bytes.extend(self.magic.to_le_bytes());
         bytes
     }
@@ -62,15 +57,14 @@ pub(crate) const COOKIE: u64 = 0x656c_7365_7768_656e;
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
 pub(crate) const CLOSED_COOKIE: u64 = COOKIE ^ 1 << 63;
 
-/// The high half of the cookie of a converted call: this and the system call's number. A register
+/// The high half of the cookie of a converted call, less the system call's number. A register
 /// keeps what a call had in it, so that the next call may have it there by accident: what opens
 /// one call must not open others.
-#[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
-pub(crate) const WAIT_COOKIE: u32 = 0x656c_7700;
-
-/// The same in a closed image: with no system call's number it is what the filter lets through.
-#[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
-pub(crate) const CLOSED_WAIT_COOKIE: u32 = 0x6c65_0000;
+#[cfg_attr(
+    not(elsewhen_image),
+    expect(clippy::cast_possible_truncation, reason = "half of it")
+)]
+pub(crate) const WAIT_COOKIE: u32 = (COOKIE >> 32) as u32;
 
 /// The first [`Page::generation`].
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
@@ -84,7 +78,7 @@ pub(crate) const ADDRESS_BITS: u32 = 0xffff;
 /// The upper half of the sixth argument of futex_wait(2), of whose halves only that one is free: the
 /// cookie's high bits here, and the generation's low ones below them.
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
-pub(crate) const FUTEX_WAIT_COOKIE: u32 = 0x656c_0000;
+pub(crate) const FUTEX_WAIT_COOKIE: u32 = WAIT_COOKIE & 0xffff_0000;
 
 /// Clocks read from the counter: REALTIME, MONOTONIC, `MONOTONIC_RAW`, BOOTTIME and TAI.
 pub(crate) const HIGH_RES: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 7 | 1 << 11;

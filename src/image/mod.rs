@@ -32,7 +32,7 @@ mod blob {
 use std::mem::offset_of;
 use std::ops::Range;
 
-use crate::page::{COOKIE, FUTEX_WAIT_COOKIE, GENERATION, MAGIC, Page, VERSION, WAIT_COOKIE};
+use crate::page::{COOKIE, GENERATION, MAGIC, Page, VERSION};
 use crate::{ClockOffsets, Error, Result};
 use btf::Layout;
 use compose::{Composed, compose};
@@ -168,8 +168,6 @@ impl Image {
             offsets: Self::words(offsets)?,
             namespace,
             cookie: COOKIE,
-            wait_cookie: WAIT_COOKIE,
-            futex_wait_cookie: FUTEX_WAIT_COOKIE,
             version: VERSION,
             generation: GENERATION,
             magic: MAGIC,

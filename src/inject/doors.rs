@@ -5,9 +5,7 @@ use std::mem::offset_of;
 use super::{Injector, Missing, Task, force, gone_or};
 use crate::clock::ClockOffsets;
 use crate::image::Image;
-use crate::page::{
-    CLOSED_COOKIE, CLOSED_WAIT_COOKIE, COOKIE, FUTEX_WAIT_COOKIE, Page, WAIT_COOKIE,
-};
+use crate::page::{CLOSED_COOKIE, COOKIE, Page};
 
 impl Injector {
     /// Has the caller's image ask for each read and each wait, from now on.
@@ -18,13 +16,8 @@ impl Injector {
         // One that is written later would be open.
         self.ensure_gate(task)?;
         let base = self.base(task)?;
-        let cookies = cookies(CLOSED_COOKIE, CLOSED_WAIT_COOKIE, CLOSED_WAIT_COOKIE);
-        self.put(
-            task,
-            base,
-            self.image.page_at() + offset_of!(Page, cookie),
-            &cookies,
-        )?;
+        let cookie_at = self.image.page_at() + offset_of!(Page, cookie);
+        self.put(task, base, cookie_at, &CLOSED_COOKIE.to_le_bytes())?;
         for door in self.image.doors().words(has_threads) {
             self.put(task, base, door.at, &door.closed)?;
         }
@@ -42,7 +35,7 @@ impl Injector {
         let words = Image::words(offsets).map_err(|_| Missing::Foreign)?;
         let mut bytes = words.map(u64::to_le_bytes).concat();
         bytes.extend(namespace.to_le_bytes());
-        bytes.extend(cookies(COOKIE, WAIT_COOKIE, FUTEX_WAIT_COOKIE));
+        bytes.extend(COOKIE.to_le_bytes());
         self.put(task, base, self.image.offsets_at(), &bytes)?;
         for door in self.image.doors().words(false) {
             self.put(task, base, door.at, &door.open)?;
@@ -74,15 +67,5 @@ impl Injector {
     }
 }
 
-/// The three as they lie in the page.
-fn cookies(reads: u64, waits: u32, futex_waits: u32) -> Vec<u8> {
-    let mut bytes = reads.to_le_bytes().to_vec();
-    bytes.extend(waits.to_le_bytes());
-    bytes.extend(futex_waits.to_le_bytes());
-    bytes
-}
-
 const _: () = assert!(offset_of!(Page, namespace) == offset_of!(Page, offsets) + 32);
 const _: () = assert!(offset_of!(Page, cookie) == offset_of!(Page, namespace) + 8);
-const _: () = assert!(offset_of!(Page, wait_cookie) == offset_of!(Page, cookie) + 8);
-const _: () = assert!(offset_of!(Page, futex_wait_cookie) == offset_of!(Page, wait_cookie) + 4);

@@ -30,7 +30,7 @@ pub(crate) unsafe extern "C" fn elsewhen_gate() {
     // No instruction up to `lahf` may change the flags: the kernel keeps them.
     naked_asm!(
         r#"
-    .macro page more
+    .macro page more:vararg
     .pushsection .gate_sites, "", @progbits
     .long .Lpage\@ - 4, \more
     .popsection
@@ -235,9 +235,10 @@ elsewhen_gate_restart:
     mov [rsp + {args} + rcx], rax
     jmp 2f
     # Only half a register is free.
-1:  movzx eax, ax
-    or eax, [rip + 0]
-    page {futex_wait_cookie}
+1:  shl eax, 16
+    mov ax, [rip + 0]
+    page {cookie} + 2
+    rol eax, 16
     mov [rsp + {args} + 44], eax
 2:  test byte ptr [rsp + {call}], {as_it_is}
     jne 3f
@@ -325,8 +326,7 @@ elsewhen_gate_end:
         as_it_is = const CALL.as_it_is,
         shifted = const SHIFTED,
         index = const OFFSET_INDEX,
-        cookie = const offset_of!(Page, wait_cookie),
-        futex_wait_cookie = const offset_of!(Page, futex_wait_cookie),
+        cookie = const offset_of!(Page, cookie) + 4,
         generation = const offset_of!(Page, generation),
         offsets = const offset_of!(Page, offsets),
         rt_sigprocmask = const nr::RT_SIGPROCMASK,
