@@ -28,6 +28,9 @@ const SHIFTED_CLOCKS: [i32; 9] = [
     libc::CLOCK_TAI,
 ];
 
+/// `linux/sched.h`.
+const CLONE_NEWTIME: u32 = 0x80;
+
 /// No system call of any kernel has this number or a greater one.
 pub(crate) const FIRST_UNKNOWN: u32 = 1024;
 
@@ -40,6 +43,8 @@ pub(crate) struct Rules {
     pub(crate) x32: bool,
     /// The clocks whose times are looked at.
     pub(crate) shifted: Shifted,
+    /// Programs make time namespaces by the supervisor, and not by the kernel.
+    pub(crate) timens: bool,
     /// Whether files are looked at that are opened: those under `/proc` that show a clock.
     pub(crate) views: bool,
 }
@@ -82,6 +87,9 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     }
     absolute::rules(&mut p, rules);
     uptime_rule(&mut p, rules, nr::SYSINFO);
+    if rules.timens {
+        timens_rules(&mut p);
+    }
     if rules.views {
         opens::rules(&mut p);
     }
@@ -102,6 +110,23 @@ fn notify_if_shifted(p: &mut Program) {
         p.when_eq(clock.cast_unsigned(), Program::notify);
     }
     p.allow();
+}
+
+/// The calls that make and enter time namespaces, native ones only.
+///
+/// DIFFERENCE: clone3(2) with `CLONE_NEWTIME` is the kernel's, as its flags lie in memory.
+fn timens_rules(p: &mut Program) {
+    p.when_eq(nr::UNSHARE, |p| {
+        p.load_arg_low(0);
+        p.when_clear(CLONE_NEWTIME, Program::allow);
+        p.notify();
+    });
+    p.when_eq(nr::SETNS, |p| {
+        p.load_arg_low(1);
+        p.when_eq(0, Program::notify);
+        p.when_clear(CLONE_NEWTIME, Program::allow);
+        p.notify();
+    });
 }
 
 /// sysinfo(2) under one of its numbers: its uptime is BOOTTIME.
@@ -181,7 +206,7 @@ fn compat_rules(p: &mut Program, rules: Rules) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::{EXCHANGE_COOKIE, WAIT_COOKIE};
+    use crate::page::{EXCHANGE_COOKIE, OPEN_COOKIE, WAIT_COOKIE};
 
     /// What the filter answers, worked out as the kernel's BPF machine would.
     fn verdict(program: &[libc::sock_filter], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
@@ -226,12 +251,14 @@ mod tests {
         boottime: true,
     };
     const LAX: Rules = Rules {
+        timens: true,
         strict: false,
         x32: true,
         shifted: ALL,
         views: true,
     };
     const STRICT: Rules = Rules {
+        timens: true,
         strict: true,
         x32: false,
         shifted: ALL,
@@ -370,7 +397,7 @@ mod tests {
             let mut args = [0x7fff_1234_5678; 6];
             args[place] = 0;
             let cookie = |high: u32| u64::from(high + number) << 32 | 0x1234_5678;
-            args[5] = cookie(WAIT_COOKIE);
+            args[5] = cookie(OPEN_COOKIE);
             assert_eq!(verdict(&with, AUDIT_NATIVE, number, args), ALLOW);
             args[5] += 1;
             assert_eq!(verdict(&with, AUDIT_NATIVE, number, args), NOTIFY);
@@ -460,7 +487,9 @@ mod tests {
             2, 12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 257, 305, 322, 425, 437,
         ];
         let absolute = [202, 223, 230, 242, 243, 286, 449, 455];
-        let is_listed = |n: &u32| listed.contains(n) || absolute.contains(n);
+        let namespaces = [272, 308];
+        let is_listed =
+            |n: &u32| listed.contains(n) || absolute.contains(n) || namespaces.contains(n);
         for number in (0..500).filter(|n| !is_listed(n)) {
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);
         }

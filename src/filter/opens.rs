@@ -6,7 +6,7 @@
 
 use super::bpf::Program;
 use crate::arch::nr;
-use crate::page::{EXCHANGE_COOKIE, WAIT_COOKIE};
+use crate::page::{EXCHANGE_COOKIE, OPEN_COOKIE};
 
 const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
 
@@ -20,7 +20,7 @@ pub(super) fn rules(p: &mut Program) {
             p.load_arg_low(path + 1);
             p.when_clear(OTHERS.cast_unsigned(), |p| {
                 p.load_arg_high(5);
-                p.when_eq(WAIT_COOKIE + number, |p| p.allow_if_same(5, path, u32::MAX));
+                p.when_eq(OPEN_COOKIE + number, |p| p.allow_if_same(5, path, u32::MAX));
                 p.notify();
             });
             p.allow();

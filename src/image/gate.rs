@@ -71,6 +71,16 @@ impl Gate {
         self.has_opens.then_some(self.at + blob::GATE_OPEN)
     }
 
+    /// Where a thread loads all anew by its stack pointer alone.
+    pub(crate) fn restart(&self) -> usize {
+        self.at + blob::GATE_RESTART
+    }
+
+    /// Behind the call that is made here.
+    pub(crate) fn after(&self) -> usize {
+        self.at + blob::GATE_AFTER
+    }
+
     /// Where a frame description of its own begins.
     pub(super) fn description_at(&self) -> usize {
         let extent = match self.has_opens {

@@ -14,6 +14,7 @@ use super::held::Sleeps;
 use super::namespaces::Slot;
 use super::redirect::Redirects;
 use super::settings::Settings;
+use super::timens::Records;
 use super::views::{Live, Opens};
 use crate::sys::seccomp::Notification;
 use crate::sys::shared::Shared;
@@ -40,6 +41,8 @@ pub(super) struct Journal {
     pub(super) settings: Settings,
     /// Sleeps that are made in a thread's place.
     pub(super) sleeps: Sleeps,
+    /// Namespaces that programs have made.
+    pub(super) timens: Records,
     /// Files that are opened in a thread's place.
     pub(super) opens: Opens,
     /// Who gives the contents of those that change.

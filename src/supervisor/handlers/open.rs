@@ -23,7 +23,7 @@ impl Handlers<'_> {
             return;
         };
         // In libc's `syscall()` any call can follow. A program without an image has no gate.
-        if !site.is_of(number) || self.offsets_of(task).is_err() {
+        if !site.is_of(number) || self.member(task).is_err() {
             return self.sites.refuse(&site);
         }
         let gate = match self.injector.ensure_gate(task) {

@@ -27,8 +27,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::ResolveFlags;
 
 use super::journal::Journal;
-use super::namespaces;
+use super::members::Members;
 use super::redirect::{Post, Slots};
+use super::timens::Owner;
 use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Task};
@@ -190,6 +191,7 @@ pub(super) struct Source {
     pub(super) keeper: OwnedFd,
     /// Of the tree's own namespace.
     pub(super) offsets: ClockOffsets,
+    pub(super) owner: Owner,
 }
 
 impl Source {
@@ -245,8 +247,16 @@ impl Source {
     }
 
     fn offsets_of(&self, pid: i32) -> Option<ClockOffsets> {
-        namespaces::of(self.journal, self.proc.as_fd(), pid, &self.offsets)
-            .map(|(_, offsets)| offsets)
+        self.members().namespace(pid).map(|(_, offsets)| offsets)
+    }
+
+    fn members(&self) -> Members<'_> {
+        Members {
+            journal: self.journal,
+            proc: self.proc.as_fd(),
+            offsets: self.offsets,
+            owner: &self.owner,
+        }
     }
 
     fn listener(&self) -> BorrowedFd<'_> {

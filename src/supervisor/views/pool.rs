@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Open, Source, not_ours};
 use crate::clock::ClockOffsets;
 use crate::supervisor::journal::Journal;
+use crate::supervisor::timens::Owner;
 use crate::sys::rights::Own;
 use crate::sys::seccomp::{self, Answer};
 
@@ -31,6 +32,7 @@ impl Pool {
         journal: &'static Journal,
         [listener, proc, keeper]: [OwnedFd; 3],
         offsets: ClockOffsets,
+        owner: Owner,
     ) -> Self {
         Self {
             source: Arc::new(Source {
@@ -39,6 +41,7 @@ impl Pool {
                 proc,
                 keeper,
                 offsets,
+                owner,
             }),
             idle: Arc::default(),
             all: Arc::default(),

@@ -21,7 +21,7 @@ elsewhen_gate_open:
     cmove rcx, rdi
     mov [rsp + {time}], rcx
     # The number, and the low half of the path's address, bind the cookie to this call.
-    lea r9d, [rax + {cookie}]
+    lea r9d, [rax + {open_cookie}]
     shl r9, 32
     mov ecx, ecx
     or r9, rcx
