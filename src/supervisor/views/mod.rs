@@ -17,6 +17,7 @@ mod path;
 mod pool;
 mod snapshot;
 mod text;
+mod timens;
 mod walk;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -114,7 +115,7 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
     let Some(path) = Path::read(task, args[usize::from(is_openat)])? else {
         return Ok(None);
     };
-    let Some(Name::Uptime | Name::Stat) = path.name() else {
+    let Some(name) = path.name() else {
         return Ok(None);
     };
     let (flags, resolve) = match data.nr.cast_unsigned() {
@@ -130,10 +131,11 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
             (flags, resolve)
         }
     };
-    const OTHERS: i32 = libc::O_ACCMODE | libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
+    const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
     let flags = low(flags);
-    // Nothing can be written to them, as the kernel will say.
-    if flags & OTHERS != libc::O_RDONLY {
+    // Nothing can be written to most of them, as the kernel will say.
+    let is_read = flags & libc::O_ACCMODE == libc::O_RDONLY;
+    if flags & OTHERS != 0 || !is_read && name != Name::TimensOffsets {
         return Ok(None);
     }
     Ok(Some(Open {
@@ -168,12 +170,19 @@ pub(super) struct Source {
     pub(super) owner: Owner,
 }
 
+/// What a call that opens a file is to have.
+enum Outcome {
+    File(OwnedFd),
+    Errno(i32),
+}
+
 impl Source {
-    /// The file that the call is to have; `None` if the kernel is to open it.
-    fn open(&self, own: &Rights, call: &Open) -> Option<OwnedFd> {
+    /// What the call is to have; `None` if the kernel is to open the file.
+    fn open(&self, own: &Rights, call: &Open) -> Option<Outcome> {
         let proc = self.proc.as_fd();
         let offsets = self.offsets_of(call.tid)?;
-        if offsets.realtime.is_zero() && offsets.boottime.is_zero() {
+        let is_of_namespaces = call.path.name().is_some_and(Name::is_of_namespaces);
+        if offsets.realtime.is_zero() && offsets.boottime.is_zero() && !is_of_namespaces {
             return None;
         }
         let caller = Caller {
@@ -194,6 +203,11 @@ impl Source {
         let rights = Rights::of(proc, call.tid)?;
         let taken = rights.take_on(own).ok()?;
         let found = walk::walk(&caller, start, call.path.bytes())?;
+        if is_of_namespaces {
+            let permission = timens::permission(&found, call.flags);
+            drop(taken);
+            return self.open_timens(&caller, &found, call.flags, permission);
+        }
         let opened = file::open(&found)?;
         let view = opened.view;
         let text = match view {
@@ -206,10 +220,11 @@ impl Source {
             _ => text,
         };
         let live = match view {
-            View::Uptime | View::Stat => live::open(self, view),
+            View::Uptime | View::Stat => live::open(self, view.name(), libc::O_RDONLY).ok(),
             View::ProcessStat => None,
         };
         live.or_else(|| snapshot::file(proc, view.name(), &text))
+            .map(Outcome::File)
     }
 
     fn offsets_of(&self, pid: i32) -> Option<ClockOffsets> {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Open, Source};
+use super::{Open, Outcome, Source};
 use crate::clock::ClockOffsets;
 use crate::supervisor::journal::Journal;
 use crate::supervisor::timens::Owner;
@@ -111,10 +111,11 @@ impl Pool {
         let file = source.open(own, call);
         // What was looked at by the thread's id was its own as long as it waits. ENOENT: it is gone.
         let answered = match file {
-            Some(file) => {
+            Some(Outcome::File(file)) => {
                 let close_on_exec = call.flags & libc::O_CLOEXEC != 0;
                 seccomp::answer_with(listener, id, file.as_fd(), close_on_exec)
             }
+            Some(Outcome::Errno(errno)) => seccomp::answer(listener, id, Answer::Errno(errno)),
             None => seccomp::answer(listener, id, Answer::Continue),
         };
         if let Err(e) = answered {
