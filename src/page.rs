@@ -62,6 +62,13 @@ pub(crate) const CLOSED_COOKIE: u64 = COOKIE ^ 1 << 63;
 /// one call must not open others.
 pub(crate) const WAIT_COOKIE: u32 = (COOKIE >> 32) as u32;
 
+/// The high half of the cookie of a call that opens a file by the gate, less the system call's number; the
+/// low half is that of the path's address.
+pub(crate) const OPEN_COOKIE: u32 = 0x656c_9000;
+
+/// The same of a call that asks for a view in place of the descriptor that its fifth argument is.
+pub(crate) const EXCHANGE_COOKIE: u32 = 0x656c_8000;
+
 /// The first [`Page::generation`].
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
 pub(crate) const GENERATION: u32 = 0x7768;

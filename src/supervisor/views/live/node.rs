@@ -1,7 +1,6 @@
 //! The live files, by name and by number, and what they do.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::fd::BorrowedFd;
 
 use super::super::caller;
@@ -94,7 +93,7 @@ impl Node {
         match self {
             Self::View(view) => {
                 let file = caller::open(of.proc, view.name().as_bytes()).ok_or(libc::EIO)?;
-                file::text(view, File::from(file), offsets).ok_or(libc::EIO)
+                file::text(view, file, offsets).ok_or(libc::EIO)
             }
             Self::Offsets { pid, started, .. } => {
                 is_there(of.proc, pid, started)?;

@@ -26,6 +26,8 @@ pub(super) fn run(source: &Source, ready: &OwnedFd) -> ! {
         ready.as_raw_fd(),
     ];
     process::close_all_but(0, &keep);
+    // No part of the session in which a keeper and its workers are.
+    let _ = rustix::process::setsid();
     let Ok(mounted) = mount() else {
         process::exit_now(1);
     };
