@@ -28,6 +28,7 @@ mod message;
 mod namespaces;
 mod redirect;
 mod settings;
+mod split;
 mod status;
 mod tracer;
 mod warning;

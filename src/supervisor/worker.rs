@@ -35,7 +35,10 @@ pub(super) struct Service {
     pub(super) image: Image,
     /// The image of the tree's own namespace, as most programs get it.
     pub(super) own_image: Vec<u8>,
+    /// Without those that the kernel keeps.
     pub(super) offsets: ClockOffsets,
+    /// Whether the kernel keeps MONOTONIC and BOOTTIME.
+    pub(super) leaves_to_kernel: bool,
     /// `/proc`.
     pub(super) proc: OwnedFd,
     pub(super) watchdog: Watchdog,
@@ -66,6 +69,7 @@ impl Service {
             image: self.image.clone(),
             own_image: self.own_image.clone(),
             offsets: self.offsets,
+            leaves_to_kernel: self.leaves_to_kernel,
             proc: self.proc.try_clone()?,
             watchdog: self.watchdog.try_clone()?,
             keeper: self.keeper.try_clone()?,
