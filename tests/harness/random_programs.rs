@@ -84,10 +84,12 @@ fn time(random: &mut Random, clock: i32) -> (String, End) {
     (format!("{word}{place}"), end)
 }
 
-/// A time that is no wait's, or only one's that ends at once.
+/// A time for a clock that may count what a process has run: a wait for it ends at once.
 fn time_at_once(random: &mut Random) -> String {
     loop {
-        if let (word, End::AtOnce) = time(random, 2) {
+        let (word, end) = time(random, 2);
+        let is_past = word.starts_with("0:");
+        if end == End::AtOnce && (is_past || !PAST.iter().any(|past| word.starts_with(past))) {
             return word;
         }
     }
@@ -154,7 +156,8 @@ fn wait_call(random: &mut Random) -> (String, i32, bool) {
         5..8 => {
             let op = random.pick(&COMMANDS) | random.pick(&[0, 256]);
             let value = random.pick(&[0, 0, 0, 1]);
-            (format!("futex {op} {value}"), 0, true)
+            let clock = i32::from(op & 256 == 0 && op & 127 != 6);
+            (format!("futex {op} {value}"), clock, true)
         }
         8 => (
             format!("waitv {clock} {}", random.pick(&[1, 1, 2, 0])),
@@ -170,14 +173,30 @@ fn wait_call(random: &mut Random) -> (String, i32, bool) {
         11 => (random.pick(&["rawreceive", "rawsend"]).to_owned(), 0, true),
         12 => ("sem 0".to_owned(), 0, true),
         13 => ("mutex 0".to_owned(), 0, true),
-        14 => (format!("cond {}", random.pick(&[0, 1])), 0, true),
-        _ => (format!("sleep {} 1", random.pick(&CLOCKS)), 0, false),
+        14 => {
+            let clock = random.pick(&[0, 1]);
+            (format!("cond {clock}"), clock, true)
+        }
+        _ => {
+            let clock = random.pick(&CLOCKS);
+            (format!("sleep {clock} 1"), clock, false)
+        }
     }
 }
 
 /// A wait, with what interrupts it before it.
 fn wait(random: &mut Random) -> Vec<String> {
     let (call, clock, null_is_ever) = wait_call(random);
+    let number = |n: usize| {
+        call.split(' ')
+            .nth(n)
+            .and_then(|word| word.parse::<i32>().ok())
+    };
+    let is_relative = call.contains("sleep") && number(2).is_some_and(|flags| flags & 1 == 0);
+    // These go on waiting after a handler, and so do a mutex and a condition.
+    let is_pi =
+        call.starts_with("futex ") && number(1).is_some_and(|op| [6, 11, 13].contains(&(op & 127)));
+    let is_interrupted = !is_pi && !call.starts_with("mutex") && !call.starts_with("cond");
     let is_libcs = ["sem", "mutex", "cond"]
         .iter()
         .any(|name| call.starts_with(name));
@@ -187,8 +206,17 @@ fn wait(random: &mut Random) -> Vec<String> {
             false => (time_at_once(random), End::AtOnce),
         };
         let is_address = !word.contains(':') && !word.contains("now");
-        // libc looks at these itself; and a mutex or a condition is never interrupted.
-        if is_libcs && (is_address || end == End::Never && !call.starts_with("sem")) {
+        // libc looks at addresses itself, and musl counts from the clock, which overflows.
+        let is_libcs_matter = is_address || word.starts_with("-9223372036854775808");
+        if is_libcs && is_libcs_matter || end == End::Never && !is_interrupted {
+            continue;
+        }
+        // What an absolute wait has behind it lies before a relative one.
+        if is_relative
+            && end == End::AtOnce
+            && word.contains(':')
+            && !WRONG.iter().any(|w| word.starts_with(w))
+        {
             continue;
         }
         break (word, end);

@@ -86,18 +86,19 @@ static void set_time_of_day(const char *time, const char *zone)
 
 static void time_of_day(void)
 {
-    struct timespec before = now_of(CLOCK_REALTIME), after, coarse;
+    struct timespec coarse = now_of(CLOCK_REALTIME_COARSE), before = now_of(CLOCK_REALTIME), after;
     struct timeval now;
     time_t second;
 
     gettimeofday(&now, NULL);
     after = now_of(CLOCK_REALTIME);
+    say("%s", now.tv_sec * SECOND + now.tv_usec * 1000 > nanos(before) - 1000 &&
+                      now.tv_sec * SECOND + now.tv_usec * 1000 <= nanos(after)
+                  ? "between" : "OUTSIDE");
     second = time(NULL);
-    coarse = now_of(CLOCK_REALTIME_COARSE);
-    say("%s %s", now.tv_sec * SECOND + now.tv_usec * 1000 > nanos(before) - 1000 &&
-                         now.tv_sec * SECOND + now.tv_usec * 1000 <= nanos(after)
-                     ? "between" : "OUTSIDE",
-        second >= before.tv_sec - 1 && second <= coarse.tv_sec ? "the second" : "ANOTHER SECOND");
+    after = now_of(CLOCK_REALTIME);
+    say("%s", second >= coarse.tv_sec && second <= after.tv_sec ? "the second"
+                                                                : "ANOTHER SECOND");
 }
 
 static void adjust(int clock, unsigned modes)

@@ -159,7 +159,7 @@ static const char *about(struct timespec left)
 
     if (left.tv_sec < 0 || left.tv_nsec < 0 || left.tv_nsec >= SECOND)
         return "NO TIME";
-    if (left.tv_sec < 5)
+    if (left.tv_sec < 9)
         return "soon";
     if (left.tv_sec > 100000)
         return "far";
