@@ -118,6 +118,8 @@ static void do_line(char *word[WORDS], const struct program *program, int next)
         ask_timer(SLOT(1));
     else if (IS("tawait"))
         await_timer(SLOT(1));
+    else if (IS("tsignal"))
+        await_signal(NUMBER(1), NUMBER(2), word[3]);
     else if (IS("tdelete"))
         delete_timer(SLOT(1));
     else if (IS("fd"))

@@ -239,7 +239,16 @@ fn timer(random: &mut Random) -> String {
     let kind = random.pick(&["t", "fd"]);
     let clock = clock(random);
     let flags = random.pick(&[1, 1, 1, 1, 0, 0, 3, 2, 4]);
-    match (random.next() % 8, kind) {
+    match (random.next() % 9, kind) {
+        // One that never fires is waited for in vain, and long.
+        (8, _) => loop {
+            let (word, end) = time(random, clock);
+            // What is past lies ahead of a relative timer, or stops it.
+            let fires = end == End::Soon || flags & 1 == 1 && !word.starts_with("0:0");
+            if end != End::Never && fires && (CLOCKS.contains(&clock) || end == End::AtOnce) {
+                break format!("tsignal {clock} {flags} {word}");
+            }
+        },
         (0, "t") => format!("timer {slot} {clock}"),
         (0, _) => format!("fd {slot} {clock}"),
         (1..5, _) => {

@@ -81,6 +81,34 @@ static void await_timer(int slot)
     say("NEVER");
 }
 
+/* A timer of its own that sends a signal, which is awaited. */
+static void await_signal(int clock, int flags, const char *word)
+{
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2 };
+    struct timespec limit = { 2, 0 };
+    struct given given;
+    timer_t timer;
+    sigset_t usr2;
+    long result;
+
+    sigemptyset(&usr2);
+    sigaddset(&usr2, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &usr2, NULL);
+    if (timer_create(clock, &event, &timer)) {
+        say("%s", error_name(-1));
+        return;
+    }
+    give(&given, word, clock, flags & TIMER_ABSTIME, 0);
+    result = syscall(SYS_timer_settime, timer, flags, given.at, NULL);
+    if (result)
+        say("%s", error_name(result));
+    else if (sigtimedwait(&usr2, NULL, &limit) < 0)
+        say("no signal");
+    else
+        say("signal, %s", moment(&given));
+    timer_delete(timer);
+}
+
 static void delete_timer(int slot)
 {
     long result = syscall(SYS_timer_delete, id_of(slot));
