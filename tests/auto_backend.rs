@@ -136,6 +136,13 @@ fn uptime_is_the_kernels_own_view() {
 
     let run = auto(SHIFTS).run(&["cut", "-d ", "-f1", "/proc/uptime"]);
     let expected = run.host("BOOTTIME").shifted(SHIFTS[3] * SECOND);
+    // Of the time of boot the kernel takes its offset, and elsewhen adds its own.
+    let btime = |run: Run| -> i128 {
+        let run = run.run(&["awk", "$1 == \"btime\" { print $2 }", "/proc/stat"]);
+        run.stdout.trim().parse().unwrap()
+    };
+    let distance = btime(auto(SHIFTS)) - btime(Run::on_host()) - (SHIFTS[0] - SHIFTS[3]);
+    assert!((-1..=1).contains(&distance), "{distance} s off");
     // Hundredths, cut off.
     let early = Bracket {
         before: expected.before - SECOND / 100,

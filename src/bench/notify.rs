@@ -42,7 +42,8 @@ pub(super) fn under_supervision(work: impl FnOnce() -> Result<()> + Send + 'stat
             strict: false,
             x32: false,
             shifted: filter::Shifted::of(&shifted()),
-            leaves_to_kernel: false,
+            timens: true,
+            views: false,
         })));
         drop(sender);
         work()

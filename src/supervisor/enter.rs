@@ -13,6 +13,7 @@ use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
 use super::message;
 use super::split::Split;
+use super::timens::Owner;
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) reads: ReadPathChoice,
     /// A name for people, shown in the control group's.
     pub(crate) name: Option<String>,
+    /// Whether files under `/proc` stay the host's.
+    pub(crate) host_proc: bool,
 }
 
 /// Puts the calling process into a new time namespace.
@@ -111,6 +114,7 @@ impl Stage {
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| Error::os("cannot open `/proc`", e.into()))?;
+        let owner = Owner::of(proc.as_fd(), "self").unwrap_or_default();
         let keeper = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
             .map_err(|e| Error::os("cannot open a pidfd", e.into()))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
@@ -140,6 +144,7 @@ impl Stage {
                 own_image,
                 offsets: self.split.offsets,
                 leaves_to_kernel: self.split.leaves_to_kernel,
+                owner,
                 proc,
                 watchdog,
                 keeper,
@@ -193,8 +198,9 @@ impl Stage {
         let listener = install(&filter::program(filter::Rules {
             strict: plan.strict,
             x32: process::has_x32(),
-            shifted: filter::Shifted::of(&self.split.offsets),
-            leaves_to_kernel: self.split.leaves_to_kernel,
+            shifted: self.split.shifted(),
+            timens: !self.split.leaves_to_kernel,
+            views: !plan.host_proc,
         }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
             .map_err(doing("hand the listener to the keeper"))?;

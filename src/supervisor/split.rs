@@ -3,6 +3,7 @@
 use super::door::Outer;
 use crate::backend::Backend;
 use crate::clock::{ClockOffsets, Offset};
+use crate::filter::Shifted;
 use crate::{Error, Result, kernel};
 
 /// How a tree's clocks are shared out.
@@ -55,6 +56,15 @@ impl Split {
             },
             leaves_to_kernel: true,
         })
+    }
+
+    /// The clocks whose times the filter looks at.
+    pub(super) fn shifted(&self) -> Shifted {
+        match self.leaves_to_kernel {
+            true => Shifted::of(&self.offsets),
+            // A program can make itself a namespace that shifts any.
+            false => Shifted::ANY,
+        }
     }
 }
 
