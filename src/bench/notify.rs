@@ -42,6 +42,7 @@ pub(super) fn under_supervision(work: impl FnOnce() -> Result<()> + Send + 'stat
             strict: false,
             x32: false,
             shifted: filter::Shifted::of(&shifted()),
+            timens: true,
         })));
         drop(sender);
         work()

@@ -27,6 +27,9 @@ const SHIFTED_CLOCKS: [i32; 9] = [
     libc::CLOCK_TAI,
 ];
 
+/// `linux/sched.h`.
+const CLONE_NEWTIME: u32 = 0x80;
+
 /// No system call of any kernel has this number or a greater one.
 pub(crate) const FIRST_UNKNOWN: u32 = 1024;
 
@@ -39,6 +42,8 @@ pub(crate) struct Rules {
     pub(crate) x32: bool,
     /// The clocks whose times are looked at.
     pub(crate) shifted: Shifted,
+    /// Programs make time namespaces by the supervisor, and not by the kernel.
+    pub(crate) timens: bool,
 }
 
 /// The filter of a tree.
@@ -79,6 +84,9 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     }
     absolute::rules(&mut p, rules);
     uptime_rule(&mut p, rules, nr::SYSINFO);
+    if rules.timens {
+        timens_rules(&mut p);
+    }
     if rules.strict {
         for number in [nr::EXECVE, nr::EXECVEAT] {
             p.when_eq(number, Program::notify);
@@ -96,6 +104,23 @@ fn notify_if_shifted(p: &mut Program) {
         p.when_eq(clock.cast_unsigned(), Program::notify);
     }
     p.allow();
+}
+
+/// The calls that make and enter time namespaces, native ones only.
+///
+/// DIFFERENCE: clone3(2) with `CLONE_NEWTIME` is the kernel's, as its flags lie in memory.
+fn timens_rules(p: &mut Program) {
+    p.when_eq(nr::UNSHARE, |p| {
+        p.load_arg_low(0);
+        p.when_clear(CLONE_NEWTIME, Program::allow);
+        p.notify();
+    });
+    p.when_eq(nr::SETNS, |p| {
+        p.load_arg_low(1);
+        p.when_eq(0, Program::notify);
+        p.when_clear(CLONE_NEWTIME, Program::allow);
+        p.notify();
+    });
 }
 
 /// sysinfo(2) under one of its numbers: its uptime is BOOTTIME.
@@ -220,11 +245,13 @@ mod tests {
         boottime: true,
     };
     const LAX: Rules = Rules {
+        timens: true,
         strict: false,
         x32: true,
         shifted: ALL,
     };
     const STRICT: Rules = Rules {
+        timens: true,
         strict: true,
         x32: false,
         shifted: ALL,
@@ -410,7 +437,9 @@ mod tests {
         let p = program(STRICT);
         let listed = [12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 305, 322, 425];
         let absolute = [202, 223, 230, 242, 243, 286, 449, 455];
-        let is_listed = |n: &u32| listed.contains(n) || absolute.contains(n);
+        let namespaces = [272, 308];
+        let is_listed =
+            |n: &u32| listed.contains(n) || absolute.contains(n) || namespaces.contains(n);
         for number in (0..500).filter(|n| !is_listed(n)) {
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);
         }

@@ -187,7 +187,8 @@ impl Stage {
         let listener = install(&filter::program(filter::Rules {
             strict: plan.strict,
             x32: process::has_x32(),
-            shifted: filter::Shifted::of(&plan.offsets),
+            shifted: filter::Shifted::ANY,
+            timens: true,
         }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
             .map_err(doing("hand the listener to the keeper"))?;

@@ -14,6 +14,7 @@ use super::held::Sleeps;
 use super::namespaces::Slot;
 use super::redirect::Slots;
 use super::settings::Settings;
+use super::timens::Records;
 use crate::sys::seccomp::Notification;
 use crate::sys::shared::Shared;
 
@@ -39,6 +40,8 @@ pub(super) struct Journal {
     pub(super) settings: Settings,
     /// Sleeps that are made in a thread's place.
     pub(super) sleeps: Sleeps,
+    /// Namespaces that programs have made.
+    pub(super) timens: Records,
 }
 
 // SAFETY: zeroes are a notification with id 0 (none), counters at 0, and free slots, places and

@@ -29,6 +29,7 @@ mod namespaces;
 mod redirect;
 mod settings;
 mod status;
+mod timens;
 mod tracer;
 mod warning;
 mod watchdog;

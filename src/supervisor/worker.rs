@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -15,12 +15,14 @@ use super::journal::Journal;
 use super::keeper::is_hung_up;
 use super::namespaces;
 use super::redirect::Pool;
+use super::timens::{Mark, Owner};
 use super::tracer::Tracer;
 use super::watchdog::{Watchdog, timer};
 use super::yama::Opening;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::inject::Opener;
+use crate::sys::namespace::share_memory;
 use crate::sys::process;
 use crate::sys::ptrace::Waiting;
 use crate::sys::seccomp::{self, Answer, Notification};
@@ -75,16 +77,80 @@ impl Service {
         })
     }
 
+    /// `/proc`.
+    pub(super) fn proc(&self) -> BorrowedFd<'_> {
+        self.proc.as_fd()
+    }
+
     /// The number (0 is the tree's own) and the offsets of a process's namespace.
     pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
-        namespaces::of(self.journal, self.proc.as_fd(), pid, &self.offsets)
+        if let Some(mark) = self.mark_of(pid) {
+            let leader = namespaces::process_of(self.proc(), pid)?;
+            let id = match mark.pid == leader || share_memory(mark.pid, leader) {
+                true => mark.own,
+                false => mark.children,
+            };
+            return Some((id, self.offsets_of(id)?));
+        }
+        namespaces::of(self.journal, self.proc(), pid, &self.offsets)
     }
 
     /// The image for a process that has none; `None` if it is gone.
+    ///
+    /// It has just executed its program, and is where its children, and its parent's, were to be
+    /// (`kernel/nsproxy.c: exec_task_namespaces`).
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
-        match self.namespace(pid)? {
-            (0, _) => Some(Cow::Borrowed(&*self.own_image)),
-            (id, offsets) => image.patch(&offsets, id).ok().map(Cow::Owned),
+        let (id, offsets) = match self.mark_of(pid) {
+            Some(mark) => {
+                let own = mark.children;
+                let entered = Mark { own, pid, ..mark };
+                // If it cannot be marked it is where it is all the same.
+                let _ = entered.set();
+                (own, self.enter(own, mark.nonce)?)
+            }
+            None => namespaces::of(self.journal, self.proc(), pid, &self.offsets)?,
+        };
+        match id {
+            0 => Some(Cow::Borrowed(&*self.own_image)),
+            id => image.patch(&offsets, id).ok().map(Cow::Owned),
+        }
+    }
+
+    /// The mark of a process, if it is one of this tree's.
+    pub(super) fn mark_of(&self, pid: i32) -> Option<Mark> {
+        if !self.journal.timens.any() {
+            return None;
+        }
+        Mark::of(pid).filter(|mark| {
+            let id = mark.children;
+            namespaces::is_fixed(id) || self.journal.timens.knows(id, mark.nonce)
+        })
+    }
+
+    /// The offsets of a namespace by its number, as they are now.
+    pub(super) fn offsets_of(&self, id: u64) -> Option<ClockOffsets> {
+        match id {
+            0 => Some(self.offsets),
+            id => {
+                namespaces::offsets_of(self.journal, id).or_else(|| self.journal.timens.offsets(id))
+            }
+        }
+    }
+
+    /// The same for one that is entered now, so that they stay as they are.
+    pub(super) fn enter(&self, id: u64, nonce: u32) -> Option<ClockOffsets> {
+        match namespaces::is_fixed(id) {
+            true => self.offsets_of(id),
+            false if self.journal.timens.knows(id, nonce) => self.journal.timens.enter(id),
+            false => None,
+        }
+    }
+
+    /// Who owns a namespace: this process's user namespace, unless a program has made it.
+    pub(super) fn owner_of(&self, id: u64) -> Option<Owner> {
+        match namespaces::is_fixed(id) {
+            true => Owner::of(self.proc(), "self"),
+            false => self.journal.timens.owner(id),
         }
     }
 }

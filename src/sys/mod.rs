@@ -6,6 +6,7 @@ pub(crate) mod channel;
 pub(crate) mod clock;
 pub(crate) mod futex;
 pub(crate) mod memory;
+pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod ptrace;
 pub(crate) mod seccomp;

@@ -43,6 +43,9 @@ pub(in super::super) enum Place {
     Gate { at: u64, call: u16 },
     /// At this address, as if it had not come to the call.
     Again { at: u64 },
+    /// At the same call with `first` for this argument, and if that succeeds at the same once more
+    /// with `last`.
+    Split { argument: u8, first: u64, last: u64 },
     /// At the same call with converted times and the cookie: for a site where the thread must be seen
     /// waiting, and whose registers and red zone nobody needs.
     Here {
