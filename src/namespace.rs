@@ -78,6 +78,18 @@ impl TimeNamespace {
         self
     }
 
+    /// Whether `/proc/uptime`, `btime` in `/proc/stat` and start times in `/proc/PID/stat` are those of
+    /// the namespace, as they are without this; else they are the host's.
+    ///
+    /// For this, calls that open a file are looked at by the supervisor.
+    ///
+    /// Has no effect in a namespace inside of another.
+    #[must_use]
+    pub fn proc(mut self, shown: bool) -> Self {
+        self.plan.host_proc = !shown;
+        self
+    }
+
     /// A name for people: it shows in the tree's control group.
     ///
     /// # Errors

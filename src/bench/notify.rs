@@ -43,6 +43,7 @@ pub(super) fn under_supervision(work: impl FnOnce() -> Result<()> + Send + 'stat
             x32: false,
             shifted: filter::Shifted::of(&shifted()),
             timens: true,
+            views: false,
         })));
         drop(sender);
         work()

@@ -12,6 +12,7 @@ use super::front;
 use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
 use super::message;
+use super::timens::Owner;
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) reads: ReadPathChoice,
     /// A name for people, shown in the control group's.
     pub(crate) name: Option<String>,
+    /// Whether files under `/proc` stay the host's.
+    pub(crate) host_proc: bool,
 }
 
 /// Puts the calling process into a new time namespace.
@@ -106,6 +109,7 @@ impl Stage {
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| Error::os("cannot open `/proc`", e.into()))?;
+        let owner = Owner::of(proc.as_fd(), "self").unwrap_or_default();
         let keeper = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
             .map_err(|e| Error::os("cannot open a pidfd", e.into()))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
@@ -134,6 +138,7 @@ impl Stage {
                 image,
                 own_image,
                 offsets: plan.offsets,
+                owner,
                 proc,
                 watchdog,
                 keeper,
@@ -189,6 +194,7 @@ impl Stage {
             x32: process::has_x32(),
             shifted: filter::Shifted::ANY,
             timens: true,
+            views: !plan.host_proc,
         }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
             .map_err(doing("hand the listener to the keeper"))?;

@@ -13,16 +13,16 @@ use super::cgroup::Cgroup;
 use super::handlers::Handlers;
 use super::journal::Journal;
 use super::keeper::is_hung_up;
-use super::namespaces;
+use super::members::Members;
 use super::redirect::Pool;
 use super::timens::{Mark, Owner};
 use super::tracer::Tracer;
+use super::views;
 use super::watchdog::{Watchdog, timer};
 use super::yama::Opening;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::inject::Opener;
-use crate::sys::namespace::share_memory;
 use crate::sys::process;
 use crate::sys::ptrace::Waiting;
 use crate::sys::seccomp::{self, Answer, Notification};
@@ -38,6 +38,8 @@ pub(super) struct Service {
     /// The image of the tree's own namespace, as most programs get it.
     pub(super) own_image: Vec<u8>,
     pub(super) offsets: ClockOffsets,
+    /// Whose the tree's own namespace is.
+    pub(super) owner: Owner,
     /// `/proc`.
     pub(super) proc: OwnedFd,
     pub(super) watchdog: Watchdog,
@@ -68,6 +70,7 @@ impl Service {
             image: self.image.clone(),
             own_image: self.own_image.clone(),
             offsets: self.offsets,
+            owner: self.owner,
             proc: self.proc.try_clone()?,
             watchdog: self.watchdog.try_clone()?,
             keeper: self.keeper.try_clone()?,
@@ -82,17 +85,29 @@ impl Service {
         self.proc.as_fd()
     }
 
-    /// The number (0 is the tree's own) and the offsets of a process's namespace.
-    pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
-        if let Some(mark) = self.mark_of(pid) {
-            let leader = namespaces::process_of(self.proc(), pid)?;
-            let id = match mark.pid == leader || share_memory(mark.pid, leader) {
-                true => mark.own,
-                false => mark.children,
-            };
-            return Some((id, self.offsets_of(id)?));
+    /// The threads that open files, none of them started yet.
+    fn views(&self) -> io::Result<views::Pool> {
+        let descriptors = [
+            self.listener.try_clone()?,
+            self.proc.try_clone()?,
+            self.keeper.try_clone()?,
+        ];
+        Ok(views::Pool::new(
+            self.journal,
+            descriptors,
+            self.offsets,
+            self.owner,
+        ))
+    }
+
+    /// Who is in which namespace.
+    pub(super) fn members(&self) -> Members<'_> {
+        Members {
+            journal: self.journal,
+            proc: self.proc(),
+            offsets: self.offsets,
+            owner: &self.owner,
         }
-        namespaces::of(self.journal, self.proc(), pid, &self.offsets)
     }
 
     /// The image for a process that has none; `None` if it is gone.
@@ -100,57 +115,20 @@ impl Service {
     /// It has just executed its program, and is where its children, and its parent's, were to be
     /// (`kernel/nsproxy.c: exec_task_namespaces`).
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
-        let (id, offsets) = match self.mark_of(pid) {
+        let members = self.members();
+        let (id, offsets) = match members.mark_of(pid) {
             Some(mark) => {
                 let own = mark.children;
                 let entered = Mark { own, pid, ..mark };
                 // If it cannot be marked it is where it is all the same.
                 let _ = entered.set();
-                (own, self.enter(own, mark.nonce)?)
+                (own, members.enter(own, mark.nonce)?)
             }
-            None => namespaces::of(self.journal, self.proc(), pid, &self.offsets)?,
+            None => members.namespace(pid)?,
         };
         match id {
             0 => Some(Cow::Borrowed(&*self.own_image)),
             id => image.patch(&offsets, id).ok().map(Cow::Owned),
-        }
-    }
-
-    /// The mark of a process, if it is one of this tree's.
-    pub(super) fn mark_of(&self, pid: i32) -> Option<Mark> {
-        if !self.journal.timens.any() {
-            return None;
-        }
-        Mark::of(pid).filter(|mark| {
-            let id = mark.children;
-            namespaces::is_fixed(id) || self.journal.timens.knows(id, mark.nonce)
-        })
-    }
-
-    /// The offsets of a namespace by its number, as they are now.
-    pub(super) fn offsets_of(&self, id: u64) -> Option<ClockOffsets> {
-        match id {
-            0 => Some(self.offsets),
-            id => {
-                namespaces::offsets_of(self.journal, id).or_else(|| self.journal.timens.offsets(id))
-            }
-        }
-    }
-
-    /// The same for one that is entered now, so that they stay as they are.
-    pub(super) fn enter(&self, id: u64, nonce: u32) -> Option<ClockOffsets> {
-        match namespaces::is_fixed(id) {
-            true => self.offsets_of(id),
-            false if self.journal.timens.knows(id, nonce) => self.journal.timens.enter(id),
-            false => None,
-        }
-    }
-
-    /// Who owns a namespace: this process's user namespace, unless a program has made it.
-    pub(super) fn owner_of(&self, id: u64) -> Option<Owner> {
-        match namespaces::is_fixed(id) {
-            true => Owner::of(self.proc(), "self"),
-            false => self.journal.timens.owner(id),
         }
     }
 }
@@ -189,7 +167,11 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
         // What cannot be done now is done with the next request.
         let _ = pool.take_over();
     }
-    let mut handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool);
+    let Ok(views) = service.views() else {
+        process::exit_now(1);
+    };
+    let _ = views.take_over();
+    let mut handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool, views);
     if let Some(pending) = service.journal.pending() {
         handle(service, &mut handlers, &pending);
     }

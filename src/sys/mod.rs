@@ -9,6 +9,7 @@ pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod process;
 pub(crate) mod ptrace;
+pub(crate) mod rights;
 pub(crate) mod seccomp;
 pub(crate) mod shared;
 pub(crate) mod signal;

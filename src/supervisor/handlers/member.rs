@@ -18,7 +18,7 @@ impl Handlers<'_> {
         match found {
             Ok(found) if found.is_closed => self.settle(task, found),
             // Every read of such a program is a notified call.
-            Err(Missing::NoVdso) => match service.namespace(task.tid()) {
+            Err(Missing::NoVdso) => match service.members().namespace(task.tid()) {
                 Some((namespace, offsets)) => Ok(Found {
                     offsets,
                     namespace,
@@ -43,7 +43,7 @@ impl Handlers<'_> {
         if mark.pid == pid || share_memory(mark.pid, pid) {
             return Ok(found);
         }
-        let Some(offsets) = service.enter(mark.children, mark.nonce) else {
+        let Some(offsets) = service.members().enter(mark.children, mark.nonce) else {
             return Ok(found);
         };
         let new = Mark {

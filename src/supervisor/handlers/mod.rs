@@ -22,6 +22,7 @@ use super::door;
 use super::journal::Journal;
 use super::redirect::Pool;
 use super::tracer::Tracer;
+use super::views::{self, Next};
 use super::warning::Warnings;
 use super::worker::Service;
 use crate::arch::{AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat as compat_nr, nr};
@@ -77,6 +78,8 @@ pub(super) struct Handlers<'a> {
     opener: Option<&'a Opener>,
     /// The threads that redirect, if they are this process's.
     pool: Option<Pool>,
+    /// The threads that open files.
+    views: views::Pool,
     sites: CallSites,
     /// Whether another thread is to give the answer to the call looked at last.
     is_elsewhere: bool,
@@ -89,6 +92,7 @@ impl<'a> Handlers<'a> {
         tracer: Option<Tracer>,
         opener: Option<&'a Opener>,
         pool: Option<Pool>,
+        views: views::Pool,
     ) -> Self {
         Self {
             service,
@@ -97,6 +101,7 @@ impl<'a> Handlers<'a> {
             tracer,
             opener,
             pool,
+            views,
             sites: CallSites::new(),
             is_elsewhere: false,
         }
@@ -116,6 +121,9 @@ impl<'a> Handlers<'a> {
         let pid = notification.pid.cast_signed();
         let data = &notification.data;
         let number = data.nr.cast_unsigned();
+        if views::is_open(notification) {
+            return self.open(notification);
+        }
         let mut call = Call {
             task: Task::new(
                 service.listener.as_fd(),
@@ -164,6 +172,26 @@ impl<'a> Handlers<'a> {
                 Some(reply) => answer(reply),
                 None => Some(Answer::Continue),
             },
+        }
+    }
+
+    /// The answer to a call that opens a file: the program may be one without an image.
+    fn open(&mut self, notification: &Notification) -> Option<Answer> {
+        let service = self.service;
+        let task = Task::new(
+            service.listener.as_fd(),
+            service.proc.as_fd(),
+            notification.id,
+            notification.pid.cast_signed(),
+            self.opener,
+        );
+        match views::answer(&self.views, &task, notification) {
+            Next::Answer(answer) => Some(answer),
+            Next::Gone => None,
+            Next::Elsewhere => {
+                self.is_elsewhere = true;
+                None
+            }
         }
     }
 

@@ -29,7 +29,7 @@ impl Handlers<'_> {
                 None => return Some(Answer::Continue),
             },
             Some(_) if types & CLONE_NEWTIME == 0 => return Some(Answer::Continue),
-            Some(pid) if types == CLONE_NEWTIME => match self.service.namespace(pid) {
+            Some(pid) if types == CLONE_NEWTIME => match self.service.members().namespace(pid) {
                 Some((id, _)) => id,
                 None => return Some(Answer::Errno(libc::ESRCH)),
             },
@@ -56,7 +56,7 @@ impl Handlers<'_> {
             return Err(libc::EUSERS);
         }
         let own = Owner::of(proc, &task.tid().to_string()).ok_or(libc::EPERM)?;
-        let owner = service.owner_of(id).ok_or(libc::EPERM)?;
+        let owner = service.members().owner_of(id).ok_or(libc::EPERM)?;
         let credentials = Credentials::of(proc, task.tid()).ok_or(libc::EPERM)?;
         let grants = |owner: &Owner| owner.grants(&credentials, CAP_SYS_ADMIN);
         if !grants(&owner) || !grants(&own) {
@@ -66,7 +66,7 @@ impl Handlers<'_> {
             return Err(0);
         }
         let nonce = service.journal.timens.nonce(id).unwrap_or(0);
-        let offsets = service.enter(id, nonce).ok_or(libc::EINVAL)?;
+        let offsets = service.members().enter(id, nonce).ok_or(libc::EINVAL)?;
         let mark = Mark {
             own: id,
             children: id,

@@ -56,7 +56,10 @@ impl Handlers<'_> {
             Some(mark) if mark.pid == pid => mark.children,
             _ => found.namespace,
         };
-        let offsets = service.offsets_of(children).unwrap_or(found.offsets);
+        let offsets = service
+            .members()
+            .offsets_of(children)
+            .unwrap_or(found.offsets);
         let mut nonce = [0; 4];
         getrandom(&mut nonce, GetRandomFlags::empty()).map_err(|_| libc::ENOMEM)?;
         let nonce = u32::from_le_bytes(nonce);

@@ -5,14 +5,14 @@ use rustix::fs::{Dir, Mode, OFlags, openat};
 
 use super::{Credentials, Mark};
 use crate::clock::{ClockOffsets, Offset, check_limits, timens_offsets};
+use crate::supervisor::members::Members;
 use crate::supervisor::namespaces;
-use crate::supervisor::worker::Service;
 use crate::sys::namespace::share_memory;
 
 /// `linux/capability.h`.
 const CAP_SYS_TIME: u32 = 25;
 
-impl Service {
+impl Members<'_> {
     /// What `/proc/PID/timens_offsets` shows; `None` if the process is gone.
     pub(in super::super) fn timens_offsets(&self, pid: i32) -> Option<String> {
         let offsets = self.offsets_of(self.children_of(pid)?)?;
@@ -71,7 +71,7 @@ impl Service {
             return true;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Some(entries) = openat(self.proc(), ".", flags, Mode::empty())
+        let Some(entries) = openat(self.proc, ".", flags, Mode::empty())
             .ok()
             .and_then(|proc| Dir::new(proc).ok())
         else {
@@ -90,7 +90,7 @@ impl Service {
                 }
                 continue;
             }
-            let faults = namespaces::faults_of_children(self.proc(), pid);
+            let faults = namespaces::faults_of_children(self.proc, pid);
             if faults.is_some() && faults != self.journal.timens.faults(id) {
                 return true;
             }
