@@ -161,6 +161,7 @@ ROW(a_child_of_vfork_stays)
         look();
         _exit(0);
     }
+    must("vfork", pid > 0);
     wait_for(pid);
     did("write", put(OFFSETS, "monotonic 1 0\n", 14));
 }
@@ -175,6 +176,7 @@ ROW(a_child_of_vfork_enters_at_its_exec)
         look();
         become("look");
     }
+    must("vfork", pid > 0);
     wait_for(pid);
     look();
 }
@@ -427,5 +429,6 @@ ROW(a_vfork_in_a_namespace_of_ones_own)
         look();
         become("look");
     }
+    must("vfork", pid > 0);
     wait_for(pid);
 }

@@ -462,6 +462,7 @@ ROW(not_frozen_by_vfork)
     pid = vfork();
     if (pid == 0)
         _exit(0);
+    must("vfork", pid > 0);
     wait_for(pid);
     write_more("after");
 }
@@ -519,6 +520,7 @@ ROW(frozen_by_the_exec_of_a_vforked_child)
     pid = vfork();
     if (pid == 0)
         become_a_writer();
+    must("vfork", pid > 0);
     wait_for(pid);
     write_more("after");
 }

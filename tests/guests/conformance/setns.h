@@ -139,6 +139,7 @@ ROW(setns_in_a_child_of_vfork)
         could("setns", setns(fd, CLONE_NEWTIME));
         _exit(0);
     }
+    must("vfork", pid > 0);
     wait_for(pid);
     look();
     end_of(other);

@@ -398,6 +398,7 @@ ROW(sleeps_in_a_child_of_vfork_and_after_its_exec)
         wait_in_child();
         become("wait");
     }
+    must("vfork", pid > 0);
     wait_for(pid);
     wait_in_child();
 }
