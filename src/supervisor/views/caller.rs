@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::fs::{Dir, Mode, OFlags, fstat, openat, readlinkat};
 
 /// A thread in a notified call; whether it still is, is to be asked after each use.
 pub(super) struct Caller<'a> {
@@ -59,6 +59,36 @@ impl<'a> Caller<'a> {
             true => format!("{process}/task/{task}").into_bytes(),
         })
     }
+}
+
+/// The process whose directory in a proc(5) this is, or whose thread's, as `proc`, which is ours, numbers
+/// it. The other can be that of a pid namespace below ours.
+pub(super) fn process_of(proc: BorrowedFd<'_>, directory: BorrowedFd<'_>) -> Option<i32> {
+    let there = Ids::of(&status(directory, ".")?)?;
+    if fstat(directory).ok()?.st_dev == fstat(proc).ok()?.st_dev {
+        return there.process.first()?.parse().ok();
+    }
+    let namespace = |directory: BorrowedFd<'_>, pid: &str| {
+        readlinkat(directory, format!("{pid}/ns/pid"), Vec::new()).ok()
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let entries = Dir::new(openat(proc, ".", flags, Mode::empty()).ok()?).ok()?;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy();
+        let Ok(pid) = name.parse::<i32>() else {
+            continue;
+        };
+        let Some(here) = status(proc, &name).and_then(|status| Ids::of(&status)) else {
+            continue;
+        };
+        let is_it = here.process.len() > there.process.len()
+            && here.process.ends_with(&there.process)
+            && namespace(proc, &name) == namespace(directory, ".");
+        if is_it {
+            return Some(pid);
+        }
+    }
+    None
 }
 
 /// A thread's ids, and its process's, from the outermost pid namespace that a proc(5) shows.

@@ -75,11 +75,12 @@ fn number_of(directory: BorrowedFd<'_>, name: &str) -> Option<u64> {
 /// Opens what a path has led to; `None` if it is not one of these files.
 pub(super) fn open(proc: BorrowedFd<'_>, found: &Found) -> Option<Opened> {
     // In a proc(5) nothing but its own files is opened: those have no side effects.
-    if !is_proc(found.file.as_fd()) || !is_proc(found.directory.as_fd()) {
+    let found_file = found.file.as_ref()?;
+    if !is_proc(found_file.as_fd()) || !is_proc(found.directory.as_fd()) {
         return None;
     }
     let directory = fstat(&found.directory).ok()?;
-    let file = fstat(&found.file).ok()?;
+    let file = fstat(found_file).ok()?;
     let view = match (Name::of(&found.name)?, directory.st_ino) {
         (Name::Uptime, PROC_ROOT) => View::Uptime,
         (Name::Stat, PROC_ROOT) => View::Stat,
@@ -91,7 +92,7 @@ pub(super) fn open(proc: BorrowedFd<'_>, found: &Found) -> Option<Opened> {
     {
         return None;
     }
-    let file = for_reading(proc, &found.file)?;
+    let file = for_reading(proc, found_file)?;
     Some(Opened { view, file })
 }
 

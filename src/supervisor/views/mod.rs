@@ -20,6 +20,7 @@ mod path;
 mod pool;
 mod snapshot;
 mod text;
+mod timens;
 mod walk;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -126,7 +127,10 @@ fn instead(notification: &Notification) -> Option<i32> {
         _ => return None,
     };
     let cookie = u64::from(EXCHANGE_COOKIE + number) << 32 | path & 0xffff_ffff;
-    (data.args[5] == cookie).then(|| low(data.args[4]))
+    // Below zero: where the kernel has no such file, as it need not have those of time namespaces.
+    (data.args[5] == cookie)
+        .then(|| low(data.args[4]))
+        .filter(|number| *number >= 0)
 }
 
 /// The call, if it may open a view for reading.
@@ -137,7 +141,7 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
     let Some(path) = Path::read(task, args[usize::from(is_openat)])? else {
         return Ok(None);
     };
-    let Some(Name::Uptime | Name::Stat) = path.name() else {
+    let Some(name) = path.name() else {
         return Ok(None);
     };
     let (flags, resolve) = match data.nr.cast_unsigned() {
@@ -153,10 +157,11 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
             (flags, resolve)
         }
     };
-    const OTHERS: i32 = libc::O_ACCMODE | libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
+    const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
     let flags = low(flags);
-    // Nothing can be written to them, as the kernel will say.
-    if flags & OTHERS != libc::O_RDONLY {
+    // Nothing can be written to most of them, as the kernel will say.
+    let is_read = flags & libc::O_ACCMODE == libc::O_RDONLY;
+    if flags & OTHERS != 0 || !is_read && name != Name::TimensOffsets {
         return Ok(None);
     }
     Ok(Some(Open {
@@ -190,18 +195,39 @@ pub(super) struct Source {
     /// Of the tree's own namespace.
     pub(super) offsets: ClockOffsets,
     pub(super) owner: Owner,
+    /// Whether time namespaces are the kernel's.
+    pub(super) leaves_to_kernel: bool,
+}
+
+/// What a call that opens a file is to have.
+enum Outcome {
+    File(OwnedFd),
+    Errno(i32),
 }
 
 impl Source {
-    /// The file that the call is to have; `None` if the kernel is to open it.
-    fn open(&self, own: &Own, call: &Open) -> Option<OwnedFd> {
+    /// What the call is to have; `None` if the kernel is to open the file.
+    fn open(&self, own: &Own, call: &Open) -> Option<Outcome> {
         let proc = self.proc.as_fd();
         let offsets = self.offsets_of(call.tid)?;
-        if offsets.realtime.is_zero() && offsets.boottime.is_zero() {
+        let is_of_namespaces = call.path.name().is_some_and(Name::is_of_namespaces);
+        let is_shown = match is_of_namespaces {
+            true => !self.leaves_to_kernel,
+            false => !offsets.realtime.is_zero() || !offsets.boottime.is_zero(),
+        };
+        if !is_shown {
             return None;
         }
         let caller = Caller::new(proc, call.tid)?;
         let rights = own.of(proc, call.tid, &caller.status)?;
+        if is_of_namespaces {
+            let start = self.start(&caller, call)?;
+            let taken = rights.take_on(own).ok()?;
+            let found = walk::walk(&caller, start, call.path.bytes())?;
+            let permission = timens::permission(&found, call.flags);
+            drop(taken);
+            return self.open_timens(&caller, &found, call.flags, permission);
+        }
         let (opened, taken);
         if let Some(number) = call.instead {
             let view = call.path.name()?;
@@ -223,10 +249,11 @@ impl Source {
             _ => text,
         };
         let live = match view {
-            View::Uptime | View::Stat => live::open(self, view),
+            View::Uptime | View::Stat => live::open(self, view.name(), libc::O_RDONLY).ok(),
             View::ProcessStat => None,
         };
         live.or_else(|| snapshot::file(proc, view.name(), &text))
+            .map(Outcome::File)
     }
 
     /// Where the path of a call begins.

@@ -1,14 +1,12 @@
 //! The threads that open files in other threads' place.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Open, Source, not_ours};
-use crate::clock::ClockOffsets;
+use super::{Open, Outcome, Source, not_ours};
 use crate::supervisor::journal::Journal;
-use crate::supervisor::timens::Owner;
 use crate::sys::rights::Own;
 use crate::sys::seccomp::{self, Answer};
 
@@ -28,21 +26,9 @@ pub(in super::super) struct Pool {
 }
 
 impl Pool {
-    pub(in super::super) fn new(
-        journal: &'static Journal,
-        [listener, proc, keeper]: [OwnedFd; 3],
-        offsets: ClockOffsets,
-        owner: Owner,
-    ) -> Self {
+    pub(in super::super) fn new(source: Source) -> Self {
         Self {
-            source: Arc::new(Source {
-                journal,
-                listener,
-                proc,
-                keeper,
-                offsets,
-                owner,
-            }),
+            source: Arc::new(source),
             idle: Arc::default(),
             all: Arc::default(),
         }
@@ -110,10 +96,15 @@ impl Pool {
         let file = source.open(own, call);
         // What was looked at by the thread's id was its own as long as it waits. ENOENT: it is gone.
         let answered = match file {
-            Some(file) => {
+            Some(Outcome::File(file)) => {
                 let close_on_exec = call.flags & libc::O_CLOEXEC != 0;
                 seccomp::answer_with(listener, id, file.as_fd(), call.instead, close_on_exec)
             }
+            // The gate has a descriptor already, by the same rule.
+            Some(Outcome::Errno(_)) if call.instead.is_some() => {
+                seccomp::answer(listener, id, not_ours(call.instead))
+            }
+            Some(Outcome::Errno(errno)) => seccomp::answer(listener, id, Answer::Errno(errno)),
             None => seccomp::answer(listener, id, not_ours(call.instead)),
         };
         if let Err(e) = answered {

@@ -27,8 +27,12 @@ elsewhen_gate_open:
     or r9, rcx
     syscall
     mov [rsp + {spare}], rax
+    # ENOENT: the kernel need not have files of time namespaces.
+    cmp rax, -2
+    je 5f
     test rax, rax
     js 4f
+5:
     mov rcx, [rsp + {time}]
 1:  mov rdx, rcx
 2:  movzx r11d, byte ptr [rcx]
@@ -61,6 +65,9 @@ elsewhen_gate_open:
     syscall
     cmp rax, -4
     je 3b
+    # Without a descriptor it was an open like any other.
+    cmp dword ptr [rsp + {spare}], 0
+    jl 4f
     mov rax, [rsp + {spare}]
 4:  mov rdx, [rsp + {args} + 16]
     mov r8, [rsp + {args} + 32]
