@@ -265,6 +265,19 @@ fn random_programs_do_in_the_kernels_namespaces_what_they_do_on_the_host() {
 }
 
 #[test]
+fn every_seed_makes_a_program_in_no_time() {
+    let programs = (0..20_000).map(|seed| random_programs::program(&mut Random::new(seed)));
+    let lines: BTreeSet<String> = programs.flatten().flatten().collect();
+    // Each call is among them, with right times and wrong ones.
+    for call in [
+        "get", "set", "sleep", "futex", "waitv", "tset", "fdset", "tsignal", "exec",
+    ] {
+        assert!(lines.iter().any(|line| line.starts_with(call)), "{call}");
+    }
+    assert!(lines.len() > 5000, "{}", lines.len());
+}
+
+#[test]
 fn what_was_found_once_stays_mended() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential");
     let mut programs: Vec<Vec<Item>> = Vec::new();
