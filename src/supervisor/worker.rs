@@ -91,17 +91,15 @@ impl Service {
 
     /// The threads that open files, none of them started yet.
     fn views(&self) -> io::Result<views::Pool> {
-        let descriptors = [
-            self.listener.try_clone()?,
-            self.proc.try_clone()?,
-            self.keeper.try_clone()?,
-        ];
-        Ok(views::Pool::new(
-            self.journal,
-            descriptors,
-            self.offsets,
-            self.owner,
-        ))
+        Ok(views::Pool::new(views::Source {
+            journal: self.journal,
+            listener: self.listener.try_clone()?,
+            proc: self.proc.try_clone()?,
+            keeper: self.keeper.try_clone()?,
+            offsets: self.offsets,
+            owner: self.owner,
+            leaves_to_kernel: self.leaves_to_kernel,
+        }))
     }
 
     /// Who is in which namespace.

@@ -7,7 +7,7 @@ use libc::{CLOCK_REALTIME as REALTIME, CLOCK_REALTIME_ALARM as REALTIME_ALARM, C
 
 use super::Handlers;
 use super::absolute::{self, Kind};
-use super::call_site::CallSite;
+use super::call_site::{CallSite, To};
 use crate::arch;
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, Found, GuestPtr, Missing, Task};
@@ -17,6 +17,9 @@ use crate::supervisor::namespaces;
 use crate::supervisor::redirect::{Place, Request};
 use crate::supervisor::settings::{Setting, Timer};
 use crate::sys::seccomp::{Answer, Notification};
+
+/// At which use a site is patched.
+const USES: u32 = 2;
 
 impl Handlers<'_> {
     /// Has the caller make its call with a converted time.
@@ -70,7 +73,10 @@ impl Handlers<'_> {
                     }
                 };
                 if matches!(kind, Kind::Wait(_)) {
-                    site = self.sites.open(task, after).map(|site| (site, gate.entry));
+                    site = self
+                        .sites
+                        .open(task, after, USES)
+                        .map(|site| (site, gate.entry));
                 }
                 Place::Gate {
                     at: gate.told,
@@ -94,7 +100,7 @@ impl Handlers<'_> {
         }
         // As long as the thread waits: later there may be another program's code at this place.
         if let Some((site, gate)) = site {
-            self.sites.patch(&site, number, gate);
+            self.sites.patch(&site, number, To::Gate(gate));
         }
         self.post(task, notification, offsets, place)
     }
@@ -138,7 +144,7 @@ impl Handlers<'_> {
         if !task.is_waiting() {
             return Err(Missing::Gone);
         }
-        Ok(site.and_then(|site| site.rewind(number, gate.entry)))
+        Ok(site.and_then(|site| site.rewind(number, gate)))
     }
 
     /// What the gate is told of a timer's setting; `Some(None)` if the call goes on as it stands, `None`
