@@ -213,7 +213,7 @@ fn seed() -> u64 {
 
 /// Tries random programs in these worlds.
 fn try_in(worlds: &[World]) -> Result<(), Missing> {
-    let (batches, each) = if is_full() { (30, 400) } else { (2, 150) };
+    let (batches, each) = if is_full() { (12, 400) } else { (2, 150) };
     let first = seed();
     for seed in first..first + batches {
         let kind = [Kind::Glibc, Kind::MuslStatic][usize::from(seed % 2 == 1)];
