@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use harness::clock::{Host, Reading, SECOND};
+use harness::clock::{Reading, SECOND};
 use harness::guests::{self, Kind};
 use harness::process::{Finished, Run};
 use harness::{Missing, need, root, skip, tools};

@@ -12,10 +12,12 @@ use super::front;
 use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
 use super::message;
+use super::split::Split;
 use super::timens::Owner;
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
+use crate::backend::Backend;
 use crate::clock::ClockOffsets;
 use crate::image::{Image, ReadPathChoice};
 use crate::inject::Force;
@@ -45,8 +47,7 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 /// What went wrong, in the process that is to report it; nothing of the tree is left then.
-pub(crate) fn enter(plan: &Plan) -> Result<()> {
-    let outer = Outer::find()?;
+pub(crate) fn enter(plan: &Plan, backend: Backend, outer: Option<Outer>) -> Result<()> {
     let image = match outer {
         Some(_) => None,
         None => {
@@ -72,14 +73,17 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
     let _ = rustix::thread::set_name(c"elsewhen");
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|e| Error::os("cannot adopt orphans", e.into()))?;
+    // What is forked from here on is in the kernel's namespace, if there is one.
+    let split = Split::make(backend, outer.as_ref(), &plan.offsets)?;
     let stage = Stage {
         front: keeper_end,
         front_pid,
         inherited,
+        split,
     };
     match (outer, image) {
         (None, Some(image)) => stage.keep(plan, image, opening),
-        (Some(outer), _) => stage.anchor(plan, outer),
+        (Some(outer), _) => stage.anchor(outer),
         (None, None) => unreachable!("without an outer supervisor an image was composed"),
     }
 }
@@ -100,11 +104,12 @@ struct Stage {
     front: OwnedFd,
     front_pid: i32,
     inherited: signal::Inherited,
+    split: Split,
 }
 
 impl Stage {
     fn keep(self, plan: &Plan, image: Image, opening: Opening) -> Result<()> {
-        let own_image = image.patch(&plan.offsets, 0)?;
+        let own_image = image.patch(&self.split.offsets, 0)?;
         let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -137,7 +142,8 @@ impl Stage {
                 journal,
                 image,
                 own_image,
-                offsets: plan.offsets,
+                offsets: self.split.offsets,
+                leaves_to_kernel: self.split.leaves_to_kernel,
                 owner,
                 proc,
                 watchdog,
@@ -159,8 +165,8 @@ impl Stage {
         .stay(Some(ours))
     }
 
-    fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
-        let registered = outer.anchor(&plan.offsets);
+    fn anchor(self, outer: Outer) -> Result<()> {
+        let registered = outer.anchor(&self.split.offsets);
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
         message::wait_for_front(self.front.as_fd());
         match process::fork().map_err(doing("start the command"))? {
@@ -192,8 +198,8 @@ impl Stage {
         let listener = install(&filter::program(filter::Rules {
             strict: plan.strict,
             x32: process::has_x32(),
-            shifted: filter::Shifted::ANY,
-            timens: true,
+            shifted: self.split.shifted(),
+            timens: !self.split.leaves_to_kernel,
             views: !plan.host_proc,
         }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))

@@ -29,6 +29,7 @@ mod message;
 mod namespaces;
 mod redirect;
 mod settings;
+mod split;
 mod status;
 mod timens;
 mod tracer;

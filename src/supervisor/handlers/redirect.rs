@@ -3,9 +3,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use libc::{CLOCK_REALTIME as REALTIME, CLOCK_REALTIME_ALARM as REALTIME_ALARM, CLOCK_TAI as TAI};
+
 use super::Handlers;
 use super::absolute::{self, Kind};
-use super::call_site::CallSite;
+use super::call_site::{CallSite, To};
 use crate::arch;
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, Found, GuestPtr, Missing, Task};
@@ -15,6 +17,9 @@ use crate::supervisor::namespaces;
 use crate::supervisor::redirect::{Place, Request};
 use crate::supervisor::settings::{Setting, Timer};
 use crate::sys::seccomp::{Answer, Notification};
+
+/// At which use a site is patched.
+const USES: u32 = 2;
 
 impl Handlers<'_> {
     /// Has the caller make its call with a converted time.
@@ -68,7 +73,10 @@ impl Handlers<'_> {
                     }
                 };
                 if matches!(kind, Kind::Wait(_)) {
-                    site = self.sites.open(task, after).map(|site| (site, gate.entry));
+                    site = self
+                        .sites
+                        .open(task, after, USES)
+                        .map(|site| (site, gate.entry));
                 }
                 Place::Gate {
                     at: gate.told,
@@ -92,7 +100,7 @@ impl Handlers<'_> {
         }
         // As long as the thread waits: later there may be another program's code at this place.
         if let Some((site, gate)) = site {
-            self.sites.patch(&site, number, gate);
+            self.sites.patch(&site, number, To::Gate(gate));
         }
         self.post(task, notification, offsets, place)
     }
@@ -136,11 +144,14 @@ impl Handlers<'_> {
         if !task.is_waiting() {
             return Err(Missing::Gone);
         }
-        Ok(site.and_then(|site| site.rewind(number, gate.entry)))
+        Ok(site.and_then(|site| site.rewind(number, gate)))
     }
 
     /// What the gate is told of a timer's setting; `Some(None)` if the call goes on as it stands, `None`
     /// if the caller is gone.
+    ///
+    /// The kernel converts times of its clocks by the namespace of whoever makes the call, which may
+    /// be an inner one: so that is left to the caller.
     ///
     /// DIFFERENCE: without `CONFIG_CHECKPOINT_RESTORE` nobody can tell a POSIX timer's clock, and an
     /// absolute setting is taken for the host's.
@@ -150,9 +161,13 @@ impl Handlers<'_> {
         find: impl FnOnce(BorrowedFd<'_>, i32) -> Result<Option<i32>, clock_of::Unknown>,
     ) -> Option<Option<u16>> {
         let clock = find(self.service.proc.as_fd(), task.tid());
+        let is_ours = |clock: &i32| {
+            !self.service.leaves_to_kernel || matches!(*clock, REALTIME | REALTIME_ALARM | TAI)
+        };
         // What was read was another's if the thread has ended.
         task.is_waiting()
-            .then(|| clock.ok().flatten().and_then(absolute::setting))
+            .then(|| clock.ok().flatten().filter(is_ours))
+            .map(|clock| clock.and_then(absolute::setting))
     }
 
     /// Has it remembered what a timer is set to; what the kernel is to refuse may be among it.

@@ -5,6 +5,9 @@
 //! path can lead into a file system that a guest serves, and as handing over a descriptor waits until
 //! the guest has run. What is not one of our files, and all that fails, the kernel opens itself.
 //!
+//! At a patched call site ([`crate::patch`]) the gate opens the file by itself, and asks for a view to
+//! take the descriptor's place only if the path may be that of one.
+//!
 //! A file whose contents change as long as it is open ([`live`]) is one of a file system of ours; a
 //! process's `stat`, which programs read once, is a [`snapshot`].
 //!
@@ -17,6 +20,7 @@ mod path;
 mod pool;
 mod snapshot;
 mod text;
+mod timens;
 mod walk;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,7 +34,8 @@ use super::timens::Owner;
 use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Task};
-use crate::sys::rights::Rights;
+use crate::page::EXCHANGE_COOKIE;
+use crate::sys::rights::Own;
 use crate::sys::seccomp::{Answer, Notification};
 
 use caller::Caller;
@@ -57,7 +62,22 @@ pub(super) struct Open {
     flags: i32,
     /// `RESOLVE_*`.
     resolve: u64,
+    /// The descriptor that the thread has of what it named, if the view is to take its place; of what it
+    /// only asks about, the answer that it has.
+    instead: Option<i32>,
+    asks: Asks,
     path: Path,
+}
+
+/// What is asked about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// A descriptor of it.
+    File,
+    /// Where the link leads: for how many bytes there is room, and where.
+    Link { size: u64, to: u64 },
+    /// Its `struct stat`, and where.
+    Status { to: u64 },
 }
 
 impl Post for Open {
@@ -76,25 +96,47 @@ pub(super) enum Next {
     Gone,
 }
 
-/// Whether this call opens a file.
+/// Whether this call opens a file, or asks about one that it names.
 pub(super) fn is_open(notification: &Notification) -> bool {
     let data = &notification.data;
+    let number = data.nr.cast_unsigned();
     data.arch == AUDIT_NATIVE
-        && matches!(data.nr.cast_unsigned(), nr::OPEN | nr::OPENAT | nr::OPENAT2)
+        && (matches!(number, nr::OPEN | nr::OPENAT | nr::OPENAT2)
+            || asks(number, &data.args) != Asks::File)
+}
+
+fn asks(number: u32, args: &[u64; 6]) -> Asks {
+    match number {
+        nr::STAT => Asks::Status { to: args[1] },
+        nr::NEWFSTATAT => Asks::Status { to: args[2] },
+        nr::READLINK => Asks::Link {
+            size: args[2],
+            to: args[1],
+        },
+        nr::READLINKAT => Asks::Link {
+            size: args[3],
+            to: args[2],
+        },
+        _ => Asks::File,
+    }
+}
+
+/// Whether a call names its path's directory before the path.
+fn is_at(number: u32) -> bool {
+    !matches!(number, nr::OPEN | nr::STAT | nr::READLINK)
 }
 
 /// Looks at a call that opens a file.
 pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) -> Next {
     let opens = &pool.journal().opens;
-    // A worker has died after it had posted this.
-    if opens.has(notification.id) {
-        return Next::Elsewhere;
-    }
     match read(task, notification) {
-        Ok(None) => Next::Answer(Answer::Continue),
+        Ok(None) => Next::Answer(not_ours(instead(notification))),
         Err(Fault::Gone) => Next::Gone,
-        Err(_) => Next::Answer(Answer::Continue),
+        Err(_) => Next::Answer(not_ours(instead(notification))),
+        // A worker has died after it had posted this.
+        Ok(Some(open)) if opens.has(open.id) => Next::Elsewhere,
         Ok(Some(open)) => match opens.post(open) {
+            None if open.instead.is_some() => Next::Answer(not_ours(open.instead)),
             // "Too many open files in system": the host's clocks would be worse.
             None => Next::Answer(Answer::Errno(libc::ENFILE)),
             Some(()) => {
@@ -106,18 +148,41 @@ pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) 
     }
 }
 
+/// The answer to a call that opens no view: the kernel opens what it names, or has done so.
+fn not_ours(instead: Option<i32>) -> Answer {
+    instead.map_or(Answer::Continue, |number| Answer::Value(number.into()))
+}
+
+/// The descriptor for which the gate asks for a view instead.
+fn instead(notification: &Notification) -> Option<i32> {
+    let data = &notification.data;
+    let number = data.nr.cast_unsigned();
+    let path = data.args[usize::from(is_at(number))];
+    let cookie = u64::from(EXCHANGE_COOKIE + number) << 32 | path & 0xffff_ffff;
+    // Below zero: where the kernel has no such file, as it need not have those of time namespaces.
+    (data.args[5] == cookie)
+        .then(|| low(data.args[4]))
+        .filter(|number| *number >= 0)
+}
+
 /// The call, if it may open a view for reading.
 fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fault> {
     let data = &notification.data;
     let args = data.args;
-    let is_openat = data.nr.cast_unsigned() != nr::OPEN;
+    let number = data.nr.cast_unsigned();
+    let is_openat = is_at(number);
     let Some(path) = Path::read(task, args[usize::from(is_openat)])? else {
         return Ok(None);
     };
-    let Some(Name::Uptime | Name::Stat) = path.name() else {
+    let Some(name) = path.name() else {
         return Ok(None);
     };
-    let (flags, resolve) = match data.nr.cast_unsigned() {
+    let asks = asks(number, &args);
+    if asks != Asks::File && !matches!(name, Name::Time | Name::TimeForChildren) {
+        return Ok(None);
+    }
+    let (flags, resolve) = match number {
+        _ if asks != Asks::File => (0, 0),
         nr::OPEN => (args[1], 0),
         nr::OPENAT => (args[2], 0),
         // `struct open_how`.
@@ -130,10 +195,11 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
             (flags, resolve)
         }
     };
-    const OTHERS: i32 = libc::O_ACCMODE | libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
+    const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
     let flags = low(flags);
-    // Nothing can be written to them, as the kernel will say.
-    if flags & OTHERS != libc::O_RDONLY {
+    // Nothing can be written to most of them, as the kernel will say.
+    let is_read = flags & libc::O_ACCMODE == libc::O_RDONLY;
+    if flags & OTHERS != 0 || !is_read && name != Name::TimensOffsets {
         return Ok(None);
     }
     Ok(Some(Open {
@@ -145,6 +211,8 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
         },
         flags,
         resolve,
+        instead: instead(notification),
+        asks,
         path,
     }))
 }
@@ -166,35 +234,51 @@ pub(super) struct Source {
     /// Of the tree's own namespace.
     pub(super) offsets: ClockOffsets,
     pub(super) owner: Owner,
+    /// Whether time namespaces are the kernel's.
+    pub(super) leaves_to_kernel: bool,
+}
+
+/// What a call that opens a file is to have.
+enum Outcome {
+    File(OwnedFd),
+    /// What was asked for has been written; the call gives this.
+    Value(i64),
+    Errno(i32),
 }
 
 impl Source {
-    /// The file that the call is to have; `None` if the kernel is to open it.
-    fn open(&self, own: &Rights, call: &Open) -> Option<OwnedFd> {
+    /// What the call is to have; `None` if the kernel is to open the file.
+    fn open(&self, own: &Own, call: &Open) -> Option<Outcome> {
         let proc = self.proc.as_fd();
         let offsets = self.offsets_of(call.tid)?;
-        if offsets.realtime.is_zero() && offsets.boottime.is_zero() {
+        let is_of_namespaces = call.path.name().is_some_and(Name::is_of_namespaces);
+        let is_shown = match is_of_namespaces {
+            true => !self.leaves_to_kernel,
+            false => !offsets.realtime.is_zero() || !offsets.boottime.is_zero(),
+        };
+        if !is_shown {
             return None;
         }
-        let caller = Caller {
-            proc,
-            tid: call.tid,
-        };
-        let directory = match call.path.bytes().starts_with(b"/") {
-            // It is not looked at.
-            true => caller.root()?,
-            false => caller.base(call.directory)?,
-        };
-        let start = walk::Start {
-            root: caller.root()?,
-            directory,
-            no_follow: call.flags & libc::O_NOFOLLOW != 0,
-            resolve: ResolveFlags::from_bits(call.resolve)?,
-        };
-        let rights = Rights::of(proc, call.tid)?;
-        let taken = rights.take_on(own).ok()?;
-        let found = walk::walk(&caller, start, call.path.bytes())?;
-        let opened = file::open(&found)?;
+        let caller = Caller::new(proc, call.tid)?;
+        let rights = own.of(proc, call.tid, &caller.status)?;
+        if is_of_namespaces {
+            let start = self.start(&caller, call)?;
+            let taken = rights.take_on(own).ok()?;
+            let found = walk::walk(&caller, start, call.path.bytes())?;
+            let permission = timens::permission(&found, call.flags);
+            drop(taken);
+            return self.open_timens(&caller, &found, call, permission);
+        }
+        let (opened, taken);
+        if let Some(number) = call.instead {
+            let view = call.path.name()?;
+            opened = file::reopen(&caller, number, view)?;
+            taken = rights.take_on(own).ok()?;
+        } else {
+            let start = self.start(&caller, call)?;
+            taken = rights.take_on(own).ok()?;
+            opened = file::open(proc, &walk::walk(&caller, start, call.path.bytes())?)?;
+        }
         let view = opened.view;
         let text = match view {
             View::Uptime | View::ProcessStat if offsets.boottime.is_zero() => return None,
@@ -206,10 +290,26 @@ impl Source {
             _ => text,
         };
         let live = match view {
-            View::Uptime | View::Stat => live::open(self, view),
+            View::Uptime | View::Stat => live::open(self, view.name(), libc::O_RDONLY).ok(),
             View::ProcessStat => None,
         };
         live.or_else(|| snapshot::file(proc, view.name(), &text))
+            .map(Outcome::File)
+    }
+
+    /// Where the path of a call begins.
+    fn start(&self, caller: &Caller<'_>, call: &Open) -> Option<walk::Start> {
+        let root = caller.root()?;
+        let directory = match call.path.bytes().starts_with(b"/") {
+            true => root.try_clone().ok()?,
+            false => caller.base(call.directory)?,
+        };
+        Some(walk::Start {
+            root,
+            directory,
+            no_follow: call.flags & libc::O_NOFOLLOW != 0,
+            resolve: ResolveFlags::from_bits(call.resolve)?,
+        })
     }
 
     fn offsets_of(&self, pid: i32) -> Option<ClockOffsets> {
