@@ -1,9 +1,14 @@
 //! A time namespace: four offsets, and how its programs are started.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use crate::clock::ClockOffsets;
 use crate::image::{Image, ReadPathChoice};
-use crate::supervisor::{self, Plan};
-use crate::{Error, Result};
+use crate::line::shown;
+use crate::registry::{self, Found, RunningNamespace};
+use crate::supervisor::{self, Outer, Plan};
+use crate::{Error, Result, kernel};
 
 /// A time namespace for programs to be started in.
 ///
@@ -33,6 +38,8 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct TimeNamespace {
     plan: Plan,
+    /// A namespace of the kernel's, if it is one.
+    kernels: Option<Arc<File>>,
 }
 
 impl TimeNamespace {
@@ -46,9 +53,77 @@ impl TimeNamespace {
         Ok(Self {
             plan: Plan {
                 offsets,
+                directory: registry::overridden(),
                 ..Plan::default()
             },
+            kernels: None,
         })
+    }
+
+    /// The running namespace of this name, or the one that the process of this number is in.
+    ///
+    /// What is then started is a part of it: it has the same offsets to the nanosecond, wherever it
+    /// is started, also inside of another namespace's tree. A number may be that of any member, of the
+    /// process that started the namespace (`elsewhen run`), or of one in a time namespace of the
+    /// kernel's. Of two namespaces of one name root gets its own; nobody else sees another
+    /// user's.
+    ///
+    /// The value holds the offsets and does not keep the namespace running. What is started when
+    /// it has ended begins it anew, unless its name has been given to another by then.
+    ///
+    /// # Errors
+    /// There is no such namespace or process, it is not this user's (root may join all), or it lies in
+    /// another time namespace of the kernel's. `/proc` cannot be read, or the directory of this user's
+    /// records is somebody else's.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    /// use elsewhen::{CommandExt, TimeNamespace};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let staging = TimeNamespace::open("staging")?;
+    /// Command::new("date").time_namespace(&staging).status()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open(handle: &str) -> Result<Self> {
+        Ok(match registry::find(handle)? {
+            Found::Guest {
+                member,
+                name,
+                offsets,
+                strict,
+                reads,
+            } => Self {
+                plan: Plan {
+                    offsets,
+                    strict,
+                    reads,
+                    name,
+                    joins: Some(member),
+                    directory: registry::overridden(),
+                },
+                kernels: None,
+            },
+            Found::Kernel { file, offsets } => Self {
+                plan: Plan {
+                    offsets,
+                    ..Plan::default()
+                },
+                kernels: Some(Arc::new(file)),
+            },
+        })
+    }
+
+    /// The namespaces that run now, the oldest first: this user's, and for root everybody's. The
+    /// kernel's own time namespaces are among them, as far as this user may see who is in them.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read, or the directory of this user's records is somebody else's.
+    pub fn list() -> Result<Vec<RunningNamespace>> {
+        registry::all()
     }
 
     /// Whether a program is given the clocks before its first instruction, rather than when it asks
@@ -78,18 +153,26 @@ impl TimeNamespace {
         self
     }
 
-    /// A name for people: it shows in the tree's control group.
+    /// A name for people, by which the namespace can be [opened](Self::open) while it runs. It also
+    /// shows in the tree's control group.
+    ///
+    /// No two namespaces of one user run under the same name: [`enter`](Self::enter) fails for the
+    /// second. When the last member has ended, or has been killed, the name is free.
     ///
     /// # Errors
-    /// The name is not 1 to 64 letters, digits, `.`, `_` or `-`, or begins with `.` or `-`.
+    /// The name is not 1 to 64 letters, digits, `.`, `_` or `-`, begins with `.` or `-`, or has
+    /// digits only. A namespace that was opened has its name already, or none.
     pub fn named(mut self, name: &str) -> Result<Self> {
-        let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if !(1..=64).contains(&name.len())
-            || !name.chars().all(is_fit)
-            || name.starts_with(['.', '-'])
-        {
+        if !registry::is_name(name) {
             return Err(Error::new(format!(
-                "not a name for a namespace: `{name}`; use 1 to 64 letters, digits, `.`, `_` or `-`"
+                "not a name for a namespace: `{}`; use 1 to 64 letters, digits, `.`, `_` or `-`, \
+                 and not digits alone",
+                shown(name.as_ref())
+            )));
+        }
+        if self.plan.joins.is_some() || self.kernels.is_some() {
+            return Err(Error::new(format!(
+                "cannot name `{name}` what is running already; give the name to its first command"
             )));
         }
         self.plan.name = Some(name.to_owned());
@@ -112,9 +195,21 @@ impl TimeNamespace {
     /// # Errors
     /// `EBUSY`: another seccomp supervisor stands above this process. `EPERM`, `EACCES` or `EIO`:
     /// the kernel refuses forced writes through `/proc/PID/mem`. `EAGAIN` or `ENOMEM` of fork(2),
-    /// `EMFILE` of the descriptors needed. With no errno: the vDSO is of an unknown form, `/proc`
-    /// is missing, or the supervisor around this process has died.
+    /// `EMFILE` of the descriptors needed. `EEXIST`: another namespace has the name; or the errno of
+    /// why no name can be kept here. With no errno: the vDSO is of an unknown form, `/proc`
+    /// is missing, the supervisor around this process has died, or a time namespace of the kernel's is
+    /// to be joined from inside of another's tree.
     pub fn enter(&self) -> Result<()> {
-        supervisor::enter(&self.plan)
+        let Some(kernels) = &self.kernels else {
+            return supervisor::enter(&self.plan);
+        };
+        // Its supervisor would go on to shift what the kernel has shifted.
+        match Outer::find()? {
+            None => kernel::join(kernels),
+            Some(_) => Err(Error::new(
+                "a time namespace of the kernel's cannot be joined inside of another namespace; \
+                 do it outside",
+            )),
+        }
     }
 }

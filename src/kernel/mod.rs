@@ -43,6 +43,16 @@ pub(crate) fn enter(offsets: &ClockOffsets) -> Result<()> {
         .map_err(|error| Error::os("cannot enter the new time namespace", error))
 }
 
+/// Puts this process, which must have one thread, into a time namespace that is there already.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN`.
+pub(crate) fn join(namespace: &File) -> Result<()> {
+    sys::setns_time(namespace).map_err(|error| {
+        Error::os("cannot enter the kernel's time namespace", error).with_way_out("run it as root")
+    })
+}
+
 /// Whether this process may make a time namespace, tried in a child.
 pub(crate) fn is_available() -> bool {
     probe().is_ok()

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -15,9 +16,10 @@ use super::message;
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
-use crate::clock::ClockOffsets;
+use crate::clock::{ClockOffsets, Offset};
 use crate::image::{Image, ReadPathChoice};
 use crate::inject::Force;
+use crate::registry::{Member, Registration, Tree, register};
 use crate::sys::process::{self, Forked};
 use crate::sys::{channel, seccomp, shared, signal};
 use crate::{Error, Result, filter};
@@ -32,6 +34,10 @@ pub(crate) struct Plan {
     pub(crate) reads: ReadPathChoice,
     /// A name for people, shown in the control group's.
     pub(crate) name: Option<String>,
+    /// The namespace to be a part of, whose offsets these are: from the host and not from the caller.
+    pub(crate) joins: Option<Member>,
+    /// Where the record is to lie, if not in the usual place.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// Puts the calling process into a new time namespace.
@@ -102,6 +108,7 @@ struct Stage {
 impl Stage {
     fn keep(self, plan: &Plan, image: Image, opening: Opening) -> Result<()> {
         let own_image = image.patch(&plan.offsets, 0)?;
+        let registration = self.register(plan, plan.offsets, None)?;
         let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -120,6 +127,7 @@ impl Stage {
             Forked::Parent(pid) => pid,
             Forked::Child => {
                 drop(ours);
+                drop(registration);
                 return self.command_under_filter(plan, &theirs, cgroup.as_ref());
             }
         };
@@ -150,18 +158,25 @@ impl Stage {
             command,
             signals,
             service,
+            registration,
         })
         .stay(Some(ours))
     }
 
     fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
-        let registered = outer.anchor(&plan.offsets);
+        let own = outer.offsets()?;
+        let offsets = match plan.joins {
+            Some(_) => outer.anchor_at(&plan.offsets),
+            None => outer.anchor(&plan.offsets),
+        }?;
+        let registration = self.register(plan, offsets, Some(own))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
         message::wait_for_front(self.front.as_fd());
         match process::fork().map_err(doing("start the command"))? {
             Forked::Child => {
+                drop(registration);
                 self.inherited.give_back();
-                registered
+                Ok(())
             }
             Forked::Parent(command) => Keeper::new(Setting {
                 front: self.front,
@@ -169,9 +184,30 @@ impl Stage {
                 command,
                 signals,
                 service: None,
+                registration,
             })
             .stay(None),
         }
+    }
+
+    /// Writes the tree's record; `own` are the offsets that this process has itself.
+    fn register(
+        &self,
+        plan: &Plan,
+        offsets: ClockOffsets,
+        own: Option<ClockOffsets>,
+    ) -> Result<Option<Registration>> {
+        register(&Tree {
+            directory: plan.directory.as_deref(),
+            name: plan.name.as_deref(),
+            joins: plan.joins.as_ref(),
+            front: self.front_pid,
+            inner: own.is_some(),
+            offsets,
+            strict: plan.strict,
+            reads: plan.reads,
+            own_realtime: own.map_or(Offset::ZERO, |own| own.realtime),
+        })
     }
 
     /// In the command's process: the filter goes in, its listener to the keeper.

@@ -1,0 +1,131 @@
+//! From what a user writes, a name or a pid, to the namespace that is meant.
+
+use std::fs::File;
+
+use rustix::process::geteuid;
+
+use super::kernel;
+use super::living::{self, Living};
+use super::members::Members;
+use super::processes::Table;
+use super::record::{Member, own_namespace};
+use crate::clock::ClockOffsets;
+use crate::image::ReadPathChoice;
+use crate::line::shown;
+use crate::{Error, Result};
+
+/// A namespace to be joined.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// One of elsewhen's own.
+    Guest {
+        member: Member,
+        name: Option<String>,
+        offsets: ClockOffsets,
+        strict: bool,
+        reads: ReadPathChoice,
+    },
+    /// One of the kernel's.
+    Kernel { file: File, offsets: ClockOffsets },
+}
+
+/// Finds the namespace that a name or a pid means, to be joined.
+///
+/// # Errors
+/// There is none, this user may not join it, or it cannot be joined from here.
+pub(crate) fn find(handle: &str) -> Result<Found> {
+    let (trees, table) = living::all()?;
+    let tree = match meant(handle, &trees, &table)? {
+        Meant::Tree(i) => &trees[i],
+        Meant::Kernels(pid) => {
+            let file = kernel::open(pid).ok_or_else(|| refused(handle, "it has just ended"))?;
+            return Ok(Found::Kernel {
+                file,
+                offsets: kernel::offsets(pid),
+            });
+        }
+    };
+    let record = tree.record();
+    if record.time_namespace != own_namespace("time") {
+        return Err(refused(
+            handle,
+            "it lies in another time namespace of the kernel's; \
+             start elsewhen there, by `nsenter --time`",
+        ));
+    }
+    Ok(Found::Guest {
+        member: Member {
+            id: tree.id(),
+            owner: tree.owner(),
+        },
+        name: tree.name().map(str::to_owned),
+        offsets: tree.offsets(),
+        strict: record.strict,
+        reads: record.reads.into(),
+    })
+}
+
+/// What a handle stands for.
+pub(super) enum Meant {
+    /// A tree, by its place in the list.
+    Tree(usize),
+    /// The kernel's own namespace that this process is in.
+    Kernels(i32),
+}
+
+pub(super) fn meant(handle: &str, trees: &[Living], table: &Table) -> Result<Meant> {
+    if !handle.is_empty() && handle.bytes().all(|b| b.is_ascii_digit()) {
+        return by_pid(handle, trees, table);
+    }
+    by_name(handle, trees).map(Meant::Tree)
+}
+
+/// A user's own names come first; root may mean another user's.
+fn by_name(handle: &str, trees: &[Living]) -> Result<usize> {
+    let me = geteuid().as_raw();
+    let named = |i: &usize| trees[*i].name() == Some(handle);
+    let all: Vec<usize> = (0..trees.len()).filter(named).collect();
+    let own = all.iter().find(|i| trees[**i].owner() == me);
+    if let Some(found) = own.or(all.first()) {
+        let is_other = |i: &usize| trees[*i].owner() != trees[*found].owner();
+        return match own.is_none() && all.iter().any(is_other) {
+            true => Err(refused(
+                handle,
+                "several users have a namespace of that name; give a pid, as `elsewhen ls` shows them",
+            )),
+            false => Ok(*found),
+        };
+    }
+    Err(refused(
+        handle,
+        "no namespace of that name is running; `elsewhen ls` lists those that are",
+    ))
+}
+
+fn by_pid(handle: &str, trees: &[Living], table: &Table) -> Result<Meant> {
+    let process = handle.parse().ok().and_then(|pid| table.get(pid));
+    let Some(process) = process else {
+        return Err(refused(handle, "there is no process of that number"));
+    };
+    if let Some(i) = Members::new(trees, table).meant_by(process.pid) {
+        return Ok(Meant::Tree(i));
+    }
+    let me = geteuid();
+    if !me.is_root() && process.user != me.as_raw() {
+        return Err(refused(
+            handle,
+            "the process is another user's; only the owner of a namespace, or root, may ask for it",
+        ));
+    }
+    match kernel::of(process.pid) {
+        Some(_) => Ok(Meant::Kernels(process.pid)),
+        None => Err(refused(
+            handle,
+            "the process is in no time namespace that you may join; `elsewhen ls` lists those",
+        )),
+    }
+}
+
+fn refused(handle: &str, why: &str) -> Error {
+    Error::new(format!("`{}`: {why}", shown(handle.as_ref())))
+}

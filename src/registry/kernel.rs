@@ -1,0 +1,53 @@
+//! The kernel's own time namespaces: they have no keeper and no record, only members.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+
+use super::processes::{Process, Table};
+use super::record::own_namespace;
+use crate::clock::ClockOffsets;
+use crate::kernel::{INITIAL_TIME_NS, stated};
+
+/// The time namespace of a process, if it is neither the host's nor our own; `None` also if that
+/// may not be known.
+pub(super) fn of(pid: i32) -> Option<u64> {
+    not_ours(pid, own_namespace("time"))
+}
+
+fn not_ours(pid: i32, own: u64) -> Option<u64> {
+    let inode = fs::metadata(path(pid)).ok()?.ino();
+    (inode != INITIAL_TIME_NS && inode != own).then_some(inode)
+}
+
+/// Opens it.
+pub(super) fn open(pid: i32) -> Option<File> {
+    of(pid)?;
+    File::open(path(pid)).ok()
+}
+
+/// All such namespaces with their members, the first of which has started first as a rule.
+pub(super) fn all<'a>(table: &'a Table) -> BTreeMap<u64, Vec<&'a Process>> {
+    let own = own_namespace("time");
+    let mut all: BTreeMap<u64, Vec<&'a Process>> = BTreeMap::new();
+    for process in table.iter() {
+        if let Some(inode) = not_ours(process.pid, own) {
+            all.entry(inode).or_default().push(process);
+        }
+    }
+    all
+}
+
+/// The offsets that the kernel gives a process.
+pub(super) fn offsets(pid: i32) -> ClockOffsets {
+    let file = fs::read_to_string(format!("/proc/{pid}/timens_offsets")).unwrap_or_default();
+    ClockOffsets {
+        monotonic: stated(&file, "monotonic").unwrap_or_default(),
+        boottime: stated(&file, "boottime").unwrap_or_default(),
+        ..ClockOffsets::default()
+    }
+}
+
+fn path(pid: i32) -> String {
+    format!("/proc/{pid}/ns/time")
+}
