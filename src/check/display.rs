@@ -42,6 +42,7 @@ impl Display for Report {
             )?;
         }
         line(f, "if the keeper is killed", self.keeper_death)?;
+        backend(f, "names, ls, show, exec", &self.handles)?;
         backend(f, "guest backend", &self.guest)?;
         backend(f, "kernel backend", &self.kernel_backend)
     }

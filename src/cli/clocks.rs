@@ -1,7 +1,9 @@
 //! The clocks as the caller sees them, read once.
 #![expect(unsafe_code, reason = "clock_gettime(2)")]
 
-use crate::clock::Readings;
+use crate::clock::{ClockOffsets, Readings};
+use crate::registry;
+use crate::supervisor::Outer;
 use crate::{Error, Result};
 
 /// Reads the four clocks.
@@ -26,4 +28,20 @@ fn read(clock: libc::clockid_t, name: &str) -> Result<i128> {
         return Err(Error::os(format!("cannot read {name}"), error));
     }
     Ok(i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec))
+}
+
+/// The host's clocks: what the namespaces around this process add is taken off.
+pub(crate) fn host() -> Result<Readings> {
+    let guest = match Outer::find()? {
+        Some(outer) => outer.offsets()?,
+        None => ClockOffsets::default(),
+    };
+    let kernels = registry::kernels_offsets();
+    let now = now()?;
+    Ok(Readings {
+        realtime: now.realtime - guest.realtime.as_nanos(),
+        tai: now.tai - guest.tai.as_nanos(),
+        monotonic: now.monotonic - guest.monotonic.as_nanos() - kernels.monotonic.as_nanos(),
+        boottime: now.boottime - guest.boottime.as_nanos() - kernels.boottime.as_nanos(),
+    })
 }

@@ -5,11 +5,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat};
+use rustix::fs::{
+    Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, accessat, fstat,
+};
 use rustix::process::geteuid;
 
 use crate::line::shown;
@@ -83,8 +85,7 @@ impl Directory {
         if mounts.cover(&parent) {
             return None;
         }
-        let parent =
-            rustix::fs::openat(CWD, &parent, FLAGS | OFlags::PATH, Mode::empty()).ok()?;
+        let parent = rustix::fs::openat(CWD, &parent, FLAGS | OFlags::PATH, Mode::empty()).ok()?;
         let fd = rustix::fs::openat2(&parent, &name, FLAGS, Mode::empty(), WITHIN).ok()?;
         is_private(&fstat(&fd).ok()?, user).then_some(Self { fd, owner: user })
     }
@@ -139,12 +140,11 @@ const WITHIN: ResolveFlags = ResolveFlags::BENEATH
 ///
 /// # Errors
 /// Why not.
-pub(crate) fn probe() -> io::Result<()> {
-    let directory = Directory::make_own(overridden().as_deref())
-        .map_err(|e| io::Error::other(e.to_string()))?;
-    let here = directory.fd.as_fd();
-    rustix::fs::accessat(here, ".", Access::WRITE_OK, rustix::fs::AtFlags::EACCESS)
-        .map_err(Into::into)
+pub(crate) fn probe() -> Result<()> {
+    let path = overridden().unwrap_or_else(usual_path);
+    let directory = Directory::make_own(Some(&path))?;
+    accessat(&directory.fd, ".", Access::WRITE_OK, AtFlags::EACCESS)
+        .map_err(|e| cannot("write to", &path, e.into()))
 }
 
 fn is_private(stat: &Stat, owner: u32) -> bool {

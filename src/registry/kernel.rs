@@ -41,13 +41,23 @@ pub(super) fn all<'a>(table: &'a Table) -> BTreeMap<u64, Vec<&'a Process>> {
 /// The offsets that the kernel gives a process.
 pub(super) fn offsets(pid: i32) -> ClockOffsets {
     let file = fs::read_to_string(format!("/proc/{pid}/timens_offsets")).unwrap_or_default();
+    parsed(&file)
+}
+
+fn parsed(file: &str) -> ClockOffsets {
     ClockOffsets {
-        monotonic: stated(&file, "monotonic").unwrap_or_default(),
-        boottime: stated(&file, "boottime").unwrap_or_default(),
+        monotonic: stated(file, "monotonic").unwrap_or_default(),
+        boottime: stated(file, "boottime").unwrap_or_default(),
         ..ClockOffsets::default()
     }
 }
 
 fn path(pid: i32) -> String {
     format!("/proc/{pid}/ns/time")
+}
+
+/// The offsets that the kernel gives this process.
+pub(crate) fn own_offsets() -> ClockOffsets {
+    let file = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+    parsed(&file)
 }

@@ -28,10 +28,25 @@ pub struct RunningNamespace {
     pub is_kernels: bool,
     /// Whether [`strict`](crate::TimeNamespace::strict) was asked for.
     pub strict: bool,
+    /// Which way its first tree's clock reads take, in words; `None` for an inner one, whose reads are
+    /// those of the tree around it, and for the kernel's.
+    pub reads: Option<String>,
     /// When its first tree was started, by the host's clock.
     pub since: Option<SystemTime>,
     /// The trees that it has: one that was started with it, and one for each command that joined.
     pub trees: Vec<RunningTree>,
+}
+
+impl RunningNamespace {
+    /// The namespace that a name or a process's number means, as for
+    /// [`TimeNamespace::open`](crate::TimeNamespace::open).
+    ///
+    /// # Errors
+    /// There is none, or this user may not know of it. `/proc` cannot be read, or the directory of this
+    /// user's records is somebody else's.
+    pub fn find(handle: &str) -> Result<Self> {
+        one(handle)
+    }
 }
 
 /// One command in a [`RunningNamespace`], with all that it has started.
@@ -79,11 +94,7 @@ pub(crate) fn all() -> Result<Vec<RunningNamespace>> {
     Ok(guests.chain(kernels(&trees, &table)).collect())
 }
 
-/// The one that a name or a pid means.
-///
-/// # Errors
-/// There is none, or this user may not know of it.
-pub(crate) fn one(handle: &str) -> Result<RunningNamespace> {
+fn one(handle: &str) -> Result<RunningNamespace> {
     let (trees, table) = living::all()?;
     let found = match meant(handle, &trees, &table)? {
         Meant::Tree(i) => guests(&trees, &table)
@@ -147,6 +158,7 @@ fn guest(tree: &Living, first: RunningTree) -> RunningNamespace {
         around: tree.keeper().map(kernel::offsets).unwrap_or_default(),
         is_kernels: false,
         strict: record.strict,
+        reads: record.reads_by.clone(),
         since: since.and_then(|sec| {
             UNIX_EPOCH.checked_add(Duration::new(sec, record.since.1.min(999_999_999)))
         }),
@@ -163,6 +175,7 @@ fn kernels_own(members: &[&Process]) -> Option<RunningNamespace> {
         around: ClockOffsets::default(),
         is_kernels: true,
         strict: false,
+        reads: None,
         since: None,
         trees: vec![RunningTree {
             keeper: None,

@@ -32,12 +32,10 @@ impl<'a> Members<'a> {
         if self.keepers.contains_key(&process.pid) {
             return None;
         }
-        self.table
-            .chain(process.parent)
-            .find_map(|above| {
-                let (i, tree) = self.keepers.get(&above.pid)?;
-                is_under(process, above, tree).then_some(*i)
-            })
+        self.table.chain(process.parent).find_map(|above| {
+            let (i, tree) = self.keepers.get(&above.pid)?;
+            is_under(process, above, tree).then_some(*i)
+        })
     }
 
     /// The tree that a pid stands for: of a member, of a keeper, or of the process that a user

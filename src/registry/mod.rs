@@ -21,7 +21,8 @@ mod register;
 
 pub(crate) use directory::{overridden, probe};
 pub(crate) use find::{Found, find};
+pub(crate) use kernel::own_offsets as kernels_offsets;
+pub(crate) use list::all;
 pub use list::{RunningNamespace, RunningProcess, RunningTree};
-pub(crate) use list::{all, one};
-pub(crate) use record::{Id, Member, is_name};
+pub(crate) use record::{Member, is_name};
 pub(crate) use register::{Registration, Tree, register};

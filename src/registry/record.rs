@@ -36,6 +36,8 @@ pub(super) struct Record {
     pub(super) offsets: Words,
     pub(super) strict: bool,
     pub(super) reads: Reads,
+    /// Which way reads take on this machine, in words; none in an inner tree.
+    pub(super) reads_by: Option<String>,
     /// When the tree was started, on the host's CLOCK_REALTIME.
     pub(super) since: (i64, u32),
 }
@@ -193,6 +195,7 @@ mod tests {
             }),
             strict: true,
             reads: Reads::Direct,
+            reads_by: Some("by system call".into()),
             since: (1_700_000_000, 5),
         }
     }

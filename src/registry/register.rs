@@ -30,6 +30,8 @@ pub(crate) struct Tree<'a> {
     pub(crate) offsets: ClockOffsets,
     pub(crate) strict: bool,
     pub(crate) reads: ReadPathChoice,
+    /// Which way that is here, in words.
+    pub(crate) reads_by: Option<String>,
     /// How far CLOCK_REALTIME of the calling process is from the host's.
     pub(crate) own_realtime: Offset,
 }
@@ -148,6 +150,7 @@ fn record(tree: &Tree<'_>) -> Option<Record> {
         offsets: Words::from(&tree.offsets),
         strict: tree.strict,
         reads: tree.reads.into(),
+        reads_by: tree.reads_by.clone(),
         since: since(tree.own_realtime)?,
     })
 }

@@ -108,7 +108,7 @@ struct Stage {
 impl Stage {
     fn keep(self, plan: &Plan, image: Image, opening: Opening) -> Result<()> {
         let own_image = image.patch(&plan.offsets, 0)?;
-        let registration = self.register(plan, plan.offsets, None)?;
+        let registration = self.register(plan, plan.offsets, Around::Host(&image))?;
         let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -169,7 +169,7 @@ impl Stage {
             Some(_) => outer.anchor_at(&plan.offsets),
             None => outer.anchor(&plan.offsets),
         }?;
-        let registration = self.register(plan, offsets, Some(own))?;
+        let registration = self.register(plan, offsets, Around::Namespace(own))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
         message::wait_for_front(self.front.as_fd());
         match process::fork().map_err(doing("start the command"))? {
@@ -190,23 +190,28 @@ impl Stage {
         }
     }
 
-    /// Writes the tree's record; `own` are the offsets that this process has itself.
+    /// Writes the tree's record.
     fn register(
         &self,
         plan: &Plan,
         offsets: ClockOffsets,
-        own: Option<ClockOffsets>,
+        around: Around<'_>,
     ) -> Result<Option<Registration>> {
+        let (inner, reads_by, own_realtime) = match around {
+            Around::Host(image) => (false, Some(image.read_path().to_string()), Offset::ZERO),
+            Around::Namespace(own) => (true, None, own.realtime),
+        };
         register(&Tree {
             directory: plan.directory.as_deref(),
             name: plan.name.as_deref(),
             joins: plan.joins.as_ref(),
             front: self.front_pid,
-            inner: own.is_some(),
+            inner,
             offsets,
             strict: plan.strict,
             reads: plan.reads,
-            own_realtime: own.map_or(Offset::ZERO, |own| own.realtime),
+            reads_by,
+            own_realtime,
         })
     }
 
@@ -236,6 +241,14 @@ impl Stage {
         self.inherited.give_back();
         Ok(())
     }
+}
+
+/// What is around a new tree.
+enum Around<'a> {
+    /// Nothing: its programs get this image.
+    Host(&'a Image),
+    /// A namespace with these offsets.
+    Namespace(ClockOffsets),
 }
 
 /// The listener that the command's process sends; `None` if it ended instead.
