@@ -332,3 +332,30 @@ fn a_hundred_namespaces_are_listed_with_their_own() {
     let front = all[41].pid().to_string();
     assert_eq!(place.show(&front)["name"], "n42");
 }
+
+#[test]
+fn lists_that_are_made_all_the_time_miss_nobody_who_starts() {
+    let place = Place::new();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    place.list();
+                }
+            });
+        }
+        let look = format!("'{}' show $$", elsewhen().display());
+        for _ in 0..20 {
+            let ended = place
+                .inside(&["--realtime", "+1d"])
+                .run(&["sh", "-c", &look]);
+            if ended.code != 0 {
+                is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            ended.succeeded();
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(place.records(), [] as [String; 0]);
+}

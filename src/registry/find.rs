@@ -57,6 +57,7 @@ pub(crate) fn find(handle: &str) -> Result<Found> {
         member: Member {
             id: tree.id(),
             owner: tree.owner(),
+            since: record.since,
         },
         name: tree.name().map(str::to_owned),
         offsets: tree.offsets(),
@@ -87,11 +88,11 @@ fn by_name(handle: &str, trees: &[Living]) -> Result<usize> {
     let all: Vec<usize> = (0..trees.len()).filter(named).collect();
     let own = all.iter().find(|i| trees[**i].owner() == me);
     if let Some(found) = own.or(all.first()) {
-        let is_other = |i: &usize| trees[*i].owner() != trees[*found].owner();
-        return match own.is_none() && all.iter().any(is_other) {
+        let key = |i: &usize| (trees[*i].owner(), trees[*i].id());
+        return match own.is_none() && all.iter().any(|i| key(i) != key(found)) {
             true => Err(refused(
                 handle,
-                "several users have a namespace of that name; give a pid, as `elsewhen ls` shows them",
+                "several namespaces have that name; give a pid, as `elsewhen ls` shows them",
             )),
             false => Ok(*found),
         };

@@ -28,10 +28,10 @@ pub struct RunningNamespace {
     pub is_kernels: bool,
     /// Whether [`strict`](crate::TimeNamespace::strict) was asked for.
     pub strict: bool,
-    /// Which way its first tree's clock reads take, in words; `None` for an inner one, whose reads are
+    /// Which way the clock reads of its first tree take, in words; `None` for an inner one, whose reads are
     /// those of the tree around it, and for the kernel's.
     pub reads: Option<String>,
-    /// When its first tree was started, by the host's clock.
+    /// When it was started, by the host's clock.
     pub since: Option<SystemTime>,
     /// The trees that it has: one that was started with it, and one for each command that joined.
     pub trees: Vec<RunningTree>,

@@ -31,7 +31,11 @@ impl Living {
         let file = directory.open(name)?;
         let mut bytes = [0; MOST_BYTES];
         let len = rustix::io::read(&file, &mut bytes).ok()?;
-        let record = Record::parse(&bytes[..len])?;
+        let record = Record::parse(&bytes[..len]);
+        if len > 0 && record.is_none() {
+            // Of another version, or no record at all.
+            return None;
+        }
         match flock(&file, FlockOperation::NonBlockingLockShared) {
             Err(rustix::io::Errno::WOULDBLOCK) => {}
             Ok(()) => {
@@ -41,6 +45,8 @@ impl Living {
             }
             Err(_) => return None,
         }
+        // One that is empty still is about to be written.
+        let record = record?;
         Some(Self {
             id: Id::parse(&record.namespace)?,
             offsets: record.offsets()?,
@@ -114,6 +120,6 @@ pub(super) fn all() -> Result<(Vec<Living>, Table)> {
         None => tree.writer == geteuid().as_raw(),
     });
     // The same order each time, the oldest first.
-    found.sort_by_key(|tree| (tree.record.since, tree.record.keeper));
+    found.sort_by_key(|tree| (tree.record.since, tree.record.inner, tree.record.keeper));
     Ok((found, table))
 }

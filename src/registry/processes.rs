@@ -47,18 +47,21 @@ impl Table {
 
     /// Looks again at those whose parent has ended meanwhile: they have another one now.
     fn mend(&mut self) {
+        let mut last = Vec::new();
         for _ in 0..10 {
             let is_lost = |p: &&Process| p.parent != 0 && !self.0.contains_key(&p.parent);
-            let lost: Vec<i32> = self.0.values().filter(is_lost).map(|p| p.pid).collect();
-            if lost.is_empty() {
+            let lost: Vec<_> = self.0.values().filter(is_lost).cloned().collect();
+            // Some parents are not to be seen at all (proc(5): `hidepid`).
+            if lost == last {
                 return;
             }
-            for pid in lost {
-                match read(pid) {
-                    Some(process) => self.0.insert(pid, process),
-                    None => self.0.remove(&pid),
+            for process in &lost {
+                match read(process.pid) {
+                    Some(process) => self.0.insert(process.pid, process),
+                    None => self.0.remove(&process.pid),
                 };
             }
+            last = lost;
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Record {
     pub(super) name: Option<String>,
     /// Whose namespace it is: for a record of root's own, since root may join anybody's.
     pub(super) owner: u32,
-    /// The front; 0 if it is in another pid namespace.
+    /// The front.
     pub(super) front: i32,
     /// Who holds the record: the keeper, or the anchor of an inner namespace.
     pub(super) keeper: i32,
@@ -38,7 +38,7 @@ pub(super) struct Record {
     pub(super) reads: Reads,
     /// Which way reads take on this machine, in words; none in an inner tree.
     pub(super) reads_by: Option<String>,
-    /// When the tree was started, on the host's CLOCK_REALTIME.
+    /// When the namespace was started, on the host's CLOCK_REALTIME.
     pub(super) since: (i64, u32),
 }
 
@@ -154,6 +154,8 @@ pub(crate) struct Member {
     pub(crate) id: Id,
     /// Whose the namespace is.
     pub(crate) owner: u32,
+    /// When it was started.
+    pub(super) since: (i64, u32),
 }
 
 /// Whether `text` can name a namespace: a file, a control group and an argument.

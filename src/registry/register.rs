@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, unlinkat};
 use rustix::process::{geteuid, getpid};
 
 use super::directory::{Directory, SUFFIX};
@@ -66,7 +66,7 @@ pub(crate) fn register(tree: &Tree<'_>) -> Result<Option<Registration>> {
             .ok()
             .and_then(|directory| write(directory, tree).ok()));
     };
-    let cannot = |e: io::Error| Error::os(format!("cannot keep the name `{name}`"), e);
+    let cannot = |e: io::Error| Error::os(format!("cannot take the name `{name}`"), e);
     let directory = Directory::make_own(tree.directory)?;
     lock(&directory).map_err(cannot)?;
     let owner = owner(tree);
@@ -101,30 +101,45 @@ fn lock(directory: &Directory) -> io::Result<()> {
     Err(io::Error::from_raw_os_error(libc::EBUSY))
 }
 
-/// Locked first and written then: a record that says something and is not locked is stale.
+/// Locked first and written then: a record that says something and is not locked is stale, and so is
+/// an empty one. Who takes a new one for that removes it before it is locked, or keeps it from being so.
 fn write(directory: Directory, tree: &Tree<'_>) -> io::Result<Registration> {
     let unlucky = || io::Error::from_raw_os_error(libc::EAGAIN);
     let record = record(tree).ok_or_else(unlucky)?;
-    let name = record::random().ok_or_else(unlucky)? + SUFFIX;
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let lock = rustix::fs::openat(directory.fd(), &name, flags, mode)?;
-    let registration = Registration {
-        directory,
-        name,
-        lock,
-    };
-    let written = fill(&registration.lock, mode, &record);
-    if written.is_err() {
-        registration.remove();
+    for _ in 0..100 {
+        let name = record::random().ok_or_else(unlucky)? + SUFFIX;
+        let Some(lock) = create(&directory, &name)? else {
+            continue;
+        };
+        let registration = Registration {
+            directory,
+            name,
+            lock,
+        };
+        let written = fill(&registration.lock, &record);
+        if written.is_err() {
+            registration.remove();
+        }
+        return written.map(|()| registration);
     }
-    written.map(|()| registration)
+    Err(unlucky())
 }
 
-fn fill(file: &OwnedFd, mode: Mode, record: &Record) -> io::Result<()> {
+/// A new file, locked; `None` if it has been taken for a stale one.
+fn create(directory: &Directory, name: &str) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let file = rustix::fs::openat(directory.fd(), name, flags, mode)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+        other => other?,
+    }
     // A umask may have taken away what we need ourselves.
-    fchmod(file, mode)?;
-    flock(file, FlockOperation::NonBlockingLockExclusive)?;
+    fchmod(&file, mode)?;
+    Ok((fstat(&file)?.st_nlink == 1).then_some(file))
+}
+
+fn fill(file: &OwnedFd, record: &Record) -> io::Result<()> {
     let bytes = serde_json::to_vec(record)?;
     match rustix::io::write(file, &bytes)? == bytes.len() {
         true => Ok(()),
@@ -151,12 +166,15 @@ fn record(tree: &Tree<'_>) -> Option<Record> {
         strict: tree.strict,
         reads: tree.reads.into(),
         reads_by: tree.reads_by.clone(),
-        since: since(tree.own_realtime)?,
+        since: match tree.joins {
+            Some(joins) => joins.since,
+            None => now(tree.own_realtime)?,
+        },
     })
 }
 
 /// The host's time of day.
-fn since(own: Offset) -> Option<(i64, u32)> {
+fn now(own: Offset) -> Option<(i64, u32)> {
     let now = sys::clock::read(libc::CLOCK_REALTIME).ok()?;
     let own = Offset::from_nanos(-own.as_nanos())?;
     Some(own.add_to(now.tv_sec, now.tv_nsec))
