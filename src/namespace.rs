@@ -72,8 +72,8 @@ impl TimeNamespace {
     /// it has ended begins it anew, unless its name has been given to another by then.
     ///
     /// # Errors
-    /// There is no such namespace or process, it is not this user's (root may join all), or it lies in
-    /// another time namespace of the kernel's. `/proc` cannot be read, or the directory of this user's
+    /// There is no such namespace or process, it is not this user's (root may join all), it lies in
+    /// another time namespace of the kernel's, or the process has made one for itself by unshare(2). `/proc` cannot be read, or the directory of this user's
     /// records is somebody else's.
     ///
     /// # Example
@@ -95,18 +95,29 @@ impl TimeNamespace {
                 name,
                 offsets,
                 strict,
+                host_proc,
                 reads,
-            } => Self {
-                plan: Plan {
-                    offsets,
-                    strict,
-                    reads,
-                    name,
-                    joins: Some(member),
-                    directory: registry::overridden(),
-                },
-                kernels: None,
-            },
+                process,
+            } => {
+                if process.is_some_and(supervisor::has_namespace_of_its_own) {
+                    return Err(Error::new(format!(
+                        "`{handle}`: the process is in a time namespace that was made inside, by \
+                         unshare(2), and cannot be joined from outside; use `nsenter --time` there"
+                    )));
+                }
+                Self {
+                    plan: Plan {
+                        offsets,
+                        strict,
+                        reads,
+                        name,
+                        joins: Some(member),
+                        directory: registry::overridden(),
+                        host_proc,
+                    },
+                    kernels: None,
+                }
+            }
             Found::Kernel { file, offsets } => Self {
                 plan: Plan {
                     offsets,
@@ -150,6 +161,18 @@ impl TimeNamespace {
     #[must_use]
     pub fn reading(mut self, choice: ReadPathChoice) -> Self {
         self.plan.reads = choice;
+        self
+    }
+
+    /// Whether `/proc/uptime`, `btime` in `/proc/stat` and start times in `/proc/PID/stat` are those of
+    /// the namespace, as they are without this; else they are the host's.
+    ///
+    /// For this, calls that open a file are looked at by the supervisor.
+    ///
+    /// Has no effect in a namespace inside of another.
+    #[must_use]
+    pub fn proc(mut self, shown: bool) -> Self {
+        self.plan.host_proc = !shown;
         self
     }
 

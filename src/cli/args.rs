@@ -87,6 +87,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) strict: bool,
 
+    /// Whether files under /proc show the namespace's uptime, time of boot and start times, for
+    /// which each open of a file is looked at (guest backend)
+    #[arg(long, value_enum, default_value_t = Proc::On, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) proc: Proc,
+
     /// How clocks are read (guest backend): for tests and comparisons
     #[arg(long, value_enum, default_value_t = Reads::Direct, hide = true)]
     pub(crate) reads: Reads,
@@ -246,6 +251,15 @@ pub(crate) enum Reads {
     Kernel,
     /// by a system call
     Syscall,
+}
+
+/// Whether files under `/proc` are the namespace's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Proc {
+    /// the namespace's
+    On,
+    /// the host's
+    Off,
 }
 
 /// Who keeps the clocks of a namespace.

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::args::{Backend, Reads, RunArgs};
+use super::args::{Backend, Proc, Reads, RunArgs};
 use super::{Failure, clocks};
 use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check_limits};
 use crate::image::ReadPathChoice;
@@ -25,6 +25,8 @@ pub(crate) struct RunPlan {
     pub(crate) strict: bool,
     /// How its programs read their clocks.
     pub(crate) reads: Reads,
+    /// Whether files under `/proc` are the namespace's.
+    pub(crate) proc: Proc,
     /// The command, to be looked for in `PATH` unless it holds a `/`.
     pub(crate) command: OsString,
     /// Its arguments.
@@ -50,6 +52,7 @@ fn start(plan: RunPlan) -> std::result::Result<i32, Failure> {
 fn start_guest(plan: RunPlan) -> std::result::Result<i32, Failure> {
     let mut namespace = TimeNamespace::new(plan.offsets)?
         .strict(plan.strict)
+        .proc(plan.proc == Proc::On)
         .reading(match plan.reads {
             Reads::Direct => ReadPathChoice::Fastest,
             Reads::Kernel => ReadPathChoice::KernelFunction,
@@ -132,6 +135,7 @@ fn plan(args: RunArgs) -> Result<RunPlan> {
         name: args.name.as_deref().map(name).transpose()?,
         strict: args.strict,
         reads: args.reads,
+        proc: args.proc,
         command: command.next().unwrap_or_default(),
         args: command.collect(),
     })

@@ -7,6 +7,7 @@
 
 mod absolute;
 mod bpf;
+mod opens;
 mod shifted;
 
 use crate::arch::{ARCH_SET_FS, AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat, nr, x32};
@@ -27,6 +28,9 @@ const SHIFTED_CLOCKS: [i32; 9] = [
     libc::CLOCK_TAI,
 ];
 
+/// `linux/sched.h`.
+const CLONE_NEWTIME: u32 = 0x80;
+
 /// No system call of any kernel has this number or a greater one.
 pub(crate) const FIRST_UNKNOWN: u32 = 1024;
 
@@ -39,6 +43,10 @@ pub(crate) struct Rules {
     pub(crate) x32: bool,
     /// The clocks whose times are looked at.
     pub(crate) shifted: Shifted,
+    /// Programs make time namespaces by the supervisor, and not by the kernel.
+    pub(crate) timens: bool,
+    /// Whether files are looked at that are opened: those under `/proc` that show a clock.
+    pub(crate) views: bool,
 }
 
 /// The filter of a tree.
@@ -79,6 +87,12 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     }
     absolute::rules(&mut p, rules);
     uptime_rule(&mut p, rules, nr::SYSINFO);
+    if rules.timens {
+        timens_rules(&mut p);
+    }
+    if rules.views {
+        opens::rules(&mut p);
+    }
     if rules.strict {
         for number in [nr::EXECVE, nr::EXECVEAT] {
             p.when_eq(number, Program::notify);
@@ -96,6 +110,23 @@ fn notify_if_shifted(p: &mut Program) {
         p.when_eq(clock.cast_unsigned(), Program::notify);
     }
     p.allow();
+}
+
+/// The calls that make and enter time namespaces, native ones only.
+///
+/// DIFFERENCE: clone3(2) with `CLONE_NEWTIME` is the kernel's, as its flags lie in memory.
+fn timens_rules(p: &mut Program) {
+    p.when_eq(nr::UNSHARE, |p| {
+        p.load_arg_low(0);
+        p.when_clear(CLONE_NEWTIME, Program::allow);
+        p.notify();
+    });
+    p.when_eq(nr::SETNS, |p| {
+        p.load_arg_low(1);
+        p.when_eq(0, Program::notify);
+        p.when_clear(CLONE_NEWTIME, Program::allow);
+        p.notify();
+    });
 }
 
 /// sysinfo(2) under one of its numbers: its uptime is BOOTTIME.
@@ -220,14 +251,18 @@ mod tests {
         boottime: true,
     };
     const LAX: Rules = Rules {
+        timens: true,
         strict: false,
         x32: true,
         shifted: ALL,
+        views: true,
     };
     const STRICT: Rules = Rules {
+        timens: true,
         strict: true,
         x32: false,
         shifted: ALL,
+        views: true,
     };
 
     #[test]
@@ -335,6 +370,35 @@ mod tests {
     }
 
     #[test]
+    fn an_open_is_looked_at_only_where_it_could_be_of_a_view() {
+        const O_PATH: u64 = 0o10_000_000;
+        const O_DIRECTORY: u64 = 0o200_000;
+        const O_EXCL: u64 = 0o200;
+        const O_CREAT: u64 = 0o100;
+        let without = program(Rules {
+            views: false,
+            ..LAX
+        });
+        let with = program(LAX);
+        for (number, place) in [(nr::OPEN, 1), (nr::OPENAT, 2)] {
+            let call = |p: &_, flags: u64| {
+                let mut args = [7; 6];
+                args[place] = flags;
+                verdict(p, AUDIT_NATIVE, number, args)
+            };
+            for flags in [0, O_CREAT, 0o2_000_000] {
+                assert_eq!(call(&with, flags), NOTIFY, "{number} {flags:o}");
+                assert_eq!(call(&without, flags), ALLOW, "{number} {flags:o}");
+            }
+            for flags in [O_PATH, O_DIRECTORY, O_CREAT | O_EXCL] {
+                assert_eq!(call(&with, flags), ALLOW, "{number} {flags:o}");
+            }
+        }
+        assert_eq!(verdict(&with, AUDIT_NATIVE, nr::OPENAT2, [0; 6]), NOTIFY);
+        assert_eq!(verdict(&without, AUDIT_NATIVE, nr::OPENAT2, [0; 6]), ALLOW);
+    }
+
+    #[test]
     fn a_kernel_without_x32_answers_for_itself() {
         for number in 0..500 {
             let call = verdict(&program(STRICT), AUDIT_NATIVE, X32_BIT | number, [0; 6]);
@@ -408,9 +472,13 @@ mod tests {
     fn an_unlisted_call_is_decided_by_its_number_alone() {
         // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
         let p = program(STRICT);
-        let listed = [12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 305, 322, 425];
+        let listed = [
+            2, 12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 257, 305, 322, 425, 437,
+        ];
         let absolute = [202, 223, 230, 242, 243, 286, 449, 455];
-        let is_listed = |n: &u32| listed.contains(n) || absolute.contains(n);
+        let namespaces = [272, 308];
+        let is_listed =
+            |n: &u32| listed.contains(n) || absolute.contains(n) || namespaces.contains(n);
         for number in (0..500).filter(|n| !is_listed(n)) {
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);
         }

@@ -41,6 +41,16 @@ impl Gate {
         self.at + blob::GATE_TOLD
     }
 
+    /// Where a thread loads all anew by its stack pointer alone.
+    pub(crate) fn restart(&self) -> usize {
+        self.at + blob::GATE_RESTART
+    }
+
+    /// Behind the call that is made here.
+    pub(crate) fn after(&self) -> usize {
+        self.at + blob::GATE_AFTER
+    }
+
     /// Where a frame description of its own begins.
     pub(super) fn description_at(&self) -> usize {
         self.at + blob::GATE_END.next_multiple_of(8)

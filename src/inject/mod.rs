@@ -5,6 +5,7 @@
 //! about a process that could be wrong by the time it is used.
 
 mod auxv;
+mod doors;
 mod force;
 mod gate;
 mod maps;
@@ -20,7 +21,7 @@ pub(crate) use task::{Fault, GuestPtr, Task};
 
 use crate::clock::{ClockOffsets, Offset};
 use crate::image::Image;
-use crate::page::{MAGIC, Page};
+use crate::page::{CLOSED_COOKIE, MAGIC, Page};
 use auxv::Auxv;
 
 /// Why a program has no image of ours.
@@ -36,6 +37,16 @@ pub(crate) enum Missing {
     Denied,
     /// What lies at its vDSO's address is neither the kernel's image nor ours.
     Foreign,
+}
+
+/// What a program's image says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) offsets: ClockOffsets,
+    /// The namespace's number.
+    pub(crate) namespace: u64,
+    /// Whether it asks for each read (see `image::Doors`).
+    pub(crate) is_closed: bool,
 }
 
 /// How many bases are remembered, each by the low bits of its thread's id; a base is only a hint.
@@ -71,7 +82,7 @@ impl Injector {
         }
     }
 
-    /// The offsets of the caller's image; puts one in place if there is none.
+    /// What the caller's image says; puts one in place if there is none.
     ///
     /// `new_image` gives the bytes for a program that has none yet. Running this twice, or after a
     /// worker that died half-way, is harmless: the bytes are the same and the magic comes last.
@@ -79,9 +90,9 @@ impl Injector {
         &mut self,
         task: &Task<'_>,
         new_image: impl FnOnce(&Image) -> Option<Cow<'a, [u8]>>,
-    ) -> Result<ClockOffsets, Missing> {
-        if let Some(offsets) = self.peek(task) {
-            return Ok(offsets);
+    ) -> Result<Found, Missing> {
+        if let Some(found) = self.peek(task) {
+            return Ok(found);
         }
         let base = self.find_base(task)?;
         let mem = task.mem().map_err(|fault| match fault {
@@ -93,9 +104,9 @@ impl Injector {
         if rustix::io::pread(mem, &mut *self.tail, tail_at) != Ok(self.tail.len()) {
             return Err(gone_or(task, Missing::Foreign));
         }
-        if let Some(offsets) = self.offsets_in(&self.tail[self.image.page_at() - self.tail_at..]) {
+        if let Some(found) = found_in(&self.tail[self.image.page_at() - self.tail_at..]) {
             self.remember(task.tid(), base);
-            return Ok(offsets);
+            return Ok(found);
         }
         if !self.is_untouched() {
             return Err(gone_or(task, Missing::Foreign));
@@ -108,8 +119,7 @@ impl Injector {
             return Err(gone_or(task, Missing::Denied));
         }
         self.remember(task.tid(), base);
-        self.offsets_in(&bytes[self.image.page_at()..])
-            .ok_or(Missing::Foreign)
+        found_in(&bytes[self.image.page_at()..]).ok_or(Missing::Foreign)
     }
 
     /// Whether the program's vDSO holds this address: a thread there may be in the midst of bytes
@@ -119,8 +129,8 @@ impl Injector {
             .is_ok_and(|base| (base..base + self.image.len() as u64).contains(&address))
     }
 
-    /// The offsets at the remembered base; a stale base shows no magic.
-    fn peek(&self, task: &Task<'_>) -> Option<ClockOffsets> {
+    /// What the image at the remembered base says; a stale base shows no magic.
+    fn peek(&self, task: &Task<'_>) -> Option<Found> {
         let (tid, base) = self.bases[place_of(task.tid())];
         if tid != task.tid() || !task.is_open_to_us() {
             return None;
@@ -128,7 +138,7 @@ impl Injector {
         let mut page = [0; size_of::<Page>()];
         let at = base + u64::try_from(self.image.page_at()).ok()?;
         crate::sys::memory::read_by_pid(task.tid(), at, &mut page)?;
-        self.offsets_in(&page)
+        found_in(&page)
     }
 
     fn find_base(&self, task: &Task<'_>) -> Result<u64, Missing> {
@@ -157,26 +167,31 @@ impl Injector {
         })
     }
 
-    fn offsets_in(&self, page: &[u8]) -> Option<ClockOffsets> {
-        let word = |at: usize| -> Option<u64> {
-            Some(u64::from_le_bytes(page.get(at..at + 8)?.try_into().ok()?))
-        };
-        if word(std::mem::offset_of!(Page, magic))? != MAGIC {
-            return None;
-        }
-        let at = std::mem::offset_of!(Page, offsets);
-        let offset = |i: usize| Offset::from_packed(word(at + 8 * i)?);
-        Some(ClockOffsets {
+    fn remember(&mut self, tid: i32, base: u64) {
+        self.bases[place_of(tid)] = (tid, base);
+    }
+}
+
+/// What a parameter page says, if it is complete.
+fn found_in(page: &[u8]) -> Option<Found> {
+    let word = |at: usize| -> Option<u64> {
+        Some(u64::from_le_bytes(page.get(at..at + 8)?.try_into().ok()?))
+    };
+    if word(std::mem::offset_of!(Page, magic))? != MAGIC {
+        return None;
+    }
+    let at = std::mem::offset_of!(Page, offsets);
+    let offset = |i: usize| Offset::from_packed(word(at + 8 * i)?);
+    Some(Found {
+        offsets: ClockOffsets {
             realtime: offset(0)?,
             tai: offset(1)?,
             monotonic: offset(2)?,
             boottime: offset(3)?,
-        })
-    }
-
-    fn remember(&mut self, tid: i32, base: u64) {
-        self.bases[place_of(tid)] = (tid, base);
-    }
+        },
+        namespace: word(std::mem::offset_of!(Page, namespace))?,
+        is_closed: word(std::mem::offset_of!(Page, cookie))? == CLOSED_COOKIE,
+    })
 }
 
 fn place_of(tid: i32) -> usize {

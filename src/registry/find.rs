@@ -23,7 +23,10 @@ pub(crate) enum Found {
         name: Option<String>,
         offsets: ClockOffsets,
         strict: bool,
+        host_proc: bool,
         reads: ReadPathChoice,
+        /// The process that was named, if one was.
+        process: Option<i32>,
     },
     /// One of the kernel's.
     Kernel { file: File, offsets: ClockOffsets },
@@ -62,7 +65,9 @@ pub(crate) fn find(handle: &str) -> Result<Found> {
         name: tree.name().map(str::to_owned),
         offsets: tree.offsets(),
         strict: record.strict,
+        host_proc: record.host_proc,
         reads: record.reads.into(),
+        process: handle.parse().ok(),
     })
 }
 

@@ -58,6 +58,8 @@ fn path(pid: i32) -> String {
 
 /// The offsets that the kernel gives this process.
 pub(crate) fn own_offsets() -> ClockOffsets {
-    let file = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
-    parsed(&file)
+    match own_namespace("time") {
+        0 | INITIAL_TIME_NS => ClockOffsets::default(),
+        _ => parsed(&fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default()),
+    }
 }

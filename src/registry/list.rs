@@ -9,6 +9,7 @@ use super::members::Members;
 use super::processes::{Process, Table};
 use super::record::Id;
 use crate::clock::ClockOffsets;
+use crate::kernel::INITIAL_TIME_NS;
 use crate::{Error, Result};
 
 /// A time namespace that runs now, as [`TimeNamespace::list`](crate::TimeNamespace::list) gives it.
@@ -155,7 +156,10 @@ fn guest(tree: &Living, first: RunningTree) -> RunningNamespace {
         name: tree.name().map(str::to_owned),
         owner: tree.owner(),
         offsets: tree.offsets(),
-        around: tree.keeper().map(kernel::offsets).unwrap_or_default(),
+        around: match (record.time_namespace, tree.keeper()) {
+            (0 | INITIAL_TIME_NS, _) | (_, None) => ClockOffsets::default(),
+            (_, Some(keeper)) => kernel::offsets(keeper),
+        },
         is_kernels: false,
         strict: record.strict,
         reads: record.reads_by.clone(),

@@ -35,6 +35,8 @@ pub(super) struct Record {
     pub(super) inner: bool,
     pub(super) offsets: Words,
     pub(super) strict: bool,
+    /// Whether files under `/proc` stay the host's.
+    pub(super) host_proc: bool,
     pub(super) reads: Reads,
     /// Which way reads take on this machine, in words; none in an inner tree.
     pub(super) reads_by: Option<String>,
@@ -196,6 +198,7 @@ mod tests {
                 ..ClockOffsets::default()
             }),
             strict: true,
+            host_proc: false,
             reads: Reads::Direct,
             reads_by: Some("by system call".into()),
             since: (1_700_000_000, 5),

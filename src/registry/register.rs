@@ -29,6 +29,7 @@ pub(crate) struct Tree<'a> {
     /// From the host.
     pub(crate) offsets: ClockOffsets,
     pub(crate) strict: bool,
+    pub(crate) host_proc: bool,
     pub(crate) reads: ReadPathChoice,
     /// Which way that is here, in words.
     pub(crate) reads_by: Option<String>,
@@ -164,6 +165,7 @@ fn record(tree: &Tree<'_>) -> Option<Record> {
         inner: tree.inner,
         offsets: Words::from(&tree.offsets),
         strict: tree.strict,
+        host_proc: tree.host_proc,
         reads: tree.reads.into(),
         reads_by: tree.reads_by.clone(),
         since: match tree.joins {

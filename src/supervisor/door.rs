@@ -9,6 +9,7 @@ use std::io;
 use super::handlers::{Call, Failure};
 use super::journal::SLOTS;
 use super::namespaces;
+use super::timens::Mark;
 use crate::clock::{ClockOffsets, Offset};
 use crate::inject::GuestPtr;
 use crate::page::{COOKIE, MAGIC};
@@ -123,6 +124,8 @@ fn add_namespace(call: &Call<'_>) -> std::result::Result<i64, Failure> {
         return Err(Failure::Gone);
     }
     namespaces::add(call.journal, call.proc, anchor, &sum).ok_or(Failure::Errno(libc::ENOSPC))?;
+    // Its children are below the anchor, whatever namespace it has come from.
+    let _ = Mark::clear(anchor);
     Ok(0)
 }
 

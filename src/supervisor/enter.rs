@@ -13,6 +13,7 @@ use super::front;
 use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
 use super::message;
+use super::timens::Owner;
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) joins: Option<Member>,
     /// Where the record is to lie, if not in the usual place.
     pub(crate) directory: Option<PathBuf>,
+    /// Whether files under `/proc` stay the host's.
+    pub(crate) host_proc: bool,
 }
 
 /// Puts the calling process into a new time namespace.
@@ -113,6 +116,7 @@ impl Stage {
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| Error::os("cannot open `/proc`", e.into()))?;
+        let owner = Owner::of(proc.as_fd(), "self").unwrap_or_default();
         let keeper = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
             .map_err(|e| Error::os("cannot open a pidfd", e.into()))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
@@ -142,6 +146,7 @@ impl Stage {
                 image,
                 own_image,
                 offsets: plan.offsets,
+                owner,
                 proc,
                 watchdog,
                 keeper,
@@ -209,6 +214,7 @@ impl Stage {
             inner,
             offsets,
             strict: plan.strict,
+            host_proc: plan.host_proc,
             reads: plan.reads,
             reads_by,
             own_realtime,
@@ -228,7 +234,9 @@ impl Stage {
         let listener = install(&filter::program(filter::Rules {
             strict: plan.strict,
             x32: process::has_x32(),
-            shifted: filter::Shifted::of(&plan.offsets),
+            shifted: filter::Shifted::ANY,
+            timens: true,
+            views: !plan.host_proc,
         }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
             .map_err(doing("hand the listener to the keeper"))?;

@@ -24,12 +24,15 @@ mod in_place;
 mod journal;
 mod keeper;
 mod lines;
+mod members;
 mod message;
 mod namespaces;
 mod redirect;
 mod settings;
 mod status;
+mod timens;
 mod tracer;
+mod views;
 mod warning;
 mod watchdog;
 mod witness;
@@ -40,6 +43,7 @@ pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};
 pub(crate) use keeper::is_hung_up;
+pub(crate) use timens::has_namespace_of_its_own;
 pub(crate) use yama::{Opening, ptrace_scope};
 
 /// The exit status of a failure of elsewhen's own, as env(1) and timeout(1) have it.

@@ -10,6 +10,8 @@
 use std::io;
 use std::mem::MaybeUninit;
 
+use crate::clock::Readings;
+
 /// clock_gettime(2) of the host.
 pub(crate) fn read(clock: i32) -> io::Result<libc::timespec> {
     let mut ts = MaybeUninit::<libc::timespec>::uninit();
@@ -21,6 +23,20 @@ pub(crate) fn read(clock: i32) -> io::Result<libc::timespec> {
             Err(io::Error::last_os_error())
         }
     }
+}
+
+/// The host's four clocks.
+pub(crate) fn readings() -> io::Result<Readings> {
+    let read = |clock| {
+        let now = read(clock)?;
+        io::Result::Ok(i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec))
+    };
+    Ok(Readings {
+        realtime: read(libc::CLOCK_REALTIME)?,
+        tai: read(libc::CLOCK_TAI)?,
+        monotonic: read(libc::CLOCK_MONOTONIC)?,
+        boottime: read(libc::CLOCK_BOOTTIME)?,
+    })
 }
 
 /// clock_gettime(2), past the vDSO.

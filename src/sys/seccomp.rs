@@ -141,3 +141,52 @@ pub(crate) fn answer(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> io::R
         Err(io::Error::last_os_error())
     }
 }
+
+/// Gives the thread of notification `id` a copy of `descriptor`, and has its call return the number.
+///
+/// Waits until the thread has run. Before 5.14 a signal can come in between: the thread has the
+/// descriptor then, and makes its call again.
+///
+/// # Errors
+/// `ENOENT`: the thread is gone. `EMFILE`: it may not have one more.
+pub(crate) fn answer_with(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    descriptor: BorrowedFd<'_>,
+    close_on_exec: bool,
+) -> io::Result<()> {
+    let add = |flags: libc::c_ulong| {
+        let mut request = libc::seccomp_notif_addfd {
+            id,
+            flags: u32::try_from(flags).expect("a flag of the low 32 bits"),
+            srcfd: descriptor.as_raw_fd().cast_unsigned(),
+            newfd: 0,
+            newfd_flags: if close_on_exec {
+                libc::O_CLOEXEC.cast_unsigned()
+            } else {
+                0
+            },
+        };
+        loop {
+            // SAFETY: the kernel reads a live structure of the ioctl's type.
+            let r = unsafe {
+                libc::ioctl(
+                    listener.as_raw_fd(),
+                    libc::SECCOMP_IOCTL_NOTIF_ADDFD,
+                    &raw mut request,
+                )
+            };
+            match io::Error::last_os_error() {
+                _ if r >= 0 => return Ok(r),
+                e if e.kind() == io::ErrorKind::Interrupted => {}
+                e => return Err(e),
+            }
+        }
+    };
+    match add(libc::SECCOMP_ADDFD_FLAG_SEND) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            answer(listener, id, Answer::Value(add(0)?.into()))
+        }
+        other => other.map(|_| ()),
+    }
+}

@@ -8,10 +8,13 @@ mod clock_settime;
 mod compat;
 mod execve;
 mod gettimeofday;
+mod member;
 mod redirect;
+mod setns;
 mod sysinfo;
 mod time;
 pub(super) mod timerfd_settime;
+mod unshare;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,11 +22,13 @@ use super::door;
 use super::journal::Journal;
 use super::redirect::Pool;
 use super::tracer::Tracer;
+use super::views::{self, Next};
 use super::warning::Warnings;
 use super::worker::Service;
 use crate::arch::{AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat as compat_nr, nr};
 use crate::clock::{ClockOffsets, Offset};
-use crate::inject::{Fault, Injector, Missing, Opener, Task};
+use crate::inject::{Fault, Found, Injector, Missing, Opener, Task};
+use crate::page::CLOSED_COOKIE;
 use crate::sys::seccomp::{Answer, Notification};
 use call_site::CallSites;
 
@@ -73,6 +78,8 @@ pub(super) struct Handlers<'a> {
     opener: Option<&'a Opener>,
     /// The threads that redirect, if they are this process's.
     pool: Option<Pool>,
+    /// The threads that open files.
+    views: views::Pool,
     sites: CallSites,
     /// Whether another thread is to give the answer to the call looked at last.
     is_elsewhere: bool,
@@ -85,6 +92,7 @@ impl<'a> Handlers<'a> {
         tracer: Option<Tracer>,
         opener: Option<&'a Opener>,
         pool: Option<Pool>,
+        views: views::Pool,
     ) -> Self {
         Self {
             service,
@@ -93,6 +101,7 @@ impl<'a> Handlers<'a> {
             tracer,
             opener,
             pool,
+            views,
             sites: CallSites::new(),
             is_elsewhere: false,
         }
@@ -112,6 +121,9 @@ impl<'a> Handlers<'a> {
         let pid = notification.pid.cast_signed();
         let data = &notification.data;
         let number = data.nr.cast_unsigned();
+        if views::is_open(notification) {
+            return self.open(notification);
+        }
         let mut call = Call {
             task: Task::new(
                 service.listener.as_fd(),
@@ -126,22 +138,33 @@ impl<'a> Handlers<'a> {
             proc: service.proc.as_fd(),
         };
         let setter = setter(data.arch, number);
-        call.offsets = match self.offsets_of(&call.task) {
-            Ok(offsets) => offsets,
+        let mut found = Found::default();
+        match self.member(&call.task) {
+            Ok(member) => found = member,
             Err(Missing::Gone) => return None,
             // Refused to any program, with an image or without.
-            Err(_) if setter.is_some() => ClockOffsets::default(),
+            Err(_) if setter.is_some() => {}
             Err(missing) => {
                 let proc = self.service.proc.as_fd();
                 return self.warnings.host_time(&call.task, proc, missing);
             }
-        };
+        }
+        call.offsets = found.offsets;
         let absolute = match data.arch {
             AUDIT_NATIVE => absolute::kind(number, &call.args),
             _ => None,
         };
         if let Some(kind) = absolute {
-            return self.redirect(&call.task, notification, &call.offsets, kind);
+            return self.redirect(&call.task, notification, found, kind);
+        }
+        match (data.arch, number) {
+            (AUDIT_NATIVE, nr::UNSHARE) => return self.unshare(&call.task, notification, found),
+            (AUDIT_NATIVE, nr::SETNS) => return self.setns(&call.task, notification, found),
+            _ => {}
+        }
+        // A closed image adds the offset by itself.
+        if data.arch == AUDIT_NATIVE && call.args[5] == CLOSED_COOKIE {
+            call.offsets = ClockOffsets::default();
         }
         match setter.or_else(|| reader(data.arch, number)) {
             Some(handler) => answer(handler(&call)),
@@ -152,26 +175,35 @@ impl<'a> Handlers<'a> {
         }
     }
 
+    /// The answer to a call that opens a file: the program may be one without an image.
+    fn open(&mut self, notification: &Notification) -> Option<Answer> {
+        let service = self.service;
+        let task = Task::new(
+            service.listener.as_fd(),
+            service.proc.as_fd(),
+            notification.id,
+            notification.pid.cast_signed(),
+            self.opener,
+        );
+        match views::answer(&self.views, &task, notification) {
+            Next::Answer(answer) => Some(answer),
+            Next::Gone => None,
+            Next::Elsewhere => {
+                self.is_elsewhere = true;
+                None
+            }
+        }
+    }
+
     /// Whether there was no answer since another thread is to give it: else nobody waits for one.
     pub(super) fn is_elsewhere(&self) -> bool {
         self.is_elsewhere
     }
+}
 
-    /// The offsets that the caller's clocks have, with its image in place.
-    fn offsets_of(&mut self, task: &Task<'_>) -> Result<ClockOffsets, Missing> {
-        let service = self.service;
-        let found = self
-            .injector
-            .ensure(task, |image| service.new_image(task.tid(), image));
-        match found {
-            // Every read of such a program is a notified call.
-            Err(Missing::NoVdso) => service
-                .namespace(task.tid())
-                .map(|(_, offsets)| offsets)
-                .ok_or(Missing::Gone),
-            other => other,
-        }
-    }
+/// The answer for an errno; 0: nobody waits any more.
+fn errno(errno: i32) -> Option<Answer> {
+    (errno != 0).then_some(Answer::Errno(errno))
 }
 
 fn answer(reply: Reply) -> Option<Answer> {

@@ -8,7 +8,7 @@ use super::absolute::{self, Kind};
 use super::call_site::CallSite;
 use crate::arch;
 use crate::clock::ClockOffsets;
-use crate::inject::{Fault, GuestPtr, Missing, Task};
+use crate::inject::{Fault, Found, GuestPtr, Missing, Task};
 use crate::page::{CALL, FUTEX_WAIT_COOKIE, GENERATION, WAIT_COOKIE};
 use crate::supervisor::clock_of;
 use crate::supervisor::namespaces;
@@ -22,16 +22,24 @@ impl Handlers<'_> {
         &mut self,
         task: &Task<'_>,
         notification: &Notification,
-        offsets: &ClockOffsets,
+        found: Found,
         kind: Kind,
     ) -> Option<Answer> {
-        let redirects = &self.service.journal.redirects;
         // A worker has died after it had posted this.
-        if redirects.has(notification.id) {
+        if self.service.journal.redirects.has(notification.id) {
             self.is_elsewhere = true;
             return None;
         }
         let data = &notification.data;
+        let offsets = &found.offsets;
+        // A closed image has asked, for a time that it has converted by the caller's own offset. A
+        // child that has been moved meanwhile converts it anew.
+        if let Some(restart) = self.injector.in_gate(task, data.instruction_pointer) {
+            return match found.is_closed {
+                true => Some(Answer::Continue),
+                false => self.post(task, notification, offsets, Place::Again { at: restart }),
+            };
+        }
         let call = match kind {
             Kind::Wait(call) => Some(call),
             Kind::Timer(id) => self.setting(task, |proc, tid| clock_of::of_timer(proc, tid, id))?,
@@ -86,13 +94,25 @@ impl Handlers<'_> {
         if let Some((site, gate)) = site {
             self.sites.patch(&site, number, gate);
         }
-        let posted = redirects.post(Request {
+        self.post(task, notification, offsets, place)
+    }
+
+    /// Has the thread go on elsewhere.
+    pub(super) fn post(
+        &mut self,
+        task: &Task<'_>,
+        notification: &Notification,
+        offsets: &ClockOffsets,
+        place: Place,
+    ) -> Option<Answer> {
+        let data = &notification.data;
+        let posted = self.service.journal.redirects.post(Request {
             id: notification.id,
             tid: task.tid(),
-            number,
+            number: data.nr.cast_unsigned(),
             args: data.args,
             offsets: *offsets,
-            after,
+            after: data.instruction_pointer,
             place,
         });
         if posted.is_none() {

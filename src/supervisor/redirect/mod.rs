@@ -22,7 +22,7 @@ use super::in_place::InPlace;
 use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
 
-pub(super) use slots::{Place, Request, Slots};
+pub(super) use slots::{Place, Post, Redirects, Request, Slots};
 
 /// Threads at most: so many tracees can keep us waiting.
 const THREADS: usize = 64;

@@ -17,7 +17,7 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use crate::page::{COOKIE, OFFSET_INDEX, Page, SHIFTED};
+use crate::page::{OFFSET_INDEX, Page, SHIFTED};
 
 #[path = "x86_64/gate.rs"]
 mod gate;
@@ -47,5 +47,5 @@ global_asm!(
     shifted = const SHIFTED,
     clock_gettime = const nr::CLOCK_GETTIME,
     gettimeofday = const nr::GETTIMEOFDAY,
-    cookie = const COOKIE,
+    cookie = const offset_of!(Page, cookie),
 );

@@ -14,9 +14,10 @@
 #![expect(unsafe_code, reason = "assembly, and exported symbols")]
 
 use core::arch::naked_asm;
+use core::mem::offset_of;
 
 use super::nr;
-use crate::page::{CALL, FUTEX_WAIT_COOKIE, OFFSET_INDEX, SHIFTED, WAIT_COOKIE, frame};
+use crate::page::{CALL, OFFSET_INDEX, Page, SHIFTED, frame};
 
 /// See the module's description.
 ///
@@ -29,7 +30,7 @@ pub(crate) unsafe extern "C" fn elsewhen_gate() {
     // No instruction up to `lahf` may change the flags: the kernel keeps them.
     naked_asm!(
         r#"
-    .macro page more
+    .macro page more:vararg
     .pushsection .gate_sites, "", @progbits
     .long .Lpage\@ - 4, \more
     .popsection
@@ -227,14 +228,17 @@ elsewhen_gate_restart:
     movzx edi, word ptr [rsp + {args} + rdi]
     or eax, edi
     mov edi, [rsp + {number}]
-    add edi, {cookie}
+    add edi, [rip + 0]
+    page {cookie}
     shl rdi, 32
     or rax, rdi
     mov [rsp + {args} + rcx], rax
     jmp 2f
     # Only half a register is free.
-1:  movzx eax, ax
-    or eax, {futex_wait_cookie}
+1:  shl eax, 16
+    mov ax, [rip + 0]
+    page {cookie} + 2
+    rol eax, 16
     mov [rsp + {args} + 44], eax
 2:  test byte ptr [rsp + {call}], {as_it_is}
     jne 3f
@@ -322,10 +326,9 @@ elsewhen_gate_end:
         as_it_is = const CALL.as_it_is,
         shifted = const SHIFTED,
         index = const OFFSET_INDEX,
-        cookie = const WAIT_COOKIE,
-        futex_wait_cookie = const FUTEX_WAIT_COOKIE,
-        generation = const core::mem::offset_of!(crate::page::Page, generation),
-        offsets = const core::mem::offset_of!(crate::page::Page, offsets),
+        cookie = const offset_of!(Page, cookie) + 4,
+        generation = const offset_of!(Page, generation),
+        offsets = const offset_of!(Page, offsets),
         rt_sigprocmask = const nr::RT_SIGPROCMASK,
         futex = const nr::FUTEX,
         clock_nanosleep = const nr::CLOCK_NANOSLEEP,
