@@ -7,7 +7,7 @@ use harness::clock::{Host, Reading, SECOND};
 use harness::handles::{Place, complaint, pids, until_in};
 use harness::process::{Finished, Run, elsewhen};
 use harness::sys::wait_until;
-use harness::{Missing, need};
+use harness::{Missing, need, root};
 use serde_json::Value;
 
 /// A script with `elsewhen` in it, also between single quotes.
@@ -132,6 +132,33 @@ fn an_inner_namespace_goes_off_the_list_with_its_last_process() {
         "the outer command is alone",
     );
     assert_eq!(place.records().len(), 1);
+}
+
+#[test]
+fn a_process_in_a_namespace_that_it_has_made_itself_is_not_joined_from_outside() {
+    need!(root());
+    let place = Place::new();
+    let options = ["--realtime", "+1d", "--backend=guest", "--name", "around"];
+    let running = place.start(&options, "unshare --time --fork sleep 61 & wait");
+    let is_sleep = |process: &&Value| process["name"] == "sleep";
+    let mut sleep = None;
+    wait_until(
+        || {
+            let found = place.named("around").unwrap();
+            let processes = found["trees"][0]["processes"].as_array().unwrap();
+            sleep = processes
+                .iter()
+                .find(is_sleep)
+                .map(|one| one["pid"].to_string());
+            sleep.is_some()
+        },
+        "it sleeps",
+    );
+    let refused = place.tool(&["exec", &sleep.unwrap(), "echo", "started"]);
+    assert!(complaint(&refused).contains("made inside"), "{refused:#?}");
+    // The tree's own is another matter.
+    let pid = running.pid().to_string();
+    place.tool(&["exec", &pid, "true"]).succeeded();
 }
 
 /// A command in a time namespace of the kernel's, or why there is none.
