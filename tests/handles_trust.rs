@@ -7,7 +7,7 @@ use harness::guests::public_directory;
 use harness::handles::{Place, complaint, pids, until_in};
 use harness::process::{Finished, Run, elsewhen};
 use harness::sys::{self, wait_until};
-use harness::{need, root};
+use harness::{need, root, skip};
 use serde_json::{Value, json};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -88,6 +88,39 @@ fn a_users_namespace_is_the_users_and_roots() {
         assert_eq!(shown["owner"]["uid"], USER);
         assert_eq!(shown["offsets"]["realtime"], "+86400");
     }
+}
+
+#[test]
+fn the_root_of_a_user_namespace_is_the_user_that_made_it() {
+    need!(root());
+    let public = public_directory();
+    let copy = copy(public.path());
+    let maps = ["unshare", "--user", "--map-root-user"];
+    let probe = Run::on_host().by_ordinary_user(public.path());
+    if probe.run(&[&maps[..], &["true"]].concat()).code != 0 {
+        skip!("an ordinary user may not make a user namespace");
+    }
+    let name = name("mapped");
+    let words = [
+        "run",
+        "--realtime",
+        "+1d",
+        "--name",
+        &name,
+        "sh",
+        "-c",
+        "echo in; exec sleep 60",
+    ];
+    let mut running = probe.start(&[&maps[..], &[copy.as_str()], &words].concat());
+    until_in(&mut running);
+    let own = by_user(public.path(), &["exec", &name, "id", "-u"]).succeeded();
+    assert_eq!(own.stdout.trim(), USER.to_string());
+    let found = Place::usual().named(&name).unwrap();
+    assert_eq!(found["owner"]["uid"], USER);
+    assert_eq!(pids(&found).len(), 1, "{found:#}");
+    // It is no root of ours.
+    let refused = probe.run(&[&maps[..], &[copy.as_str(), "exec", "1", "true"]].concat());
+    complaint(&refused);
 }
 
 #[test]

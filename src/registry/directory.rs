@@ -81,7 +81,7 @@ impl Directory {
     ///
     /// No file system that the user may have mounted is touched, since such a one may never answer.
     pub(super) fn of_user(user: u32, mounts: &UserMounts) -> Option<Self> {
-        let (parent, name) = place(user);
+        let (parent, name) = place(user, user);
         if mounts.cover(&parent) {
             return None;
         }
@@ -164,24 +164,41 @@ pub(crate) fn overridden() -> Option<PathBuf> {
 }
 
 fn usual_path() -> PathBuf {
-    let (parent, name) = place(geteuid().as_raw());
+    let user = geteuid();
+    // In a user namespace `/run` is somebody else's.
+    if user.is_root() && rustix::fs::access("/run", Access::WRITE_OK).is_ok() {
+        return "/run/elsewhen".into();
+    }
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let (parent, name) = place(outside(user.as_raw(), &map), user.as_raw());
     parent.join(name)
 }
 
-/// The directory that a user's lies in, and its name there.
-fn place(user: u32) -> (PathBuf, String) {
-    if user == 0 {
-        // In a user namespace `/run` is somebody else's.
-        return match rustix::fs::access("/run", Access::WRITE_OK) {
-            Ok(()) => ("/run".into(), "elsewhen".into()),
-            Err(_) => ("/tmp".into(), "elsewhen-0".into()),
-        };
-    }
+/// The directory that an ordinary user's lies in, and its name there; in a user namespace the user
+/// is seen as another than it is called.
+fn place(user: u32, seen_as: u32) -> (PathBuf, String) {
     let of_logins = PathBuf::from(format!("/run/user/{user}"));
     match fs::symlink_metadata(&of_logins) {
-        Ok(found) if found.is_dir() && found.uid() == user => (of_logins, "elsewhen".into()),
+        Ok(found) if found.is_dir() && found.uid() == seen_as => (of_logins, "elsewhen".into()),
         _ => ("/tmp".into(), format!("elsewhen-{user}")),
     }
+}
+
+/// Who a user is outside of the user namespace: its root is an ordinary user there
+/// (user_namespaces(7), `uid_map`).
+fn outside(user: u32, map: &str) -> u32 {
+    let lines = map.lines().filter_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse);
+        let mut number = || numbers.next()?.ok();
+        Some((number()?, number()?, number()?))
+    });
+    let mut found = lines.filter_map(|(first, outside, count): (u32, u32, u32)| {
+        let distance = user
+            .checked_sub(first)
+            .filter(|distance| *distance < count)?;
+        outside.checked_add(distance)
+    });
+    found.next().unwrap_or(user)
 }
 
 /// Where file systems are mounted that an ordinary user's program may answer for.
@@ -213,6 +230,14 @@ impl UserMounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_root_of_a_user_namespace_is_somebody_outside() {
+        assert_eq!(outside(0, "         0       1000          1\n"), 1000);
+        assert_eq!(outside(7, "0 1000 1\n1 100000 65536\n"), 100_006);
+        assert_eq!(outside(0, "0 0 4294967295\n"), 0);
+        assert_eq!(outside(5, ""), 5);
+    }
 
     #[test]
     fn what_lies_on_a_users_own_file_system_is_known() {
