@@ -60,11 +60,14 @@ pub(crate) const CLOSED_COOKIE: u64 = COOKIE ^ 1 << 63;
 /// The high half of the cookie of a converted call, less the system call's number. A register
 /// keeps what a call had in it, so that the next call may have it there by accident: what opens
 /// one call must not open others.
-#[cfg_attr(
-    not(elsewhen_image),
-    expect(clippy::cast_possible_truncation, reason = "half of it")
-)]
 pub(crate) const WAIT_COOKIE: u32 = (COOKIE >> 32) as u32;
+
+/// The high half of the cookie of a call that opens a file by the gate, less the system call's number; the
+/// low half is that of the path's address.
+pub(crate) const OPEN_COOKIE: u32 = 0x656c_9000;
+
+/// The same of a call that asks for a view in place of the descriptor that its fifth argument is.
+pub(crate) const EXCHANGE_COOKIE: u32 = 0x656c_8000;
 
 /// The first [`Page::generation`].
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]

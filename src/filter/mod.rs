@@ -206,7 +206,7 @@ fn compat_rules(p: &mut Program, rules: Rules) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::WAIT_COOKIE;
+    use crate::page::{EXCHANGE_COOKIE, OPEN_COOKIE, WAIT_COOKIE};
 
     /// What the filter answers, worked out as the kernel's BPF machine would.
     fn verdict(program: &[libc::sock_filter], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
@@ -393,6 +393,17 @@ mod tests {
             for flags in [O_PATH, O_DIRECTORY, O_CREAT | O_EXCL] {
                 assert_eq!(call(&with, flags), ALLOW, "{number} {flags:o}");
             }
+            // What the gate opens is let through, but for the view that it asks for.
+            let mut args = [0x7fff_1234_5678; 6];
+            args[place] = 0;
+            let cookie = |high: u32| u64::from(high + number) << 32 | 0x1234_5678;
+            args[5] = cookie(OPEN_COOKIE);
+            assert_eq!(verdict(&with, AUDIT_NATIVE, number, args), ALLOW);
+            args[5] += 1;
+            assert_eq!(verdict(&with, AUDIT_NATIVE, number, args), NOTIFY);
+            args[5] = cookie(EXCHANGE_COOKIE);
+            args[place] = O_DIRECTORY;
+            assert_eq!(verdict(&with, AUDIT_NATIVE, number, args), NOTIFY);
         }
         assert_eq!(verdict(&with, AUDIT_NATIVE, nr::OPENAT2, [0; 6]), NOTIFY);
         assert_eq!(verdict(&without, AUDIT_NATIVE, nr::OPENAT2, [0; 6]), ALLOW);

@@ -1,6 +1,7 @@
 //! Putting the gate into a program that has an image.
 
 use super::{Injector, Missing, Task, force, gone_or};
+use crate::arch::nr;
 
 /// Where a program's gate lies.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +10,18 @@ pub(crate) struct GateAt {
     pub(crate) entry: u64,
     /// For threads that are told of their call.
     pub(crate) told: u64,
+    /// For threads from patched sites that open files.
+    pub(crate) open: Option<u64>,
+}
+
+impl GateAt {
+    /// Where the patched sites of this system call lead.
+    pub(crate) fn of(&self, number: u32) -> Option<u64> {
+        match number {
+            nr::OPEN | nr::OPENAT => self.open,
+            _ => Some(self.entry),
+        }
+    }
 }
 
 impl Injector {
@@ -35,6 +48,7 @@ impl Injector {
         Ok(Some(GateAt {
             entry: at(gate.entry()),
             told: at(gate.told()),
+            open: gate.open().map(at),
         }))
     }
 }

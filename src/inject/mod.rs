@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 pub(crate) use force::Force;
+pub(crate) use gate::GateAt;
 pub(crate) use opener::Opener;
 pub(crate) use task::{Fault, GuestPtr, Task};
 

@@ -5,11 +5,12 @@
 //! The system calls take values, and change the calling thread only.
 #![expect(unsafe_code, reason = "setfsuid(2), setfsgid(2)")]
 
+use std::ffi::CString;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{Mode, OFlags, openat, readlinkat};
+use rustix::fs::readlinkat;
 use rustix::process::Gid;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities, set_thread_groups};
 
@@ -23,35 +24,53 @@ pub(crate) struct Rights {
     capabilities: u64,
 }
 
-impl Rights {
-    /// Those of thread `tid`; `None` if it is gone.
-    pub(crate) fn of(proc: BorrowedFd<'_>, tid: i32) -> Option<Self> {
-        let path = format!("{tid}/status");
-        let fd = openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let mut text = String::new();
-        io::Read::read_to_string(&mut std::fs::File::from(fd), &mut text).ok()?;
-        let mut rights = parse(&text)?;
+/// The rights of a thread of ours.
+pub(crate) struct Own {
+    rights: Rights,
+    /// Its user namespace.
+    namespace: CString,
+}
+
+impl Own {
+    /// Those of the calling thread.
+    pub(crate) fn read(proc: BorrowedFd<'_>) -> Option<Self> {
+        let tid = rustix::thread::gettid().as_raw_nonzero().get();
+        Some(Self {
+            rights: parse(&std::fs::read_to_string("/proc/thread-self/status").ok()?)?,
+            namespace: namespace(proc, tid)?,
+        })
+    }
+
+    /// Those of thread `tid`, whose `/proc/TID/status` is given; `None` if it is gone.
+    pub(crate) fn of(&self, proc: BorrowedFd<'_>, tid: i32, status: &str) -> Option<Rights> {
+        let mut rights = parse(status)?;
         // Elsewhere they are good for what belongs to that namespace only.
-        let namespace = |name: String| readlinkat(proc, name, Vec::new()).ok();
-        let own = namespace("thread-self/ns/user".into());
-        if own.is_none() || own != namespace(format!("{tid}/ns/user")) {
+        if namespace(proc, tid)? != self.namespace {
             rights.capabilities = 0;
         }
         Some(rights)
     }
+}
 
+fn namespace(proc: BorrowedFd<'_>, tid: i32) -> Option<CString> {
+    readlinkat(proc, format!("{tid}/ns/user"), Vec::new()).ok()
+}
+
+impl Rights {
     /// Gives the calling thread these rights instead of its `own`, as far as it may.
     ///
     /// # Errors
     /// `EPERM`: they are another user's, or another group's, and this thread may not have them.
-    pub(crate) fn take_on<'a>(&self, own: &'a Rights) -> io::Result<Taken<'a>> {
-        let taken = Taken {
-            own,
+    pub(crate) fn take_on<'a>(&self, own: &'a Own) -> io::Result<Taken<'a>> {
+        let own = &own.rights;
+        let mut taken = Taken {
+            own: None,
             thread: PhantomData,
         };
         if self == own {
             return Ok(taken);
         }
+        taken.own = Some(own);
         if (self.uid, self.gid, &self.groups) != (own.uid, own.gid, &own.groups) {
             set_groups(&self.groups)?;
             set_file_ids(self.uid, self.gid)?;
@@ -64,14 +83,17 @@ impl Rights {
 /// The rights of another, until this is dropped.
 #[must_use]
 pub(crate) struct Taken<'a> {
-    own: &'a Rights,
+    /// What to give back, if it is something else.
+    own: Option<&'a Rights>,
     /// They are a thread's.
     thread: PhantomData<*const ()>,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let own = self.own;
+        let Some(own) = self.own else {
+            return;
+        };
         let back = set_effective(own.capabilities)
             .and_then(|()| set_file_ids(own.uid, own.gid))
             .and_then(|()| match own.capabilities {
@@ -142,20 +164,15 @@ mod tests {
     #[test]
     fn what_a_thread_has_taken_on_it_gives_back() {
         let proc = std::fs::File::open("/proc").unwrap();
-        let rights = || {
-            Rights::of(
-                proc.as_fd(),
-                rustix::thread::gettid().as_raw_nonzero().get(),
-            )
-        };
-        let own = rights().unwrap();
+        let now = || Own::read(proc.as_fd()).unwrap();
+        let own = now();
         let lesser = Rights {
             capabilities: 0,
-            ..own.clone()
+            ..own.rights.clone()
         };
         let taken = lesser.take_on(&own).unwrap();
-        assert_eq!(rights().unwrap(), lesser);
+        assert_eq!(now().rights, lesser);
         drop(taken);
-        assert_eq!(rights().unwrap(), own);
+        assert_eq!(now().rights, own.rights);
     }
 }

@@ -9,6 +9,7 @@ mod compat;
 mod execve;
 mod gettimeofday;
 mod member;
+mod open;
 mod redirect;
 mod setns;
 mod sysinfo;
@@ -186,7 +187,12 @@ impl<'a> Handlers<'a> {
             self.opener,
         );
         match views::answer(&self.views, &task, notification) {
-            Next::Answer(answer) => Some(answer),
+            Next::Answer(answer) => {
+                if answer == Answer::Continue {
+                    self.patch_open(&task, notification);
+                }
+                Some(answer)
+            }
             Next::Gone => None,
             Next::Elsewhere => {
                 self.is_elsewhere = true;

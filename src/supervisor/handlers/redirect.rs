@@ -16,6 +16,9 @@ use crate::supervisor::redirect::{Place, Request};
 use crate::supervisor::settings::{Setting, Timer};
 use crate::sys::seccomp::{Answer, Notification};
 
+/// At which use a site is patched.
+const USES: u32 = 2;
+
 impl Handlers<'_> {
     /// Has the caller make its call with a converted time.
     pub(super) fn redirect(
@@ -68,7 +71,10 @@ impl Handlers<'_> {
                     }
                 };
                 if matches!(kind, Kind::Wait(_)) {
-                    site = self.sites.open(task, after).map(|site| (site, gate.entry));
+                    site = self
+                        .sites
+                        .open(task, after, USES)
+                        .map(|site| (site, gate.entry));
                 }
                 Place::Gate {
                     at: gate.told,
@@ -136,7 +142,7 @@ impl Handlers<'_> {
         if !task.is_waiting() {
             return Err(Missing::Gone);
         }
-        Ok(site.and_then(|site| site.rewind(number, gate.entry)))
+        Ok(site.and_then(|site| site.rewind(number, gate)))
     }
 
     /// What the gate is told of a timer's setting; `Some(None)` if the call goes on as it stands, `None`

@@ -78,9 +78,12 @@ impl Handlers<'_> {
     }
 
     /// The namespace whose file a descriptor of the caller's is.
-    #[expect(clippy::unused_self, reason = "files are to come")]
-    fn namespace_of_file(&self, _task: &Task<'_>, _fd: u64) -> Option<u64> {
-        None
+    fn namespace_of_file(&self, task: &Task<'_>, fd: u64) -> Option<u64> {
+        let path = format!("{}/fd/{fd}", task.tid());
+        let live = &self.service.journal.live;
+        let id = live.namespace_of(self.service.proc(), &path);
+        // What was learnt by the thread's id was its own.
+        id.filter(|_| task.is_waiting())
     }
 }
 

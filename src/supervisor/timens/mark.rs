@@ -56,11 +56,6 @@ impl Mark {
         process::set_locks_limit(pid, u64::MAX)
     }
 
-    /// Whether the process waits for a child to be in the namespace of its children.
-    pub(in super::super) fn is_pending(&self) -> bool {
-        self.own != self.children
-    }
-
     fn word(&self) -> u64 {
         let pid = u64::from(self.pid.cast_unsigned()) & ((1 << PID) - 1);
         let low = pid << NONCE | u64::from(self.nonce & NONCE_MASK);

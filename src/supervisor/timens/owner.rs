@@ -38,11 +38,6 @@ impl Owner {
         Some(owner)
     }
 
-    /// The inode number of the user namespace itself.
-    pub(in super::super) fn inode(&self) -> u64 {
-        self.0[0]
-    }
-
     /// Whether thread `tid` has `capability` in this user namespace (`kernel/user_namespace.c`,
     /// `security/commoncap.c: cap_capable`).
     ///
@@ -61,6 +56,19 @@ pub(in super::super) struct Credentials {
 }
 
 impl Credentials {
+    /// As two numbers.
+    pub(in super::super) fn to_words(self) -> [u64; 2] {
+        [self.user_namespace, self.effective]
+    }
+
+    /// From those.
+    pub(in super::super) fn from_words([user_namespace, effective]: [u64; 2]) -> Self {
+        Self {
+            user_namespace,
+            effective,
+        }
+    }
+
     /// Those of thread `tid`; `None` if it is gone, or not to be looked at.
     pub(in super::super) fn of(proc: BorrowedFd<'_>, tid: i32) -> Option<Self> {
         Some(Self {
@@ -83,7 +91,7 @@ mod tests {
         let proc = File::open("/proc").unwrap();
         let tid = rustix::thread::gettid().as_raw_nonzero().get();
         let own = Owner::of(proc.as_fd(), "self").unwrap();
-        assert_ne!(own.inode(), 0);
+        assert_ne!(own, Owner::default());
         let effective = capabilities(None).unwrap().effective;
         let credentials = Credentials::of(proc.as_fd(), tid).unwrap();
         for capability in 0..40 {

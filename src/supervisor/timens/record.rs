@@ -32,6 +32,8 @@ struct Record {
     /// Two sets, so that a change is one store to `state`.
     offsets: [[AtomicU64; 4]; 2],
     owner: [AtomicU64; DEPTH],
+    /// How often its file was looked up, less what was forgotten.
+    files: AtomicU64,
 }
 
 /// All of a tree's.
@@ -77,6 +79,7 @@ impl Records {
         }
         record.faults.store(faults, Ordering::Relaxed);
         record.nonce.store(nonce, Ordering::Relaxed);
+        record.files.store(0, Ordering::Relaxed);
         record.state.store(USED, Ordering::Release);
         self.made.fetch_add(1, Ordering::Relaxed);
         Some((FIRST + index as u64, nonce))
@@ -118,6 +121,27 @@ impl Records {
         })))
     }
 
+    /// Its file is looked up.
+    pub(in super::super) fn open(&self, id: u64) {
+        if let Some(record) = self.record(id) {
+            record.files.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// So many looks are forgotten.
+    pub(in super::super) fn close(&self, id: u64, looks: u64) {
+        if let Some(record) = self.record(id) {
+            record.files.fetch_sub(looks, Ordering::Relaxed);
+        }
+    }
+
+    /// Who has served the files has died, and they with it.
+    pub(in super::super) fn close_all(&self) {
+        for record in &self.records {
+            record.files.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// The offsets of a namespace that is entered now, for good.
     pub(in super::super) fn enter(&self, id: u64) -> Option<ClockOffsets> {
         let record = self.record(id)?;
@@ -154,15 +178,11 @@ impl Records {
     /// Frees all but those that `is_used` says are in use.
     pub(in super::super) fn retain(&self, is_used: impl Fn(u64) -> bool) {
         for (index, record) in self.records.iter().enumerate() {
-            if !is_used(FIRST + index as u64) {
+            let has_file = record.files.load(Ordering::Relaxed) != 0;
+            if !has_file && !is_used(FIRST + index as u64) {
                 record.state.store(0, Ordering::Release);
             }
         }
-    }
-
-    /// The numbers of all namespaces.
-    pub(in super::super) fn all(&self) -> impl Iterator<Item = u64> {
-        (FIRST..FIRST + RECORDS as u64).filter(|id| self.record(*id).is_some())
     }
 }
 
@@ -224,7 +244,7 @@ mod tests {
         let ids: Vec<u64> = std::iter::from_fn(|| create().map(|(id, _)| id)).collect();
         assert_eq!(ids.len(), RECORDS);
         records.retain(|id| id == ids[3]);
-        assert!(records.all().eq([ids[3]]));
+        assert!(records.offsets(ids[3]).is_some() && records.offsets(ids[4]).is_none());
         assert_eq!(std::iter::from_fn(create).count(), RECORDS - 1);
         assert_eq!(records.offsets(0), None);
         assert_eq!(records.offsets(FIRST + RECORDS as u64), None);

@@ -1,12 +1,11 @@
 //! Which of the kernel's files a path has led to, and its contents.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
 
-use super::caller;
+use super::caller::{self, Caller};
 use super::path::Name;
 use super::text;
 use super::walk::{Found, PROC_ROOT, is_proc};
@@ -36,35 +35,65 @@ impl View {
 /// What was found, opened by the thread's rights.
 pub(super) struct Opened {
     pub(super) view: View,
-    file: File,
+    file: OwnedFd,
+}
+
+/// Opens once more what a thread has opened as its descriptor `number`, by the name of `name`; `None` if
+/// it is not one of these files.
+pub(super) fn reopen(caller: &Caller<'_>, number: i32, name: Name) -> Option<Opened> {
+    let path = format!("{}/fd/{number}", caller.tid);
+    // It may be anything: it is looked at before it is opened.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = openat(caller.proc, path, flags, Mode::empty()).ok()?;
+    let before = fstat(&file).ok()?;
+    if !is_proc(file.as_fd()) || FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
+        return None;
+    }
+    let of_root = |name| number_of(caller.proc, name).is_some_and(|ino| ino == before.st_ino);
+    // Files of a proc(5) that belong to no process have the same number in each.
+    let view = match name {
+        Name::Uptime if of_root("uptime") => View::Uptime,
+        Name::Stat if of_root("stat") => View::Stat,
+        Name::Stat => View::ProcessStat,
+        _ => return None,
+    };
+    let file = for_reading(caller.proc, &file)?;
+    Some(Opened { view, file })
+}
+
+/// The file that a descriptor names, whatever its name means by now.
+fn for_reading(proc: BorrowedFd<'_>, file: &OwnedFd) -> Option<OwnedFd> {
+    let path = format!("thread-self/fd/{}", file.as_raw_fd());
+    openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+fn number_of(directory: BorrowedFd<'_>, name: &str) -> Option<u64> {
+    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(stat.st_ino)
 }
 
 /// Opens what a path has led to; `None` if it is not one of these files.
-pub(super) fn open(found: &Found) -> Option<Opened> {
+pub(super) fn open(proc: BorrowedFd<'_>, found: &Found) -> Option<Opened> {
     // In a proc(5) nothing but its own files is opened: those have no side effects.
-    if !is_proc(found.file.as_fd()) || !is_proc(found.directory.as_fd()) {
+    let found_file = found.file.as_ref()?;
+    if !is_proc(found_file.as_fd()) || !is_proc(found.directory.as_fd()) {
         return None;
     }
     let directory = fstat(&found.directory).ok()?;
-    let before = fstat(&found.file).ok()?;
+    let file = fstat(found_file).ok()?;
     let view = match (Name::of(&found.name)?, directory.st_ino) {
         (Name::Uptime, PROC_ROOT) => View::Uptime,
         (Name::Stat, PROC_ROOT) => View::Stat,
         (Name::Stat, _) => View::ProcessStat,
         _ => return None,
     };
-    if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile
-        || before.st_dev != directory.st_dev
+    if FileType::from_raw_mode(file.st_mode) != FileType::RegularFile
+        || file.st_dev != directory.st_dev
     {
         return None;
     }
-    let file: OwnedFd = caller::open(&found.directory, &found.name)?;
-    let after = fstat(&file).ok()?;
-    // Something else may lie over it by now.
-    ((before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)).then(|| Opened {
-        view,
-        file: File::from(file),
-    })
+    let file = for_reading(proc, found_file)?;
+    Some(Opened { view, file })
 }
 
 impl Opened {
@@ -75,9 +104,8 @@ impl Opened {
 }
 
 /// The text of `file`, with the clocks of a namespace.
-pub(super) fn text(view: View, mut file: File, offsets: &ClockOffsets) -> Option<Vec<u8>> {
-    let mut host = Vec::new();
-    file.read_to_end(&mut host).ok()?;
+pub(super) fn text(view: View, file: impl AsFd, offsets: &ClockOffsets) -> Option<Vec<u8>> {
+    let host = caller::contents(file)?;
     match view {
         View::Uptime => {
             let now = clock::read(libc::CLOCK_BOOTTIME).ok()?;

@@ -5,6 +5,9 @@
 //! path can lead into a file system that a guest serves, and as handing over a descriptor waits until
 //! the guest has run. What is not one of our files, and all that fails, the kernel opens itself.
 //!
+//! At a patched call site ([`crate::patch`]) the gate opens the file by itself, and asks for a view to
+//! take the descriptor's place only if the path may be that of one.
+//!
 //! A file whose contents change as long as it is open ([`live`]) is one of a file system of ours; a
 //! process's `stat`, which programs read once, is a [`snapshot`].
 //!
@@ -17,6 +20,7 @@ mod path;
 mod pool;
 mod snapshot;
 mod text;
+mod timens;
 mod walk;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,7 +34,8 @@ use super::timens::Owner;
 use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Task};
-use crate::sys::rights::Rights;
+use crate::page::EXCHANGE_COOKIE;
+use crate::sys::rights::Own;
 use crate::sys::seccomp::{Answer, Notification};
 
 use caller::Caller;
@@ -57,6 +62,8 @@ pub(super) struct Open {
     flags: i32,
     /// `RESOLVE_*`.
     resolve: u64,
+    /// The descriptor that the thread has of what it named, if the view is to take its place.
+    instead: Option<i32>,
     path: Path,
 }
 
@@ -91,10 +98,11 @@ pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) 
         return Next::Elsewhere;
     }
     match read(task, notification) {
-        Ok(None) => Next::Answer(Answer::Continue),
+        Ok(None) => Next::Answer(not_ours(instead(notification))),
         Err(Fault::Gone) => Next::Gone,
-        Err(_) => Next::Answer(Answer::Continue),
+        Err(_) => Next::Answer(not_ours(instead(notification))),
         Ok(Some(open)) => match opens.post(open) {
+            None if open.instead.is_some() => Next::Answer(not_ours(open.instead)),
             // "Too many open files in system": the host's clocks would be worse.
             None => Next::Answer(Answer::Errno(libc::ENFILE)),
             Some(()) => {
@@ -106,6 +114,27 @@ pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) 
     }
 }
 
+/// The answer to a call that opens no view: the kernel opens what it names, or has done so.
+fn not_ours(instead: Option<i32>) -> Answer {
+    instead.map_or(Answer::Continue, |number| Answer::Value(number.into()))
+}
+
+/// The descriptor for which the gate asks for a view instead.
+fn instead(notification: &Notification) -> Option<i32> {
+    let data = &notification.data;
+    let number = data.nr.cast_unsigned();
+    let path = match number {
+        nr::OPEN => data.args[0],
+        nr::OPENAT => data.args[1],
+        _ => return None,
+    };
+    let cookie = u64::from(EXCHANGE_COOKIE + number) << 32 | path & 0xffff_ffff;
+    // Below zero: where the kernel has no such file, as it need not have those of time namespaces.
+    (data.args[5] == cookie)
+        .then(|| low(data.args[4]))
+        .filter(|number| *number >= 0)
+}
+
 /// The call, if it may open a view for reading.
 fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fault> {
     let data = &notification.data;
@@ -114,7 +143,7 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
     let Some(path) = Path::read(task, args[usize::from(is_openat)])? else {
         return Ok(None);
     };
-    let Some(Name::Uptime | Name::Stat) = path.name() else {
+    let Some(name) = path.name() else {
         return Ok(None);
     };
     let (flags, resolve) = match data.nr.cast_unsigned() {
@@ -130,10 +159,11 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
             (flags, resolve)
         }
     };
-    const OTHERS: i32 = libc::O_ACCMODE | libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
+    const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
     let flags = low(flags);
-    // Nothing can be written to them, as the kernel will say.
-    if flags & OTHERS != libc::O_RDONLY {
+    // Nothing can be written to most of them, as the kernel will say.
+    let is_read = flags & libc::O_ACCMODE == libc::O_RDONLY;
+    if flags & OTHERS != 0 || !is_read && name != Name::TimensOffsets {
         return Ok(None);
     }
     Ok(Some(Open {
@@ -145,6 +175,7 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
         },
         flags,
         resolve,
+        instead: instead(notification),
         path,
     }))
 }
@@ -168,33 +199,41 @@ pub(super) struct Source {
     pub(super) owner: Owner,
 }
 
+/// What a call that opens a file is to have.
+enum Outcome {
+    File(OwnedFd),
+    Errno(i32),
+}
+
 impl Source {
-    /// The file that the call is to have; `None` if the kernel is to open it.
-    fn open(&self, own: &Rights, call: &Open) -> Option<OwnedFd> {
+    /// What the call is to have; `None` if the kernel is to open the file.
+    fn open(&self, own: &Own, call: &Open) -> Option<Outcome> {
         let proc = self.proc.as_fd();
         let offsets = self.offsets_of(call.tid)?;
-        if offsets.realtime.is_zero() && offsets.boottime.is_zero() {
+        let is_of_namespaces = call.path.name().is_some_and(Name::is_of_namespaces);
+        if offsets.realtime.is_zero() && offsets.boottime.is_zero() && !is_of_namespaces {
             return None;
         }
-        let caller = Caller {
-            proc,
-            tid: call.tid,
-        };
-        let directory = match call.path.bytes().starts_with(b"/") {
-            // It is not looked at.
-            true => caller.root()?,
-            false => caller.base(call.directory)?,
-        };
-        let start = walk::Start {
-            root: caller.root()?,
-            directory,
-            no_follow: call.flags & libc::O_NOFOLLOW != 0,
-            resolve: ResolveFlags::from_bits(call.resolve)?,
-        };
-        let rights = Rights::of(proc, call.tid)?;
-        let taken = rights.take_on(own).ok()?;
-        let found = walk::walk(&caller, start, call.path.bytes())?;
-        let opened = file::open(&found)?;
+        let caller = Caller::new(proc, call.tid)?;
+        let rights = own.of(proc, call.tid, &caller.status)?;
+        if is_of_namespaces {
+            let start = self.start(&caller, call)?;
+            let taken = rights.take_on(own).ok()?;
+            let found = walk::walk(&caller, start, call.path.bytes())?;
+            let permission = timens::permission(&found, call.flags);
+            drop(taken);
+            return self.open_timens(&caller, &found, call.flags, permission);
+        }
+        let (opened, taken);
+        if let Some(number) = call.instead {
+            let view = call.path.name()?;
+            opened = file::reopen(&caller, number, view)?;
+            taken = rights.take_on(own).ok()?;
+        } else {
+            let start = self.start(&caller, call)?;
+            taken = rights.take_on(own).ok()?;
+            opened = file::open(proc, &walk::walk(&caller, start, call.path.bytes())?)?;
+        }
         let view = opened.view;
         let text = match view {
             View::Uptime | View::ProcessStat if offsets.boottime.is_zero() => return None,
@@ -206,10 +245,26 @@ impl Source {
             _ => text,
         };
         let live = match view {
-            View::Uptime | View::Stat => live::open(self, view),
+            View::Uptime | View::Stat => live::open(self, view.name(), libc::O_RDONLY).ok(),
             View::ProcessStat => None,
         };
         live.or_else(|| snapshot::file(proc, view.name(), &text))
+            .map(Outcome::File)
+    }
+
+    /// Where the path of a call begins.
+    fn start(&self, caller: &Caller<'_>, call: &Open) -> Option<walk::Start> {
+        let root = caller.root()?;
+        let directory = match call.path.bytes().starts_with(b"/") {
+            true => root.try_clone().ok()?,
+            false => caller.base(call.directory)?,
+        };
+        Some(walk::Start {
+            root,
+            directory,
+            no_follow: call.flags & libc::O_NOFOLLOW != 0,
+            resolve: ResolveFlags::from_bits(call.resolve)?,
+        })
     }
 
     fn offsets_of(&self, pid: i32) -> Option<ClockOffsets> {

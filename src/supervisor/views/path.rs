@@ -68,6 +68,14 @@ pub(in super::super) enum Name {
 }
 
 impl Name {
+    /// Whether it is that of a file about time namespaces.
+    pub(super) fn is_of_namespaces(self) -> bool {
+        matches!(
+            self,
+            Self::TimensOffsets | Self::Time | Self::TimeForChildren
+        )
+    }
+
     pub(super) fn of(component: &[u8]) -> Option<Self> {
         Some(match component {
             b"uptime" => Self::Uptime,

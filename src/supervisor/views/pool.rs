@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Open, Source};
+use super::{Open, Outcome, Source, not_ours};
 use crate::clock::ClockOffsets;
 use crate::supervisor::journal::Journal;
 use crate::supervisor::timens::Owner;
-use crate::sys::rights::Rights;
+use crate::sys::rights::Own;
 use crate::sys::seccomp::{self, Answer};
 
 /// Threads at most: so many guests that do not run can keep us waiting.
@@ -84,8 +84,7 @@ impl Pool {
 
     fn work(&self) -> ! {
         let own = loop {
-            let tid = rustix::thread::gettid().as_raw_nonzero().get();
-            if let Some(own) = Rights::of(self.source.proc.as_fd(), tid) {
+            if let Some(own) = Own::read(self.source.proc.as_fd()) {
                 break own;
             }
             // For want of a descriptor or of memory.
@@ -102,7 +101,7 @@ impl Pool {
         }
     }
 
-    fn serve(&self, own: &Rights, call: &Open) {
+    fn serve(&self, own: &Own, call: &Open) {
         let source = &self.source;
         let (listener, id) = (source.listener(), call.id);
         if !seccomp::is_valid(listener, id) {
@@ -111,15 +110,21 @@ impl Pool {
         let file = source.open(own, call);
         // What was looked at by the thread's id was its own as long as it waits. ENOENT: it is gone.
         let answered = match file {
-            Some(file) => {
+            Some(Outcome::File(file)) => {
                 let close_on_exec = call.flags & libc::O_CLOEXEC != 0;
-                seccomp::answer_with(listener, id, file.as_fd(), close_on_exec)
+                seccomp::answer_with(listener, id, file.as_fd(), call.instead, close_on_exec)
             }
-            None => seccomp::answer(listener, id, Answer::Continue),
+            // The gate has a descriptor already, by the same rule.
+            Some(Outcome::Errno(_)) if call.instead.is_some() => {
+                seccomp::answer(listener, id, not_ours(call.instead))
+            }
+            Some(Outcome::Errno(errno)) => seccomp::answer(listener, id, Answer::Errno(errno)),
+            None => seccomp::answer(listener, id, not_ours(call.instead)),
         };
         if let Err(e) = answered {
-            let errno = e.raw_os_error().unwrap_or(libc::ENFILE);
-            let _ = seccomp::answer(listener, id, Answer::Errno(errno));
+            let errno = Answer::Errno(e.raw_os_error().unwrap_or(libc::ENFILE));
+            let answer = call.instead.map_or(errno, |_| not_ours(call.instead));
+            let _ = seccomp::answer(listener, id, answer);
         }
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn stat(
 /// DIFFERENCE: a process that is older than the namespace's boot was started at 0, and not at a
 /// number that has wrapped.
 pub(super) fn process_stat(host: &[u8], boottime: Offset) -> Option<Vec<u8>> {
+    owner(host)?;
     let bracket = host.iter().rposition(|byte| *byte == b')')?;
     // From behind the bracket: an empty one, then fields 3 to 21, each before a blank.
     let mut blanks = host.iter().enumerate().skip(bracket);

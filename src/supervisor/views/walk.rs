@@ -15,6 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::caller::Caller;
+use super::path::Name;
 
 /// `MAXSYMLINKS` of `linux/namei.h`.
 const MOST_LINKS: usize = 40;
@@ -38,8 +39,9 @@ pub(super) struct Start {
 pub(super) struct Found {
     pub(super) directory: OwnedFd,
     pub(super) name: Vec<u8>,
-    /// What it names, as `O_PATH`.
-    pub(super) file: OwnedFd,
+    /// What it names, as `O_PATH`; `None` if it is about time namespaces: the kernel need not have
+    /// it, and its own `ns/time` is a link that nobody else can follow.
+    pub(super) file: Option<OwnedFd>,
 }
 
 /// Follows `path`; `None` if it leads to a directory, nowhere, or where we cannot say.
@@ -71,6 +73,14 @@ pub(super) fn walk(caller: &Caller<'_>, start: Start, path: &[u8]) -> Option<Fou
             }
             continue;
         }
+        let is_of_namespaces = Name::of(&name).is_some_and(Name::is_of_namespaces);
+        if is_last && is_of_namespaces && is_proc(directory.as_fd()) {
+            return Some(Found {
+                directory,
+                name,
+                file: None,
+            });
+        }
         let file = open(directory.as_fd(), &name)?;
         let file_type = FileType::from_raw_mode(fstat(&file).ok()?.st_mode);
         match file_type {
@@ -99,7 +109,7 @@ pub(super) fn walk(caller: &Caller<'_>, start: Start, path: &[u8]) -> Option<Fou
                 return (!crosses).then_some(Found {
                     directory,
                     name,
-                    file,
+                    file: Some(file),
                 });
             }
             _ => return None,

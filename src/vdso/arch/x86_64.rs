@@ -24,6 +24,7 @@ mod gate;
 
 /// System call numbers.
 pub(crate) mod nr {
+    pub(crate) const OPEN: u32 = 2;
     pub(crate) const RT_SIGPROCMASK: u32 = 14;
     pub(crate) const GETTIMEOFDAY: u64 = 96;
     pub(crate) const FUTEX: u32 = 202;

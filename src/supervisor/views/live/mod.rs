@@ -16,13 +16,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags, fstatfs, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, statx};
 
 use super::Source;
-use super::file::View;
 use crate::supervisor::namespaces;
 use crate::sys::channel;
 use crate::sys::process::{self, Forked};
+pub(super) use node::{namespace_name, offsets_name};
 
 /// `FUSE_SUPER_MAGIC` of `linux/magic.h`.
 const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
@@ -36,36 +36,59 @@ pub(in super::super::super) struct Live {
     started: AtomicU64,
     /// Its descriptor of the file system's root.
     root: AtomicI32,
+    /// The file system's device number.
+    device: AtomicU64,
+}
+
+impl Live {
+    /// The time namespace whose file this is; looks at what the kernel knows of the file only, so
+    /// that nobody who serves it is waited for.
+    pub(in super::super::super) fn namespace_of(
+        &self,
+        proc: BorrowedFd<'_>,
+        path: &str,
+    ) -> Option<u64> {
+        let flags = AtFlags::STATX_DONT_SYNC;
+        let stat = statx(proc, path, flags, StatxFlags::INO).ok()?;
+        let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+        (device != 0 && device == self.device.load(Ordering::Acquire))
+            .then(|| node::namespace_of(stat.stx_ino))?
+    }
 }
 
 /// Whether there can be no server here: as long as this process lives.
 static REFUSED: Mutex<bool> = Mutex::new(false);
 
-/// Opens a live file; `None` if there can be none.
-pub(super) fn open(source: &Source, view: View) -> Option<OwnedFd> {
+/// Opens the live file of this name; `access` is `O_RDONLY` or another.
+///
+/// # Errors
+/// `EACCES`: there can be none here. Else as for open(2).
+pub(super) fn open(source: &Source, name: &str, access: i32) -> Result<OwnedFd, i32> {
     for _ in 0..2 {
-        let file = try_open(source, view);
-        if file.is_some() {
-            return file;
+        if let Ok(file) = try_open(source, name, access) {
+            return Ok(file);
         }
-        start(source)?;
+        start(source).ok_or(libc::EACCES)?;
     }
-    try_open(source, view)
+    try_open(source, name, access)
 }
 
-fn try_open(source: &Source, view: View) -> Option<OwnedFd> {
+fn try_open(source: &Source, name: &str, access: i32) -> Result<OwnedFd, i32> {
     let (live, proc) = (&source.journal.live, source.proc.as_fd());
-    let pid = serving(live, proc)?;
-    let path = format!(
-        "{pid}/fd/{}/{}",
-        live.root.load(Ordering::Relaxed),
-        view.name()
-    );
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = openat(proc, path, flags, Mode::empty()).ok()?;
+    let pid = serving(live, proc).ok_or(libc::EACCES)?;
+    let path = format!("{pid}/fd/{}/{name}", live.root.load(Ordering::Relaxed));
+    let flags = OFlags::from_bits_retain(access.cast_unsigned()) | OFlags::CLOEXEC;
+    let file = openat(proc, path, flags, Mode::empty()).map_err(|e| e.raw_os_error())?;
     let is_fuse = fstatfs(&file).is_ok_and(|fs| fs.f_type == FUSE_SUPER_MAGIC);
     // The number may have come to mean another process meanwhile.
-    (is_fuse && serving(live, proc) == Some(pid)).then_some(file)
+    if !is_fuse || serving(live, proc) != Some(pid) {
+        return Err(libc::EACCES);
+    }
+    // The server cannot ask, since it would have to answer.
+    if let Ok(stat) = fstat(&file) {
+        live.device.store(stat.st_dev, Ordering::Release);
+    }
+    Ok(file)
 }
 
 /// The process that serves, if it lives.

@@ -81,6 +81,22 @@ impl<'a> Request<'a> {
         self.body.get(40..40 + len)
     }
 
+    /// Which nodes are forgotten, and how many looks of each.
+    pub(super) fn forgotten(&self) -> Vec<(u64, u64)> {
+        match self.op {
+            op::FORGET => long(self.body, 0)
+                .map(|n| (self.node, n))
+                .into_iter()
+                .collect(),
+            _ => {
+                let pairs = self.body.get(8..).unwrap_or_default().chunks_exact(16);
+                pairs
+                    .filter_map(|pair| Some((long(pair, 0)?, long(pair, 8)?)))
+                    .collect()
+            }
+        }
+    }
+
     /// The handle of what is closed.
     pub(super) fn handle(&self) -> Option<u64> {
         long(self.body, 0)
@@ -106,41 +122,45 @@ pub(super) fn init() -> Vec<u8> {
 }
 
 /// `struct fuse_attr` of a file, or of the root.
-fn attributes(out: &mut Out, node: u64) {
-    const DIRECTORY: u32 = 0o040_555;
-    const FILE: u32 = 0o100_444;
+fn attributes(out: &mut Out, node: u64, mode: u32) {
     let (mode, links) = match node {
-        ROOT => (DIRECTORY, 2),
-        _ => (FILE, 1),
+        ROOT => (libc::S_IFDIR | mode, 2),
+        _ => (libc::S_IFREG | mode, 1),
     };
     out.longs(&[node, 0, 0, 0, 0, 0]);
     out.words(&[0, 0, 0, mode, links, 0, 0, 0, 1024, 0]);
 }
 
-/// For so long the kernel may remember what has been said: for ever.
+/// For so long the kernel may remember of a file what has been said: for ever.
 const VALID: u64 = 1 << 40;
 
-/// `struct fuse_entry_out`.
-pub(super) fn entry(node: u64) -> Vec<u8> {
+/// `struct fuse_entry_out`; its name is to be forgotten with the last who has it open.
+pub(super) fn entry(node: u64, mode: u32) -> Vec<u8> {
     let mut out = Out::default();
-    out.longs(&[node, 0, VALID, VALID]).words(&[0, 0]);
-    attributes(&mut out, node);
+    out.longs(&[node, 0, 0, VALID]).words(&[0, 0]);
+    attributes(&mut out, node, mode);
     out.0
 }
 
 /// `struct fuse_attr_out`.
-pub(super) fn attr(node: u64) -> Vec<u8> {
+pub(super) fn attr(node: u64, mode: u32) -> Vec<u8> {
     let mut out = Out::default();
     out.longs(&[VALID]).words(&[0, 0]);
-    attributes(&mut out, node);
+    attributes(&mut out, node, mode);
     out.0
 }
 
-/// `struct fuse_open_out`: nothing is to be kept in the page cache.
-pub(super) fn open(handle: u64) -> Vec<u8> {
+/// `struct fuse_open_out`: nothing is to be kept in the page cache; a stream has no position.
+pub(super) fn open(handle: u64, is_stream: bool) -> Vec<u8> {
     const DIRECT_IO: u32 = 1;
+    const NONSEEKABLE: u32 = 1 << 2;
+    const STREAM: u32 = 1 << 4;
+    let flags = match is_stream {
+        true => DIRECT_IO | NONSEEKABLE | STREAM,
+        false => DIRECT_IO,
+    };
     let mut out = Out::default();
-    out.longs(&[handle]).words(&[DIRECT_IO, 0]);
+    out.longs(&[handle]).words(&[flags, 0]);
     out.0
 }
 
@@ -175,9 +195,9 @@ mod tests {
     #[test]
     fn the_structures_have_the_kernels_lengths() {
         assert_eq!(init().len(), 64);
-        assert_eq!(entry(2).len(), 128);
-        assert_eq!(attr(2).len(), 104);
-        assert_eq!(open(7).len(), 16);
+        assert_eq!(entry(2, 0o444).len(), 128);
+        assert_eq!(attr(2, 0o444).len(), 104);
+        assert_eq!(open(7, false).len(), 16);
         assert_eq!(written(7).len(), 8);
     }
 }

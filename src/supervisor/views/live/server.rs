@@ -8,9 +8,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::mount::{Mounted, mount};
-use super::node::{Node, Reader};
+use super::node::Nodes;
 use super::protocol::{self, Request, op};
 use crate::supervisor::namespaces;
+use crate::supervisor::timens::Records;
 use crate::supervisor::views::Source;
 use crate::sys::{channel, process};
 
@@ -25,6 +26,8 @@ pub(super) fn run(source: &Source, ready: &OwnedFd) -> ! {
         ready.as_raw_fd(),
     ];
     process::close_all_but(0, &keep);
+    // No part of the session in which a keeper and its workers are.
+    let _ = rustix::process::setsid();
     let Ok(mounted) = mount() else {
         process::exit_now(1);
     };
@@ -35,12 +38,15 @@ pub(super) fn run(source: &Source, ready: &OwnedFd) -> ! {
     };
     live.started.store(started, Ordering::Relaxed);
     live.root.store(mounted.root.as_raw_fd(), Ordering::Relaxed);
+    source.journal.timens.close_all();
     live.pid.store(pid, Ordering::Release);
     let _ = channel::send(ready.as_fd(), b"!", None);
     let mut server = Server {
         source,
         mounted,
         texts: HashMap::new(),
+        streams: HashMap::new(),
+        nodes: Nodes::default(),
         handles: 0,
     };
     while server.serve().is_some() {}
@@ -52,6 +58,9 @@ struct Server<'a> {
     mounted: Mounted,
     /// What was read from the beginning, for who reads on: the text changes meanwhile.
     texts: HashMap<u64, Vec<u8>>,
+    /// How much of a stream's text has been read.
+    streams: HashMap<u64, usize>,
+    nodes: Nodes,
     /// Files that were ever opened.
     handles: u64,
 }
@@ -68,7 +77,13 @@ impl Server<'_> {
         };
         let request = Request::read(&buffer[..len])?;
         let result = match request.op {
-            op::FORGET | op::BATCH_FORGET | op::INTERRUPT => return Some(()),
+            op::FORGET | op::BATCH_FORGET => {
+                for (number, looks) in request.forgotten() {
+                    self.nodes.forget(number, looks, self.records());
+                }
+                return Some(());
+            }
+            op::INTERRUPT => return Some(()),
             op::DESTROY => return None,
             _ => self.answer(&request),
         };
@@ -92,14 +107,24 @@ impl Server<'_> {
             op::INIT => return Ok(protocol::init()),
             op::LOOKUP => {
                 let name = request.body.split(|byte| *byte == 0).next();
-                let node = name.and_then(Node::named).ok_or(libc::ENOENT)?;
-                return Ok(protocol::entry(node.number()));
+                let records = &self.source.journal.timens;
+                let found = name.and_then(|name| self.nodes.look_up(name, records));
+                let (number, node) = found.ok_or(libc::ENOENT)?;
+                return Ok(protocol::entry(number, node.mode()));
             }
-            op::GETATTR | op::SETATTR => return Ok(protocol::attr(request.node)),
+            // A shell that writes to a file empties it first, which does nothing here.
+            op::GETATTR | op::SETATTR => {
+                let mode = match request.node {
+                    protocol::ROOT => 0o555,
+                    number => self.nodes.get(number).ok_or(libc::EIO)?.mode(),
+                };
+                return Ok(protocol::attr(request.node, mode));
+            }
             op::FLUSH => return Ok(Vec::new()),
             op::RELEASE => {
                 if let Some(handle) = request.handle() {
                     self.texts.remove(&handle);
+                    self.streams.remove(&handle);
                 }
                 return Ok(Vec::new());
             }
@@ -107,49 +132,48 @@ impl Server<'_> {
             op::STATFS => return Ok(vec![0; 80]),
             _ => return Err(libc::ENOSYS),
         }
-        let node = Node::numbered(request.node).ok_or(libc::EIO)?;
+        let node = self.nodes.get(request.node).ok_or(libc::EIO)?;
         if request.op == op::OPEN {
             self.handles += 1;
-            return Ok(protocol::open(self.handles));
+            return Ok(protocol::open(self.handles, node.is_stream()));
         }
-        let reader = Reader {
-            proc: self.source.proc.as_fd(),
-            tid: request.tid,
-            offsets: self
-                .source
-                .offsets_of(request.tid)
-                .unwrap_or(self.source.offsets),
-        };
+        let members = self.source.members();
         let (handle, position, len) = request.range().ok_or(libc::EIO)?;
         if request.op == op::WRITE {
             let bytes = request.written().ok_or(libc::EIO)?;
-            return node.write(&reader, bytes, position).map(protocol::written);
+            // What has been read from has a position by now.
+            if self.streams.get(&handle).is_some_and(|read| *read != 0) {
+                return Err(libc::EINVAL);
+            }
+            return node.write(members, bytes).map(protocol::written);
         }
-        let text = self.text(node, &reader, handle, position)?;
-        let start = usize::try_from(position)
-            .unwrap_or(usize::MAX)
-            .min(text.len());
-        let end = start.saturating_add(len).min(text.len());
-        Ok(text[start..end].to_vec())
-    }
-
-    /// The text that a read at `position` is part of: a new one at the beginning
-    /// (`fs/seq_file.c: seq_read_iter`).
-    fn text(
-        &mut self,
-        node: Node,
-        reader: &Reader<'_>,
-        handle: u64,
-        position: u64,
-    ) -> Result<&[u8], i32> {
-        if position == 0 || !self.texts.contains_key(&handle) {
-            let text = node.read(reader)?;
+        let offsets = self
+            .source
+            .offsets_of(request.tid)
+            .unwrap_or(self.source.offsets);
+        let start = match node.is_stream() {
+            true => *self.streams.entry(handle).or_default(),
+            false => usize::try_from(position).unwrap_or(usize::MAX),
+        };
+        let is_new = start == 0 || !self.texts.contains_key(&handle);
+        if is_new {
+            let text = node.read(members, &offsets)?;
             if self.texts.len() >= TEXTS {
                 // Who reads on after that may find two halves of two texts.
                 self.texts.clear();
             }
             self.texts.insert(handle, text);
         }
-        Ok(&self.texts[&handle])
+        let text = &self.texts[&handle];
+        let start = start.min(text.len());
+        let end = start.saturating_add(len).min(text.len());
+        if node.is_stream() {
+            self.streams.insert(handle, end);
+        }
+        Ok(text[start..end].to_vec())
+    }
+
+    fn records(&self) -> &'static Records {
+        &self.source.journal.timens
     }
 }

@@ -7,7 +7,8 @@
 //! that the call does not use. All other state is in the registers and in that frame, so handlers
 //! may interrupt the gate anywhere, come here themselves, or leave it by siglongjmp(3).
 //!
-//! A call that is no absolute wait for a clock of ours goes back to its own instruction.
+//! A call that is no absolute wait for a clock of ours goes back to its own instruction. Calls that
+//! open a file have an entry of their own, at the end, which an image may lack for want of room.
 //!
 //! From `elsewhen_gate_restart` on everything is loaded anew by the stack pointer alone: a thread
 //! that is stopped between there and `elsewhen_gate_call` may be taken back.
@@ -17,7 +18,7 @@ use core::arch::naked_asm;
 use core::mem::offset_of;
 
 use super::nr;
-use crate::page::{CALL, OFFSET_INDEX, Page, SHIFTED, frame};
+use crate::page::{CALL, EXCHANGE_COOKIE, OFFSET_INDEX, OPEN_COOKIE, Page, SHIFTED, frame};
 
 /// See the module's description.
 ///
@@ -300,6 +301,9 @@ elsewhen_gate_after:
     mov r8, [rsp + {args} + 32]
     mov r9, [rsp + {args} + 40]
     jmp 6b
+    "#,
+        include_str!("opens.s"),
+        r#"
     .globl elsewhen_gate_end
 elsewhen_gate_end:
     "#,
@@ -335,6 +339,9 @@ elsewhen_gate_end:
         mq_timedsend = const nr::MQ_TIMEDSEND,
         futex_waitv = const nr::FUTEX_WAITV,
         futex_wait = const nr::FUTEX_WAIT,
+        open = const nr::OPEN,
+        open_cookie = const OPEN_COOKIE,
+        exchange = const EXCHANGE_COOKIE,
     )
 }
 
