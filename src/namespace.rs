@@ -3,18 +3,20 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use crate::backend::Backend;
 use crate::clock::ClockOffsets;
 use crate::image::{Image, ReadPathChoice};
 use crate::line::shown;
 use crate::registry::{self, Found, RunningNamespace};
-use crate::supervisor::{self, Outer, Plan};
+use crate::supervisor::{self, Joined, Outer, Plan};
 use crate::{Error, Result, kernel};
 
 /// A time namespace for programs to be started in.
 ///
 /// The offsets are fixed when the value is made; every clock of a member is the host's plus its
 /// offset, and ticks as the host's does. Each program started in it, with all that it starts in
-/// turn, forms a tree with a supervisor of its own, which ends with the tree's last member.
+/// turn, forms a tree with a supervisor of its own, which ends with the tree's last member; where
+/// the kernel alone can keep the clocks there is none (see [`Backend`]).
 ///
 /// Inside of another namespace's tree the offsets are relative to that namespace's clocks.
 ///
@@ -38,6 +40,7 @@ use crate::{Error, Result, kernel};
 #[derive(Clone, Debug)]
 pub struct TimeNamespace {
     plan: Plan,
+    backend: Backend,
     /// A namespace of the kernel's, if it is one.
     kernels: Option<Arc<File>>,
 }
@@ -56,6 +59,7 @@ impl TimeNamespace {
                 directory: registry::overridden(),
                 ..Plan::default()
             },
+            backend: Backend::default(),
             kernels: None,
         })
     }
@@ -98,12 +102,12 @@ impl TimeNamespace {
                 host_proc,
                 reads,
                 process,
+                own_offsets,
+                leaves_to_kernel,
+                kernels,
             } => {
                 if process.is_some_and(supervisor::has_namespace_of_its_own) {
-                    return Err(Error::new(format!(
-                        "`{handle}`: the process is in a time namespace that was made inside, by \
-                         unshare(2), and cannot be joined from outside; use `nsenter --time` there"
-                    )));
+                    return Err(registry::made_inside(handle));
                 }
                 Self {
                     plan: Plan {
@@ -111,10 +115,16 @@ impl TimeNamespace {
                         strict,
                         reads,
                         name,
-                        joins: Some(member),
+                        joins: Some(Joined {
+                            member,
+                            offsets: own_offsets,
+                            leaves_to_kernel,
+                            kernels: kernels.map(Arc::new),
+                        }),
                         directory: registry::overridden(),
                         host_proc,
                     },
+                    backend: Backend::default(),
                     kernels: None,
                 }
             }
@@ -123,6 +133,7 @@ impl TimeNamespace {
                     offsets,
                     ..Plan::default()
                 },
+                backend: Backend::Kernel,
                 kernels: Some(Arc::new(file)),
             },
         })
@@ -135,6 +146,33 @@ impl TimeNamespace {
     /// `/proc` cannot be read, or the directory of this user's records is somebody else's.
     pub fn list() -> Result<Vec<RunningNamespace>> {
         registry::all()
+    }
+
+    /// Who keeps the clocks; [`Backend::Auto`] by default.
+    ///
+    /// Has no effect in a namespace that was [opened](Self::open), whose clocks have their keeper.
+    ///
+    /// Inside of another namespace's tree [`Guest`](Backend::Guest) and [`Auto`](Backend::Auto) are
+    /// the same: the kernel keeps what it keeps in the outermost.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::process::Command;
+    /// use elsewhen::{Backend, ClockOffsets, CommandExt, Offset, TimeNamespace};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let hour = Offset::from_secs(3600);
+    /// let offsets = ClockOffsets { boottime: hour, ..Default::default() };
+    /// let later = TimeNamespace::new(offsets)?.backend(Backend::Guest);
+    /// assert!(Command::new("true").time_namespace(&later).status()?.success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
     }
 
     /// Whether a program is given the clocks before its first instruction, rather than when it asks
@@ -208,12 +246,13 @@ impl TimeNamespace {
         &self.plan.offsets
     }
 
-    /// Starts a supervisor and returns in a child process whose next exec(2) enters the namespace.
+    /// Enters the namespace: returns in a process whose next exec(2) starts a program in it.
     ///
-    /// The calling process itself never returns: it waits for that child, passes signals on to
-    /// it, and exits as it does (128 + N for signal N). This is what `elsewhen run` and
-    /// [`CommandExt::time_namespace`](crate::CommandExt::time_namespace) are made of; call it from
-    /// a process with a single thread, or between fork(2) and exec(2).
+    /// With a supervisor that is a child process. The calling process itself then never returns: it
+    /// waits for that child, passes signals on to it, and exits as it does (128 + N for signal N).
+    /// Where the kernel alone keeps the clocks it is the calling process. This is what
+    /// `elsewhen run` and [`CommandExt::time_namespace`](crate::CommandExt::time_namespace) are made
+    /// of; call it from a process with a single thread, or between fork(2) and exec(2).
     ///
     /// # Errors
     /// `EBUSY`: another seccomp supervisor stands above this process. `EPERM`, `EACCES` or `EIO`:
@@ -222,17 +261,66 @@ impl TimeNamespace {
     /// why no name can be kept here. With no errno: the vDSO is of an unknown form, `/proc`
     /// is missing, the supervisor around this process has died, or a time namespace of the kernel's is
     /// to be joined from inside of another's tree.
+    ///
+    /// With [`Backend::Kernel`], and inside of a tree whose MONOTONIC and BOOTTIME the kernel keeps:
+    /// `EPERM` without `CAP_SYS_ADMIN` and `CAP_SYS_TIME`, `EINVAL` or `ENOENT` where the kernel
+    /// has no time namespaces, `ENOSPC` beyond `user.max_time_namespaces`, `ERANGE` beyond the
+    /// limits, and no errno for what the kernel's time namespaces do not have.
     pub fn enter(&self) -> Result<()> {
-        let Some(kernels) = &self.kernels else {
-            return supervisor::enter(&self.plan);
-        };
-        // Its supervisor would go on to shift what the kernel has shifted.
-        match Outer::find()? {
-            None => kernel::join(kernels),
-            Some(_) => Err(Error::new(
-                "a time namespace of the kernel's cannot be joined inside of another namespace; \
-                 do it outside",
-            )),
+        if let Some(kernels) = &self.kernels {
+            return join_kernels(kernels);
         }
+        if self.backend == Backend::Kernel && self.plan.joins.is_none() {
+            return self.enter_kernels();
+        }
+        let outer = Outer::find()?;
+        // What fails here is tried in another way, or fails there with the reason.
+        if self.kernel_suffices(outer.as_ref()) && kernel::enter(&self.plan.offsets).is_ok() {
+            return Ok(());
+        }
+        supervisor::enter(&self.plan, self.backend, outer)
+    }
+
+    fn enter_kernels(&self) -> Result<()> {
+        let Plan { offsets, name, .. } = &self.plan;
+        match kernel::lacking(offsets, name.as_deref()) {
+            Some((_, lacking)) => Err(Error::new(format!(
+                "the kernel's time namespaces have no {lacking}"
+            ))),
+            None => kernel::enter(offsets),
+        }
+    }
+
+    /// Whether a namespace of the kernel's does all that is asked for, and may be made as far as is
+    /// known.
+    fn kernel_suffices(&self, outer: Option<&Outer>) -> bool {
+        let Plan {
+            offsets,
+            name,
+            joins,
+            // A strict tree refuses io_uring, for which it takes a filter.
+            strict,
+            ..
+        } = &self.plan;
+        let shifts_what_it_can = !offsets.monotonic.is_zero() || !offsets.boottime.is_zero();
+        self.backend == Backend::Auto
+            && shifts_what_it_can
+            && joins.is_none()
+            && !strict
+            && kernel::lacking(offsets, name.as_deref()).is_none()
+            && outer.is_none_or(Outer::leaves_to_kernel)
+            && kernel::may_make()
+    }
+}
+
+/// Puts this process into a time namespace of the kernel's that is there already.
+fn join_kernels(namespace: &File) -> Result<()> {
+    // A supervisor would go on to shift what the kernel has shifted.
+    match Outer::find()? {
+        None => kernel::join(namespace),
+        Some(_) => Err(Error::new(
+            "a time namespace of the kernel's cannot be joined inside of another namespace; \
+             do it outside",
+        )),
     }
 }

@@ -137,8 +137,14 @@ fn an_inner_namespace_goes_off_the_list_with_its_last_process() {
 #[test]
 fn a_process_in_a_namespace_that_it_has_made_itself_is_not_joined_from_outside() {
     need!(root());
+    for backend in ["--backend=guest", "--backend=auto"] {
+        refuse_what_was_made_inside(backend);
+    }
+}
+
+fn refuse_what_was_made_inside(backend: &str) {
     let place = Place::new();
-    let options = ["--realtime", "+1d", "--backend=guest", "--name", "around"];
+    let options = ["--realtime", "+1d", backend, "--name", "around"];
     let running = place.start(&options, "unshare --time --fork sleep 61 & wait");
     let is_sleep = |process: &&Value| process["name"] == "sleep";
     let mut sleep = None;
@@ -227,4 +233,91 @@ fn a_namespace_in_a_time_namespace_of_the_kernels_is_refused_from_outside() {
     let host = before.until(Host::now(), "MONOTONIC");
     let reading = Reading::parse(shown["clocks"]["monotonic"].as_str().unwrap()).unwrap();
     assert!(host.shifted(5000 * SECOND).contains(reading), "{shown:#}");
+}
+
+#[test]
+fn what_the_kernel_keeps_of_a_namespace_is_joined_with_the_rest() {
+    need!(kernel_backend());
+    let place = Place::new();
+    let options = [
+        "--realtime",
+        "+1d",
+        "--monotonic",
+        "+5000",
+        "--boottime",
+        "+77",
+    ];
+    let running = place.start(
+        &[&options[..], &["--name", "split"]].concat(),
+        "exec sleep 60",
+    );
+    let shown = place.show("split");
+    assert_eq!(shown["backend"], "auto");
+    assert_eq!(shown["offsets"]["realtime"], "+86400");
+    assert_eq!(shown["offsets"]["monotonic"], "+5000");
+    assert_eq!(shown["offsets"]["boottime"], "+77");
+    let member = i32::try_from(pids(&shown)[0]).unwrap();
+    let link = std::fs::read_link(format!("/proc/{member}/ns/time")).unwrap();
+    for handle in ["split", &running.pid().to_string(), &member.to_string()] {
+        let joined = place.tool(&["exec", handle, "readlink", "/proc/self/ns/time"]);
+        assert_eq!(joined.succeeded().stdout.trim(), link.to_str().unwrap());
+    }
+    expect_ahead(place.tool(&["exec", "split", "date", "+%s.%N"]), 86_400);
+    // A joined tree stands for the namespace too, and is joined as the first.
+    let again = script("exec split elsewhen exec split readlink /proc/self/ns/time");
+    let again: Vec<&str> = again.split(' ').collect();
+    assert_eq!(
+        place.tool(&again).succeeded().stdout.trim(),
+        link.to_str().unwrap()
+    );
+    // Its supervisor is in that namespace too, and none of the kernel's is listed for it.
+    let listed = place.tool(&["ls", "--json"]).succeeded();
+    let listed: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
+    for kernels in listed.iter().filter(|one| one["backend"] == "kernel") {
+        for pid in pids(kernels) {
+            let other = std::fs::read_link(format!("/proc/{pid}/ns/time"));
+            assert!(other.is_err() || other.unwrap() != link, "{kernels:#}");
+        }
+    }
+}
+
+#[test]
+fn from_inside_it_is_joined_if_the_kernel_keeps_the_same_clocks_there() {
+    need!(kernel_backend());
+    let place = Place::new();
+    let offsets = ["--realtime", "+1d", "--monotonic", "+5000"];
+    let _split = place.start(
+        &[&offsets[..], &["--name", "split"]].concat(),
+        "exec sleep 60",
+    );
+    let guest = ["--backend=guest", "--name", "guest"];
+    let _guest = place.start(&[&offsets[..], &guest].concat(), "exec sleep 60");
+    let run = |options: &[&str], text: &str| {
+        let options = [&["--realtime", "+5", "--monotonic", "+3"], options].concat();
+        place.inside(&options).run(&["sh", "-c", &script(text)])
+    };
+    let uptime = "elsewhen exec split cat /proc/self/timens_offsets";
+    let told = run(&[], uptime).succeeded().stdout;
+    let words: Vec<&str> = told.split_whitespace().collect();
+    assert_eq!(words[..3], ["monotonic", "5000", "0"], "{told}");
+    expect_ahead(run(&[], "elsewhen exec split date +%s.%N"), 86_400);
+    let shown = run(&[], "elsewhen exec split elsewhen show split --json").succeeded();
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["offsets"]["monotonic"], "+5000");
+    assert_eq!(shown["trees"].as_array().unwrap().len(), 2, "{shown:#}");
+    expect_ahead(
+        run(&["--backend=guest"], "elsewhen exec guest date +%s.%N"),
+        86_400,
+    );
+    for (backend, text) in [
+        ("--backend=guest", "elsewhen exec split echo started"),
+        ("--backend=auto", "elsewhen exec guest echo started"),
+    ] {
+        let refused = run(&[backend], text);
+        let line = complaint(&refused);
+        assert!(
+            line.contains("elsewhen") && line.contains("outside"),
+            "{line}"
+        );
+    }
 }

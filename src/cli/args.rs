@@ -265,10 +265,20 @@ pub(crate) enum Proc {
 /// Who keeps the clocks of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
-    /// `kernel` where it suffices and is allowed, else `guest`
+    /// the kernel keeps CLOCK_MONOTONIC and CLOCK_BOOTTIME where it may, elsewhen the rest
     Auto,
     /// elsewhen: every clock, on any kernel
     Guest,
     /// a time namespace of the kernel: CLOCK_MONOTONIC and CLOCK_BOOTTIME only
     Kernel,
+}
+
+impl From<Backend> for crate::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Auto => Self::Auto,
+            Backend::Guest => Self::Guest,
+            Backend::Kernel => Self::Kernel,
+        }
+    }
 }

@@ -9,7 +9,6 @@ use crate::image::ReadPathChoice;
 use crate::kernel;
 use crate::line::shown;
 use crate::registry::is_name;
-use crate::supervisor::Outer;
 use crate::{Error, Result, TimeNamespace};
 
 /// What to start, and how its clocks stand: everything has been checked but the command.
@@ -40,17 +39,11 @@ pub(super) fn run(args: RunArgs) -> std::result::Result<i32, Failure> {
 
 /// Starts the plan's command with the backend that it asks for.
 fn start(plan: RunPlan) -> std::result::Result<i32, Failure> {
-    match plan.backend {
-        Backend::Guest => start_guest(plan),
-        Backend::Kernel => start_kernel(&plan),
-        Backend::Auto if kernel_suffices(&plan) => start_kernel(&plan),
-        Backend::Auto => start_guest(plan),
+    if plan.backend == Backend::Kernel {
+        refuse_what_the_kernel_lacks(&plan)?;
     }
-}
-
-/// Starts the command under elsewhen's own supervisor.
-fn start_guest(plan: RunPlan) -> std::result::Result<i32, Failure> {
     let mut namespace = TimeNamespace::new(plan.offsets)?
+        .backend(plan.backend.into())
         .strict(plan.strict)
         .proc(plan.proc == Proc::On)
         .reading(match plan.reads {
@@ -65,13 +58,6 @@ fn start_guest(plan: RunPlan) -> std::result::Result<i32, Failure> {
     Err(become_command(&plan.command, &plan.args))
 }
 
-/// Enters a time namespace of the kernel and becomes the command.
-fn start_kernel(plan: &RunPlan) -> std::result::Result<i32, Failure> {
-    refuse_what_the_kernel_lacks(plan)?;
-    kernel::enter(&plan.offsets)?;
-    Err(become_command(&plan.command, &plan.args))
-}
-
 /// Becomes the command, or says why not.
 pub(super) fn become_command(command: &OsStr, args: &[OsString]) -> Failure {
     let error = kernel::exec(command, args);
@@ -81,33 +67,14 @@ pub(super) fn become_command(command: &OsStr, args: &[OsString]) -> Failure {
     }
 }
 
-/// Whether the kernel's own namespace does all that the plan asks, and this process may make one.
-fn kernel_suffices(plan: &RunPlan) -> bool {
-    let offsets = &plan.offsets;
-    let shifts_what_it_can = !offsets.monotonic.is_zero() || !offsets.boottime.is_zero();
-    let is_outermost = matches!(Outer::find(), Ok(None));
-    shifts_what_it_can
-        && is_outermost
-        && refuse_what_the_kernel_lacks(plan).is_ok()
-        && kernel::is_available()
-}
-
+/// Names the option that asks for what there is not.
 fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
-    let refuse = |option: &str, reason: &str| {
-        Err(Error::new(format!(
-            "`{option}`: the kernel's time namespaces have no {reason}; \
-             leave it out or use `--backend=guest`"
-        )))
-    };
-    if !plan.offsets.realtime.is_zero() {
-        return refuse("--realtime", "CLOCK_REALTIME of their own");
-    }
-    if !plan.offsets.tai.is_zero() {
-        return refuse("--tai", "CLOCK_TAI of their own");
-    }
-    match plan.name {
-        Some(_) => refuse("--name", "names"),
+    match kernel::lacking(&plan.offsets, plan.name.as_deref()) {
         None => Ok(()),
+        Some((option, lacking)) => Err(Error::new(format!(
+            "`{option}`: the kernel's time namespaces have no {lacking}; \
+             leave it out or use `--backend=guest`"
+        ))),
     }
 }
 

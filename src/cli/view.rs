@@ -13,7 +13,7 @@ use crate::{Result, RunningNamespace, RunningTree};
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct View {
     pub(super) name: Option<String>,
-    /// `guest` or `kernel`.
+    /// `guest`, `auto` where the kernel keeps a part, or `kernel`.
     pub(super) backend: &'static str,
     pub(super) owner: Owner,
     /// When it was started, by the host's clock, in RFC 3339.
@@ -73,9 +73,10 @@ impl View {
         let realtime = inside(host.realtime, offsets.realtime, around.realtime);
         Self {
             name: namespace.name,
-            backend: match namespace.is_kernels {
-                true => "kernel",
-                false => "guest",
+            backend: match (namespace.is_kernels, namespace.leaves_to_kernel) {
+                (true, _) => "kernel",
+                (_, true) => "auto",
+                _ => "guest",
             },
             owner: Owner {
                 uid: namespace.owner,

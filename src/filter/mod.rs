@@ -18,15 +18,18 @@ pub(crate) use shifted::Shifted;
 /// Clocks that a namespace may shift; `clock_gettime` of any other is not looked at.
 const SHIFTED_CLOCKS: [i32; 9] = [
     libc::CLOCK_REALTIME,
+    libc::CLOCK_REALTIME_COARSE,
+    libc::CLOCK_REALTIME_ALARM,
+    libc::CLOCK_TAI,
     libc::CLOCK_MONOTONIC,
     libc::CLOCK_MONOTONIC_RAW,
-    libc::CLOCK_REALTIME_COARSE,
     libc::CLOCK_MONOTONIC_COARSE,
     libc::CLOCK_BOOTTIME,
-    libc::CLOCK_REALTIME_ALARM,
     libc::CLOCK_BOOTTIME_ALARM,
-    libc::CLOCK_TAI,
 ];
+
+/// How many of these, at the beginning, the kernel's own time namespaces do not shift.
+const NOT_KERNELS: usize = 4;
 
 /// `linux/sched.h`.
 const CLONE_NEWTIME: u32 = 0x80;
@@ -43,7 +46,8 @@ pub(crate) struct Rules {
     pub(crate) x32: bool,
     /// The clocks whose times are looked at.
     pub(crate) shifted: Shifted,
-    /// Programs make time namespaces by the supervisor, and not by the kernel.
+    /// Programs make time namespaces by the supervisor, and not by the kernel: MONOTONIC and BOOTTIME
+    /// are the kernel's otherwise, and not even a read of them is looked at.
     pub(crate) timens: bool,
     /// Whether files are looked at that are opened: those under `/proc` that show a clock.
     pub(crate) views: bool,
@@ -66,7 +70,7 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     p.when_eq(nr::ARCH_PRCTL, |p| p.notify_if_arg32(0, ARCH_SET_FS));
     p.when_eq(nr::CLOCK_GETTIME, |p| {
         p.allow_if_arg64(5, COOKIE);
-        notify_if_shifted(p);
+        notify_if_shifted(p, rules);
     });
     for number in [nr::GETTIMEOFDAY, nr::TIME] {
         p.when_eq(number, |p| {
@@ -104,9 +108,13 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
 }
 
 /// A read of a clock: notified if it is one that a namespace may shift.
-fn notify_if_shifted(p: &mut Program) {
+fn notify_if_shifted(p: &mut Program, rules: Rules) {
+    let clocks = match rules.timens {
+        true => &SHIFTED_CLOCKS[..],
+        false => &SHIFTED_CLOCKS[..NOT_KERNELS],
+    };
     p.load_arg_low(0);
-    for clock in SHIFTED_CLOCKS {
+    for clock in clocks {
         p.when_eq(clock.cast_unsigned(), Program::notify);
     }
     p.allow();
@@ -150,7 +158,7 @@ fn refuse_io_uring(p: &mut Program, number: u32) {
 fn x32_rules(p: &mut Program, rules: Rules) {
     if rules.x32 {
         p.when_eq(X32_BIT | nr::BRK, |p| p.notify_if_arg64(0, 0));
-        p.when_eq(X32_BIT | nr::CLOCK_GETTIME, notify_if_shifted);
+        p.when_eq(X32_BIT | nr::CLOCK_GETTIME, |p| notify_if_shifted(p, rules));
         for number in [
             nr::GETTIMEOFDAY,
             nr::TIME,
@@ -177,7 +185,7 @@ fn compat_rules(p: &mut Program, rules: Rules) {
     p.load_nr();
     p.when_eq(compat::BRK, |p| p.notify_if_arg32(0, 0));
     for number in [compat::CLOCK_GETTIME, compat::CLOCK_GETTIME64] {
-        p.when_eq(number, notify_if_shifted);
+        p.when_eq(number, |p| notify_if_shifted(p, rules));
     }
     for number in [
         compat::SET_THREAD_AREA,
@@ -292,6 +300,40 @@ mod tests {
                 expected,
                 "{id}, wrong cookie"
             );
+        }
+    }
+
+    #[test]
+    fn no_call_with_a_clock_that_the_kernel_keeps_is_notified() {
+        let p = program(Rules {
+            shifted: Shifted {
+                monotonic: false,
+                boottime: false,
+                ..ALL
+            },
+            timens: false,
+            ..LAX
+        });
+        let reads = [
+            (AUDIT_NATIVE, nr::CLOCK_GETTIME),
+            (AUDIT_NATIVE, X32_BIT | nr::CLOCK_GETTIME),
+            (AUDIT_COMPAT, compat::CLOCK_GETTIME),
+            (AUDIT_COMPAT, compat::CLOCK_GETTIME64),
+        ];
+        for id in -20i32..40 {
+            let is_ours = matches!(id, 0 | 5 | 8 | 11);
+            let expected = if is_ours { NOTIFY } else { ALLOW };
+            let arg = u64::from(id.cast_unsigned());
+            for (arch, number) in reads {
+                let read = verdict(&p, arch, number, [arg, 1, 0, 0, 0, 0]);
+                assert_eq!(read, expected, "{number} of {id}");
+            }
+            // No coarse clock can be waited for.
+            if id != 5 {
+                let wait = [arg, 1, 8, 0, 0, 0];
+                let wait = verdict(&p, AUDIT_NATIVE, nr::CLOCK_NANOSLEEP, wait);
+                assert_eq!(wait, expected, "a wait by {id}");
+            }
         }
     }
 

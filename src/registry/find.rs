@@ -21,7 +21,14 @@ pub(crate) enum Found {
     Guest {
         member: Member,
         name: Option<String>,
+        /// How the clocks stand.
         offsets: ClockOffsets,
+        /// The supervisor's part of that.
+        own_offsets: ClockOffsets,
+        /// Whether the rest is the kernel's.
+        leaves_to_kernel: bool,
+        /// The kernel's namespace to enter first, if it is not the caller's.
+        kernels: Option<File>,
         strict: bool,
         host_proc: bool,
         reads: ReadPathChoice,
@@ -49,12 +56,15 @@ pub(crate) fn find(handle: &str) -> Result<Found> {
         }
     };
     let record = tree.record();
-    if record.time_namespace != own_namespace("time") {
-        return Err(refused(
-            handle,
-            "it lies in another time namespace of the kernel's; \
-             start elsewhen there, by `nsenter --time`",
-        ));
+    let process = handle.parse().ok();
+    let member = process.and_then(|pid| table.get(pid));
+    if record.leaves_to_kernel
+        && member.is_some_and(|process| {
+            Members::new(&trees, &table).tree_of(process).is_some()
+                && !kernel::is_in(process.pid, record.time_namespace)
+        })
+    {
+        return Err(made_inside(handle));
     }
     Ok(Found::Guest {
         member: Member {
@@ -63,12 +73,52 @@ pub(crate) fn find(handle: &str) -> Result<Found> {
             since: record.since,
         },
         name: tree.name().map(str::to_owned),
-        offsets: tree.offsets(),
+        offsets: tree.all_offsets(),
+        own_offsets: tree.offsets(),
+        leaves_to_kernel: record.leaves_to_kernel,
+        kernels: kernels_to_enter(handle, tree)?,
         strict: record.strict,
         host_proc: record.host_proc,
         reads: record.reads.into(),
-        process: handle.parse().ok(),
+        process,
     })
+}
+
+/// The kernel's namespace that a tree is in, unless this process is in it.
+fn kernels_to_enter(handle: &str, tree: &Living) -> Result<Option<File>> {
+    let record = tree.record();
+    if record.time_namespace == own_namespace("time") {
+        return Ok(None);
+    }
+    if !record.leaves_to_kernel {
+        return Err(refused(
+            handle,
+            "it lies in another time namespace of the kernel's; \
+             start elsewhen there, by `nsenter --time`",
+        ));
+    }
+    let Some(keeper) = tree.keeper() else {
+        return Err(refused(
+            handle,
+            "its time namespace of the kernel's cannot be entered from this pid namespace",
+        ));
+    };
+    match kernel::open_keepers(keeper, record.time_namespace) {
+        Some(file) => Ok(Some(file)),
+        None => Err(refused(
+            handle,
+            "its time namespace of the kernel's cannot be opened; run this as root, if it runs still",
+        )),
+    }
+}
+
+/// The error for a process that has left its tree's namespace by itself.
+pub(crate) fn made_inside(handle: &str) -> Error {
+    refused(
+        handle,
+        "the process is in a time namespace that was made inside, by unshare(2), and cannot be \
+         joined from outside; use `nsenter --time` there",
+    )
 }
 
 /// What a handle stands for.

@@ -26,6 +26,17 @@ pub(super) fn open(pid: i32) -> Option<File> {
     File::open(path(pid)).ok()
 }
 
+/// Opens the one that a keeper is in, if it is the one of this number.
+pub(super) fn open_keepers(keeper: i32, inode: u64) -> Option<File> {
+    let file = File::open(path(keeper)).ok()?;
+    (file.metadata().ok()?.ino() == inode).then_some(file)
+}
+
+/// Whether a process is in the namespace of this number, as far as this user may know.
+pub(super) fn is_in(pid: i32, inode: u64) -> bool {
+    fs::metadata(path(pid)).map_or(true, |found| found.ino() == inode)
+}
+
 /// All such namespaces with their members, the first of which has started first as a rule.
 pub(super) fn all<'a>(table: &'a Table) -> BTreeMap<u64, Vec<&'a Process>> {
     let own = own_namespace("time");

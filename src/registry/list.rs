@@ -20,12 +20,15 @@ pub struct RunningNamespace {
     pub name: Option<String>,
     /// The user that it belongs to.
     pub owner: u32,
-    /// Its clocks' offsets. Those of elsewhen's own namespaces come on top of what the kernel's
-    /// time namespace around them does.
+    /// Its clocks' offsets. Those that elsewhen keeps come on top of what the kernel's time namespace
+    /// around them does.
     pub offsets: ClockOffsets,
     /// The offsets of the kernel's time namespace around it.
     pub around: ClockOffsets,
-    /// Whether it is a time namespace of the kernel's, which has no keeper, no name and no start.
+    /// Whether the kernel keeps its MONOTONIC and BOOTTIME, and elsewhen the others
+    /// ([`Backend::Auto`](crate::Backend::Auto)).
+    pub leaves_to_kernel: bool,
+    /// Whether it is a time namespace of the kernel's alone, which has no keeper, no name and no start.
     pub is_kernels: bool,
     /// Whether [`strict`](crate::TimeNamespace::strict) was asked for.
     pub strict: bool,
@@ -143,7 +146,9 @@ fn guests(trees: &[Living], table: &Table) -> Vec<(Key, RunningNamespace)> {
 fn kernels(trees: &[Living], table: &Table) -> Vec<RunningNamespace> {
     let members = Members::new(trees, table);
     let lists = kernel::all(table).into_values().filter_map(|mut list| {
-        list.retain(|process| members.meant_by(process.pid).is_none());
+        list.retain(|process| {
+            members.meant_by(process.pid).is_none() && !members.is_worker(process)
+        });
         kernels_own(&list)
     });
     lists.collect()
@@ -155,11 +160,14 @@ fn guest(tree: &Living, first: RunningTree) -> RunningNamespace {
     RunningNamespace {
         name: tree.name().map(str::to_owned),
         owner: tree.owner(),
-        offsets: tree.offsets(),
+        offsets: tree.all_offsets(),
         around: match (record.time_namespace, tree.keeper()) {
+            // They are in the sum.
+            _ if record.leaves_to_kernel => ClockOffsets::default(),
             (0 | INITIAL_TIME_NS, _) | (_, None) => ClockOffsets::default(),
             (_, Some(keeper)) => kernel::offsets(keeper),
         },
+        leaves_to_kernel: record.leaves_to_kernel,
         is_kernels: false,
         strict: record.strict,
         reads: record.reads_by.clone(),
@@ -177,6 +185,7 @@ fn kernels_own(members: &[&Process]) -> Option<RunningNamespace> {
         owner: first.user,
         offsets: kernel::offsets(first.pid),
         around: ClockOffsets::default(),
+        leaves_to_kernel: false,
         is_kernels: true,
         strict: false,
         reads: None,

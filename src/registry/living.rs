@@ -10,10 +10,11 @@ use rustix::fs::{AtFlags, FlockOperation, flock, unlinkat};
 use rustix::process::geteuid;
 
 use super::directory::{self, Directory, UserMounts};
+use super::kernel;
 use super::processes::Table;
 use super::record::{self, Id, MOST_BYTES, Record};
 use crate::Result;
-use crate::clock::ClockOffsets;
+use crate::clock::{ClockOffsets, Offset};
 
 /// The record of a tree that runs.
 #[derive(Clone, Debug)]
@@ -71,8 +72,24 @@ impl Living {
         }
     }
 
+    /// The supervisor's part of the offsets.
     pub(super) fn offsets(&self) -> ClockOffsets {
         self.offsets
+    }
+
+    /// The offsets with what the kernel does for it.
+    pub(super) fn all_offsets(&self) -> ClockOffsets {
+        let own = self.offsets;
+        let Some(keeper) = self.keeper().filter(|_| self.record.leaves_to_kernel) else {
+            return own;
+        };
+        let kernels = kernel::offsets(keeper);
+        let sum = |own: Offset, kernels| own.checked_add(kernels).unwrap_or(own);
+        ClockOffsets {
+            monotonic: sum(own.monotonic, kernels.monotonic),
+            boottime: sum(own.boottime, kernels.boottime),
+            ..own
+        }
     }
 
     pub(super) fn record(&self) -> &Record {

@@ -38,6 +38,13 @@ impl<'a> Members<'a> {
         })
     }
 
+    /// Whether it is what a keeper has beside the tree, in the kernel's time namespace of the tree.
+    pub(super) fn is_worker(&self, process: &Process) -> bool {
+        let keeper = self.keepers.get(&process.parent);
+        keeper.is_some_and(|(_, tree)| tree.record().leaves_to_kernel)
+            && self.tree_of(process).is_none()
+    }
+
     /// The tree that a pid stands for: of a member, of a keeper, or of the process that a user
     /// has started.
     pub(super) fn meant_by(&self, pid: i32) -> Option<usize> {

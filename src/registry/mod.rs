@@ -20,7 +20,7 @@ mod record;
 mod register;
 
 pub(crate) use directory::{overridden, probe};
-pub(crate) use find::{Found, find};
+pub(crate) use find::{Found, find, made_inside};
 pub(crate) use kernel::own_offsets as kernels_offsets;
 pub(crate) use list::all;
 pub use list::{RunningNamespace, RunningProcess, RunningTree};

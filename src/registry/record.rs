@@ -34,6 +34,8 @@ pub(super) struct Record {
     /// Whether the tree is a part of another's.
     pub(super) inner: bool,
     pub(super) offsets: Words,
+    /// Whether the kernel keeps MONOTONIC and BOOTTIME, in that time namespace of its.
+    pub(super) leaves_to_kernel: bool,
     pub(super) strict: bool,
     /// Whether files under `/proc` stay the host's.
     pub(super) host_proc: bool,
@@ -197,6 +199,7 @@ mod tests {
                 monotonic: offset(8_589_934_591_999_999_999),
                 ..ClockOffsets::default()
             }),
+            leaves_to_kernel: false,
             strict: true,
             host_proc: false,
             reads: Reads::Direct,

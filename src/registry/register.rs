@@ -26,8 +26,11 @@ pub(crate) struct Tree<'a> {
     pub(crate) front: i32,
     /// Whether it is a part of another tree.
     pub(crate) inner: bool,
-    /// From the host.
+    /// From the host: the supervisor's part.
     pub(crate) offsets: ClockOffsets,
+    /// Whether the kernel keeps MONOTONIC and BOOTTIME, by the time namespace that the calling process
+    /// is in.
+    pub(crate) leaves_to_kernel: bool,
     pub(crate) strict: bool,
     pub(crate) host_proc: bool,
     pub(crate) reads: ReadPathChoice,
@@ -164,6 +167,7 @@ fn record(tree: &Tree<'_>) -> Option<Record> {
         time_namespace: record::own_namespace("time"),
         inner: tree.inner,
         offsets: Words::from(&tree.offsets),
+        leaves_to_kernel: tree.leaves_to_kernel,
         strict: tree.strict,
         host_proc: tree.host_proc,
         reads: tree.reads.into(),

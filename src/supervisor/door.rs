@@ -20,14 +20,18 @@ const PROBE: u64 = 1;
 /// "The tree below me is a namespace": the third argument points to four packed offsets, in
 /// addition to those of the caller's own namespace. They are replaced by the sums.
 const ANCHOR: u64 = 2;
-/// The same with offsets from the host.
-const ANCHOR_AT: u64 = 3;
+/// "Does the kernel keep MONOTONIC and BOOTTIME in this tree?" 1 if so, else 0.
+const LEAVES_TO_KERNEL: u64 = 3;
+/// As [`ANCHOR`], with offsets from the host.
+const ANCHOR_AT: u64 = 4;
 /// "Which offsets do I have?" They are written to where the third argument points.
-const OFFSETS: u64 = 4;
+const OFFSETS: u64 = 5;
 
 /// A supervisor above this process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outer(());
+pub(crate) struct Outer {
+    leaves_to_kernel: bool,
+}
 
 impl Outer {
     /// Looks for a supervisor above this process.
@@ -37,7 +41,10 @@ impl Outer {
     pub(crate) fn find() -> Result<Option<Self>> {
         let answer = sys::process::raw_brk([COOKIE, PROBE, 0, 0]);
         if answer == MAGIC.cast_signed() {
-            Ok(Some(Self(())))
+            let leaves = sys::process::raw_brk([COOKIE, LEAVES_TO_KERNEL, 0, 0]);
+            Ok(Some(Self {
+                leaves_to_kernel: leaves == 1,
+            }))
         } else if answer == -i64::from(libc::ENOSYS) {
             Err(Error::new(
                 "the supervisor of the time namespace around this process has died; no new program can start in it",
@@ -45,6 +52,12 @@ impl Outer {
         } else {
             Ok(None)
         }
+    }
+
+    /// Whether the kernel keeps MONOTONIC and BOOTTIME in its tree: its filter then sees no call with
+    /// a time of these.
+    pub(crate) fn leaves_to_kernel(&self) -> bool {
+        self.leaves_to_kernel
     }
 
     /// Makes the calling process the anchor of a new namespace, `offsets` from its own; gives its
@@ -97,13 +110,17 @@ fn ask(request: u64, mut words: [u64; 4]) -> std::result::Result<ClockOffsets, i
 }
 
 /// Answers a request; `None` if the call is an ordinary `brk(NULL)`.
-pub(super) fn answer(call: &Call<'_>) -> Option<std::result::Result<i64, Failure>> {
+pub(super) fn answer(
+    call: &Call<'_>,
+    leaves_to_kernel: bool,
+) -> Option<std::result::Result<i64, Failure>> {
     if call.args[1] != COOKIE {
         return None;
     }
     Some(match call.args[2] {
         PROBE => Ok(MAGIC.cast_signed()),
         ANCHOR | ANCHOR_AT => add_namespace(call),
+        LEAVES_TO_KERNEL => Ok(leaves_to_kernel.into()),
         OFFSETS => tell_offsets(call),
         _ => Err(Failure::Errno(libc::EINVAL)),
     })

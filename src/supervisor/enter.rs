@@ -13,14 +13,16 @@ use super::front;
 use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
 use super::message;
+use super::split::{Joined, Split};
 use super::timens::Owner;
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
+use crate::backend::Backend;
 use crate::clock::{ClockOffsets, Offset};
 use crate::image::{Image, ReadPathChoice};
 use crate::inject::Force;
-use crate::registry::{Member, Registration, Tree, register};
+use crate::registry::{Registration, Tree, register};
 use crate::sys::process::{self, Forked};
 use crate::sys::{channel, seccomp, shared, signal};
 use crate::{Error, Result, filter};
@@ -35,8 +37,8 @@ pub(crate) struct Plan {
     pub(crate) reads: ReadPathChoice,
     /// A name for people, shown in the control group's.
     pub(crate) name: Option<String>,
-    /// The namespace to be a part of, whose offsets these are: from the host and not from the caller.
-    pub(crate) joins: Option<Member>,
+    /// The namespace to be a part of. It says which offsets are the supervisor's.
+    pub(crate) joins: Option<Joined>,
     /// Where the record is to lie, if not in the usual place.
     pub(crate) directory: Option<PathBuf>,
     /// Whether files under `/proc` stay the host's.
@@ -51,8 +53,10 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 /// What went wrong, in the process that is to report it; nothing of the tree is left then.
-pub(crate) fn enter(plan: &Plan) -> Result<()> {
-    let outer = Outer::find()?;
+pub(crate) fn enter(plan: &Plan, backend: Backend, outer: Option<Outer>) -> Result<()> {
+    if let Some(joined) = &plan.joins {
+        joined.check(outer.as_ref())?;
+    }
     let image = match outer {
         Some(_) => None,
         None => {
@@ -78,10 +82,16 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
     let _ = rustix::thread::set_name(c"elsewhen");
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|e| Error::os("cannot adopt orphans", e.into()))?;
+    // What is forked from here on is in the kernel's namespace, if there is one.
+    let split = match &plan.joins {
+        Some(joined) => Split::join(joined),
+        None => Split::make(backend, outer.as_ref(), &plan.offsets),
+    }?;
     let stage = Stage {
         front: keeper_end,
         front_pid,
         inherited,
+        split,
     };
     match (outer, image) {
         (None, Some(image)) => stage.keep(plan, image, opening),
@@ -106,12 +116,13 @@ struct Stage {
     front: OwnedFd,
     front_pid: i32,
     inherited: signal::Inherited,
+    split: Split,
 }
 
 impl Stage {
     fn keep(self, plan: &Plan, image: Image, opening: Opening) -> Result<()> {
-        let own_image = image.patch(&plan.offsets, 0)?;
-        let registration = self.register(plan, plan.offsets, Around::Host(&image))?;
+        let own_image = image.patch(&self.split.offsets, 0)?;
+        let registration = self.register(plan, self.split.offsets, Around::Host(&image))?;
         let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -145,7 +156,8 @@ impl Stage {
                 journal,
                 image,
                 own_image,
-                offsets: plan.offsets,
+                offsets: self.split.offsets,
+                leaves_to_kernel: self.split.leaves_to_kernel,
                 owner,
                 proc,
                 watchdog,
@@ -171,8 +183,8 @@ impl Stage {
     fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
         let own = outer.offsets()?;
         let offsets = match plan.joins {
-            Some(_) => outer.anchor_at(&plan.offsets),
-            None => outer.anchor(&plan.offsets),
+            Some(_) => outer.anchor_at(&self.split.offsets),
+            None => outer.anchor(&self.split.offsets),
         }?;
         let registration = self.register(plan, offsets, Around::Namespace(own))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
@@ -209,10 +221,11 @@ impl Stage {
         register(&Tree {
             directory: plan.directory.as_deref(),
             name: plan.name.as_deref(),
-            joins: plan.joins.as_ref(),
+            joins: plan.joins.as_ref().map(|joined| &joined.member),
             front: self.front_pid,
             inner,
             offsets,
+            leaves_to_kernel: self.split.leaves_to_kernel,
             strict: plan.strict,
             host_proc: plan.host_proc,
             reads: plan.reads,
@@ -234,8 +247,8 @@ impl Stage {
         let listener = install(&filter::program(filter::Rules {
             strict: plan.strict,
             x32: process::has_x32(),
-            shifted: filter::Shifted::ANY,
-            timens: true,
+            shifted: self.split.shifted(),
+            timens: !self.split.leaves_to_kernel,
             views: !plan.host_proc,
         }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))

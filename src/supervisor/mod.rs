@@ -29,6 +29,7 @@ mod message;
 mod namespaces;
 mod redirect;
 mod settings;
+mod split;
 mod status;
 mod timens;
 mod tracer;
@@ -43,6 +44,7 @@ pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};
 pub(crate) use keeper::is_hung_up;
+pub(crate) use split::Joined;
 pub(crate) use timens::has_namespace_of_its_own;
 pub(crate) use yama::{Opening, ptrace_scope};
 

@@ -37,7 +37,10 @@ pub(super) struct Service {
     pub(super) image: Image,
     /// The image of the tree's own namespace, as most programs get it.
     pub(super) own_image: Vec<u8>,
+    /// Without those that the kernel keeps.
     pub(super) offsets: ClockOffsets,
+    /// Whether the kernel keeps MONOTONIC and BOOTTIME.
+    pub(super) leaves_to_kernel: bool,
     /// Whose the tree's own namespace is.
     pub(super) owner: Owner,
     /// `/proc`.
@@ -70,6 +73,7 @@ impl Service {
             image: self.image.clone(),
             own_image: self.own_image.clone(),
             offsets: self.offsets,
+            leaves_to_kernel: self.leaves_to_kernel,
             owner: self.owner,
             proc: self.proc.try_clone()?,
             watchdog: self.watchdog.try_clone()?,
@@ -87,17 +91,15 @@ impl Service {
 
     /// The threads that open files, none of them started yet.
     fn views(&self) -> io::Result<views::Pool> {
-        let descriptors = [
-            self.listener.try_clone()?,
-            self.proc.try_clone()?,
-            self.keeper.try_clone()?,
-        ];
-        Ok(views::Pool::new(
-            self.journal,
-            descriptors,
-            self.offsets,
-            self.owner,
-        ))
+        Ok(views::Pool::new(views::Source {
+            journal: self.journal,
+            listener: self.listener.try_clone()?,
+            proc: self.proc.try_clone()?,
+            keeper: self.keeper.try_clone()?,
+            offsets: self.offsets,
+            owner: self.owner,
+            leaves_to_kernel: self.leaves_to_kernel,
+        }))
     }
 
     /// Who is in which namespace.

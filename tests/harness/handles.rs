@@ -69,7 +69,7 @@ impl Place {
     pub(crate) fn list(&self) -> Vec<Value> {
         let listed = self.tool(&["ls", "--json"]).succeeded();
         let mut listed: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
-        listed.retain(|namespace| namespace["backend"] == "guest");
+        listed.retain(|namespace| namespace["backend"] != "kernel");
         listed
     }
 

@@ -169,7 +169,7 @@ impl<'a> Handlers<'a> {
         }
         match setter.or_else(|| reader(data.arch, number)) {
             Some(handler) => answer(handler(&call)),
-            None => match door::answer(&call) {
+            None => match door::answer(&call, service.leaves_to_kernel) {
                 Some(reply) => answer(reply),
                 None => Some(Answer::Continue),
             },

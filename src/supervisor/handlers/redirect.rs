@@ -3,6 +3,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use libc::{CLOCK_REALTIME as REALTIME, CLOCK_REALTIME_ALARM as REALTIME_ALARM, CLOCK_TAI as TAI};
+
 use super::Handlers;
 use super::absolute::{self, Kind};
 use super::call_site::CallSite;
@@ -148,6 +150,9 @@ impl Handlers<'_> {
     /// What the gate is told of a timer's setting; `Some(None)` if the call goes on as it stands, `None`
     /// if the caller is gone.
     ///
+    /// The kernel converts times of its clocks by the namespace of whoever makes the call, which may
+    /// be an inner one: so that is left to the caller.
+    ///
     /// DIFFERENCE: without `CONFIG_CHECKPOINT_RESTORE` nobody can tell a POSIX timer's clock, and an
     /// absolute setting is taken for the host's.
     fn setting(
@@ -156,9 +161,13 @@ impl Handlers<'_> {
         find: impl FnOnce(BorrowedFd<'_>, i32) -> Result<Option<i32>, clock_of::Unknown>,
     ) -> Option<Option<u16>> {
         let clock = find(self.service.proc.as_fd(), task.tid());
+        let is_ours = |clock: &i32| {
+            !self.service.leaves_to_kernel || matches!(*clock, REALTIME | REALTIME_ALARM | TAI)
+        };
         // What was read was another's if the thread has ended.
         task.is_waiting()
-            .then(|| clock.ok().flatten().and_then(absolute::setting))
+            .then(|| clock.ok().flatten().filter(is_ours))
+            .map(|clock| clock.and_then(absolute::setting))
     }
 
     /// Has it remembered what a timer is set to; what the kernel is to refuse may be among it.

@@ -197,6 +197,8 @@ pub(super) struct Source {
     /// Of the tree's own namespace.
     pub(super) offsets: ClockOffsets,
     pub(super) owner: Owner,
+    /// Whether time namespaces are the kernel's.
+    pub(super) leaves_to_kernel: bool,
 }
 
 /// What a call that opens a file is to have.
@@ -211,7 +213,11 @@ impl Source {
         let proc = self.proc.as_fd();
         let offsets = self.offsets_of(call.tid)?;
         let is_of_namespaces = call.path.name().is_some_and(Name::is_of_namespaces);
-        if offsets.realtime.is_zero() && offsets.boottime.is_zero() && !is_of_namespaces {
+        let is_shown = match is_of_namespaces {
+            true => !self.leaves_to_kernel,
+            false => !offsets.realtime.is_zero() || !offsets.boottime.is_zero(),
+        };
+        if !is_shown {
             return None;
         }
         let caller = Caller::new(proc, call.tid)?;

@@ -1,14 +1,12 @@
 //! The threads that open files in other threads' place.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Open, Outcome, Source, not_ours};
-use crate::clock::ClockOffsets;
 use crate::supervisor::journal::Journal;
-use crate::supervisor::timens::Owner;
 use crate::sys::rights::Own;
 use crate::sys::seccomp::{self, Answer};
 
@@ -28,21 +26,9 @@ pub(in super::super) struct Pool {
 }
 
 impl Pool {
-    pub(in super::super) fn new(
-        journal: &'static Journal,
-        [listener, proc, keeper]: [OwnedFd; 3],
-        offsets: ClockOffsets,
-        owner: Owner,
-    ) -> Self {
+    pub(in super::super) fn new(source: Source) -> Self {
         Self {
-            source: Arc::new(Source {
-                journal,
-                listener,
-                proc,
-                keeper,
-                offsets,
-                owner,
-            }),
+            source: Arc::new(source),
             idle: Arc::default(),
             all: Arc::default(),
         }

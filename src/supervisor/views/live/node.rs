@@ -38,11 +38,6 @@ pub(super) fn namespace_of(inode: u64) -> Option<u64> {
         .then(|| inode - NAMESPACES)
 }
 
-/// The inode number of a namespace.
-pub(in super::super) fn inode_of(namespace: u64) -> u64 {
-    NAMESPACES + namespace
-}
-
 /// The name of a namespace's file.
 pub(in super::super) fn namespace_name(id: u64) -> String {
     format!("time-{id}")
