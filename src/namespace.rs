@@ -109,18 +109,22 @@ impl TimeNamespace {
                 if process.is_some_and(supervisor::has_namespace_of_its_own) {
                     return Err(registry::made_inside(handle));
                 }
+                let mut joined = Joined {
+                    member,
+                    offsets: own_offsets,
+                    leaves_to_kernel,
+                    kernels: None,
+                };
+                // What is opened inside of a tree may be what its supervisor shows there.
+                joined.check(Outer::find()?.as_ref())?;
+                joined.kernels = kernels?.map(Arc::new);
                 Self {
                     plan: Plan {
                         offsets,
                         strict,
                         reads,
                         name,
-                        joins: Some(Joined {
-                            member,
-                            offsets: own_offsets,
-                            leaves_to_kernel,
-                            kernels: kernels.map(Arc::new),
-                        }),
+                        joins: Some(joined),
                         directory: registry::overridden(),
                         host_proc,
                     },

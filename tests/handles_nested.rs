@@ -296,8 +296,8 @@ fn from_inside_it_is_joined_if_the_kernel_keeps_the_same_clocks_there() {
         let options = [&["--realtime", "+5", "--monotonic", "+3"], options].concat();
         place.inside(&options).run(&["sh", "-c", &script(text)])
     };
-    let uptime = "elsewhen exec split cat /proc/self/timens_offsets";
-    let told = run(&[], uptime).succeeded().stdout;
+    let offsets_there = "elsewhen exec split cat /proc/self/timens_offsets";
+    let told = run(&[], offsets_there).succeeded().stdout;
     let words: Vec<&str> = told.split_whitespace().collect();
     assert_eq!(words[..3], ["monotonic", "5000", "0"], "{told}");
     expect_ahead(run(&[], "elsewhen exec split date +%s.%N"), 86_400);

@@ -27,8 +27,8 @@ pub(crate) enum Found {
         own_offsets: ClockOffsets,
         /// Whether the rest is the kernel's.
         leaves_to_kernel: bool,
-        /// The kernel's namespace to enter first, if it is not the caller's.
-        kernels: Option<File>,
+        /// The kernel's namespace to enter first, if it is not the caller's; or why it cannot be had.
+        kernels: Result<Option<File>>,
         strict: bool,
         host_proc: bool,
         reads: ReadPathChoice,
@@ -76,7 +76,7 @@ pub(crate) fn find(handle: &str) -> Result<Found> {
         offsets: tree.all_offsets(),
         own_offsets: tree.offsets(),
         leaves_to_kernel: record.leaves_to_kernel,
-        kernels: kernels_to_enter(handle, tree)?,
+        kernels: kernels_to_enter(handle, tree),
         strict: record.strict,
         host_proc: record.host_proc,
         reads: record.reads.into(),

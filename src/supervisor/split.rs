@@ -25,10 +25,10 @@ pub(crate) struct Joined {
 impl Joined {
     /// Fails where it cannot be joined: one filter sees all calls with times of MONOTONIC and BOOTTIME,
     /// or none.
-    pub(super) fn check(&self, outer: Option<&Outer>) -> Result<()> {
+    pub(crate) fn check(&self, outer: Option<&Outer>) -> Result<()> {
         match outer {
             Some(outer) if outer.leaves_to_kernel() != self.leaves_to_kernel => Err(Error::new(
-                "it cannot be joined inside of the time namespace around this process: in one of them \
+                "the namespace cannot be joined inside of the one around this process: in one of them \
                  the kernel keeps CLOCK_MONOTONIC and CLOCK_BOOTTIME, in the other elsewhen does; \
                  do it outside",
             )),

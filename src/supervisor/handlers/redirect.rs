@@ -7,7 +7,7 @@ use libc::{CLOCK_REALTIME as REALTIME, CLOCK_REALTIME_ALARM as REALTIME_ALARM, C
 
 use super::Handlers;
 use super::absolute::{self, Kind};
-use super::call_site::CallSite;
+use super::call_site::{CallSite, To};
 use crate::arch;
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, Found, GuestPtr, Missing, Task};
@@ -100,7 +100,7 @@ impl Handlers<'_> {
         }
         // As long as the thread waits: later there may be another program's code at this place.
         if let Some((site, gate)) = site {
-            self.sites.patch(&site, number, gate);
+            self.sites.patch(&site, number, To::Gate(gate));
         }
         self.post(task, notification, offsets, place)
     }
