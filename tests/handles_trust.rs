@@ -153,7 +153,7 @@ fn record(changes: &Value) -> String {
         "version": 1, "namespace": "0123456789abcdef0123456789abcdef", "name": "forged",
         "owner": 0, "front": 1, "keeper": std::process::id(),
         "pid_namespace": pid_namespace, "time_namespace": 0,
-        "inner": false, "strict": false, "host_proc": false, "reads": "direct", "reads_by": null,
+        "inner": false, "leaves_to_kernel": false, "strict": false, "host_proc": false, "reads": "direct", "reads_by": null,
         "offsets": {"realtime": [5, 0], "tai": [0, 0], "monotonic": [0, 0], "boottime": [0, 0]},
         "since": [0, 0],
     });

@@ -1,4 +1,4 @@
-//! open(2) and openat(2) at a site that is used often: it is patched, since an open that is let through
+//! open(2), openat(2) and calls that name a file at a site that is used often: it is patched, since an open that is let through
 //! takes ten times as long.
 
 use super::Handlers;
@@ -17,7 +17,8 @@ impl Handlers<'_> {
             notification.data.instruction_pointer,
             notification.data.nr.cast_unsigned(),
         );
-        if !matches!(number, nr::OPEN | nr::OPENAT) {
+        // Its flags lie in memory.
+        if number == nr::OPENAT2 {
             return;
         }
         let Some(site) = self.sites.open(task, after, USES) else {

@@ -15,6 +15,10 @@ const CAP_SYS_TIME: u32 = 25;
 impl Members<'_> {
     /// What `/proc/PID/timens_offsets` shows; `None` if the process is gone.
     pub(in super::super) fn timens_offsets(&self, pid: i32) -> Option<String> {
+        // It has no namespace any more (`kernel/time/namespace.c: proc_timens_show_offsets`).
+        if namespaces::is_zombie(self.proc, pid) {
+            return Some(String::new());
+        }
         let offsets = self.offsets_of(self.children_of(pid)?)?;
         Some(timens_offsets::show(&offsets))
     }
@@ -33,6 +37,9 @@ impl Members<'_> {
         bytes: &[u8],
     ) -> Result<usize, i32> {
         let request = timens_offsets::parse(bytes)?;
+        if namespaces::is_zombie(self.proc, pid) {
+            return Err(libc::ESRCH);
+        }
         let id = self.children_of(pid).ok_or(libc::ESRCH)?;
         let owner = self.owner_of(id).ok_or(libc::ESRCH)?;
         if !owner.grants(credentials, CAP_SYS_TIME) {
