@@ -77,8 +77,10 @@ impl TimeNamespace {
     ///
     /// # Errors
     /// There is no such namespace or process, it is not this user's (root may join all), it lies in
-    /// another time namespace of the kernel's, or the process has made one for itself by unshare(2). `/proc` cannot be read, or the directory of this user's
-    /// records is somebody else's.
+    /// another time namespace of the kernel's and was not put there by elsewhen, or the process has
+    /// made one for itself by unshare(2). Inside of a tree: the kernel keeps MONOTONIC and BOOTTIME in
+    /// one of the two only. `/proc` cannot be read, or the directory of this user's records is somebody
+    /// else's.
     ///
     /// # Example
     ///

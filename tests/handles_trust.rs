@@ -255,6 +255,20 @@ fn text_from_a_record_cannot_steer_the_terminal() {
 }
 
 #[test]
+fn a_record_that_names_another_namespace_of_the_kernels_than_its_keepers_is_not_joined() {
+    let place = Place::new();
+    let changes = json!({"leaves_to_kernel": true, "time_namespace": 1});
+    write(place.path(), "0.json", &record(&changes), 0o600);
+    let file = std::fs::File::open(place.path().join("0.json")).unwrap();
+    file.lock().unwrap();
+    let refused = place.tool(&["exec", "forged", "echo", "started"]);
+    assert!(
+        complaint(&refused).contains("cannot be opened"),
+        "{refused:#?}"
+    );
+}
+
+#[test]
 fn text_from_a_command_cannot_steer_the_terminal() {
     let place = Place::new();
     let script = "exec -a \"$(printf '\\033[31mred')\" sleep 60";
