@@ -21,12 +21,12 @@ impl Handlers<'_> {
         if number == nr::OPENAT2 {
             return;
         }
-        let Some(site) = self.sites.open(task, after, USES) else {
+        let Some(site) = self.sites.open_often(task, after, USES) else {
             return;
         };
         // In libc's `syscall()` any call can follow. A program without an image has no gate.
         if !site.is_of(number) || self.member(task).is_err() {
-            return self.sites.refuse(&site);
+            return;
         }
         let code;
         let gate = match self.injector.ensure_gate(task) {
@@ -38,7 +38,7 @@ impl Handlers<'_> {
                     To::Code(&code)
                 }
             },
-            _ => return self.sites.refuse(&site),
+            _ => return,
         };
         // As long as the thread waits: later there may be another program's code at this place.
         if task.is_waiting() {

@@ -72,7 +72,9 @@ impl Members<'_> {
 
     /// Whether somebody is, or was, in a namespace: a forked child that has asked for nothing yet too.
     ///
-    /// DIFFERENCE: children of its maker that were there before it, and have ended since, count.
+    /// DIFFERENCE: children of its maker that were there before it, and have ended since, count, and so
+    /// do those that vfork(2) has made and that have neither read a clock nor executed a program. After
+    /// one that has read a clock, those count no more that have forked, asked nothing, and ended.
     fn has_members(&self, id: u64) -> bool {
         if namespaces::is_fixed(id) || self.journal.timens.is_frozen(id) {
             return true;
@@ -97,8 +99,9 @@ impl Members<'_> {
                 }
                 continue;
             }
-            let faults = namespaces::faults_of_children(self.proc, pid);
-            if faults.is_some() && faults != self.journal.timens.faults(id) {
+            let before = self.journal.timens.faults(id);
+            let now = namespaces::faults_of_children(self.proc, pid);
+            if before.is_some() && now.is_some() && now != before {
                 return true;
             }
         }
