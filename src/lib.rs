@@ -49,6 +49,7 @@ mod namespace;
 mod page;
 #[doc(hidden)]
 pub mod patch;
+mod registry;
 mod supervisor;
 mod sys;
 
@@ -57,3 +58,4 @@ pub use clock::{ClockOffsets, Offset};
 pub use command::CommandExt;
 pub use error::{Error, Result};
 pub use namespace::TimeNamespace;
+pub use registry::{RunningNamespace, RunningProcess, RunningTree};

@@ -1,11 +1,15 @@
 //! A time namespace: four offsets, and how its programs are started.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use crate::backend::Backend;
 use crate::clock::ClockOffsets;
 use crate::image::{Image, ReadPathChoice};
-use crate::kernel;
-use crate::supervisor::{self, Outer, Plan};
-use crate::{Error, Result};
+use crate::line::shown;
+use crate::registry::{self, Found, RunningNamespace};
+use crate::supervisor::{self, Joined, Outer, Plan};
+use crate::{Error, Result, kernel};
 
 /// A time namespace for programs to be started in.
 ///
@@ -37,6 +41,8 @@ use crate::{Error, Result};
 pub struct TimeNamespace {
     plan: Plan,
     backend: Backend,
+    /// A namespace of the kernel's, if it is one.
+    kernels: Option<Arc<File>>,
 }
 
 impl TimeNamespace {
@@ -50,13 +56,107 @@ impl TimeNamespace {
         Ok(Self {
             plan: Plan {
                 offsets,
+                directory: registry::overridden(),
                 ..Plan::default()
             },
             backend: Backend::default(),
+            kernels: None,
         })
     }
 
+    /// The running namespace of this name, or the one that the process of this number is in.
+    ///
+    /// What is then started is a part of it: it has the same offsets to the nanosecond, wherever it
+    /// is started, also inside of another namespace's tree. A number may be that of any member, of the
+    /// process that started the namespace (`elsewhen run`), or of one in a time namespace of the
+    /// kernel's. Of two namespaces of one name root gets its own; nobody else sees another
+    /// user's.
+    ///
+    /// The value holds the offsets and does not keep the namespace running. What is started when
+    /// it has ended begins it anew, unless its name has been given to another by then.
+    ///
+    /// # Errors
+    /// There is no such namespace or process, it is not this user's (root may join all), it lies in
+    /// another time namespace of the kernel's and was not put there by elsewhen, or the process has
+    /// made one for itself by unshare(2). Inside of a tree: the kernel keeps MONOTONIC and BOOTTIME in
+    /// one of the two only. `/proc` cannot be read, or the directory of this user's records is somebody
+    /// else's.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    /// use elsewhen::{CommandExt, TimeNamespace};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let staging = TimeNamespace::open("staging")?;
+    /// Command::new("date").time_namespace(&staging).status()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open(handle: &str) -> Result<Self> {
+        Ok(match registry::find(handle)? {
+            Found::Guest {
+                member,
+                name,
+                offsets,
+                strict,
+                host_proc,
+                reads,
+                process,
+                own_offsets,
+                leaves_to_kernel,
+                kernels,
+            } => {
+                if process.is_some_and(supervisor::has_namespace_of_its_own) {
+                    return Err(registry::made_inside(handle));
+                }
+                let mut joined = Joined {
+                    member,
+                    offsets: own_offsets,
+                    leaves_to_kernel,
+                    kernels: None,
+                };
+                // What is opened inside of a tree may be what its supervisor shows there.
+                joined.check(Outer::find()?.as_ref())?;
+                joined.kernels = kernels?.map(Arc::new);
+                Self {
+                    plan: Plan {
+                        offsets,
+                        strict,
+                        reads,
+                        name,
+                        joins: Some(joined),
+                        directory: registry::overridden(),
+                        host_proc,
+                    },
+                    backend: Backend::default(),
+                    kernels: None,
+                }
+            }
+            Found::Kernel { file, offsets } => Self {
+                plan: Plan {
+                    offsets,
+                    ..Plan::default()
+                },
+                backend: Backend::Kernel,
+                kernels: Some(Arc::new(file)),
+            },
+        })
+    }
+
+    /// The namespaces that run now, the oldest first: this user's, and for root everybody's. The
+    /// kernel's own time namespaces are among them, as far as this user may see who is in them.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read, or the directory of this user's records is somebody else's.
+    pub fn list() -> Result<Vec<RunningNamespace>> {
+        registry::all()
+    }
+
     /// Who keeps the clocks; [`Backend::Auto`] by default.
+    ///
+    /// Has no effect in a namespace that was [opened](Self::open), whose clocks have their keeper.
     ///
     /// Inside of another namespace's tree [`Guest`](Backend::Guest) and [`Auto`](Backend::Auto) are
     /// the same: the kernel keeps what it keeps in the outermost.
@@ -120,18 +220,26 @@ impl TimeNamespace {
         self
     }
 
-    /// A name for people: it shows in the tree's control group.
+    /// A name for people, by which the namespace can be [opened](Self::open) while it runs. It also
+    /// shows in the tree's control group.
+    ///
+    /// No two namespaces of one user run under the same name: [`enter`](Self::enter) fails for the
+    /// second. When the last member has ended, or has been killed, the name is free.
     ///
     /// # Errors
-    /// The name is not 1 to 64 letters, digits, `.`, `_` or `-`, or begins with `.` or `-`.
+    /// The name is not 1 to 64 letters, digits, `.`, `_` or `-`, begins with `.` or `-`, or has
+    /// digits only. A namespace that was opened has its name already, or none.
     pub fn named(mut self, name: &str) -> Result<Self> {
-        let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if !(1..=64).contains(&name.len())
-            || !name.chars().all(is_fit)
-            || name.starts_with(['.', '-'])
-        {
+        if !registry::is_name(name) {
             return Err(Error::new(format!(
-                "not a name for a namespace: `{name}`; use 1 to 64 letters, digits, `.`, `_` or `-`"
+                "not a name for a namespace: `{}`; use 1 to 64 letters, digits, `.`, `_` or `-`, \
+                 and not digits alone",
+                shown(name.as_ref())
+            )));
+        }
+        if self.plan.joins.is_some() || self.kernels.is_some() {
+            return Err(Error::new(format!(
+                "cannot name `{name}` what is running already; give the name to its first command"
             )));
         }
         self.plan.name = Some(name.to_owned());
@@ -155,15 +263,20 @@ impl TimeNamespace {
     /// # Errors
     /// `EBUSY`: another seccomp supervisor stands above this process. `EPERM`, `EACCES` or `EIO`:
     /// the kernel refuses forced writes through `/proc/PID/mem`. `EAGAIN` or `ENOMEM` of fork(2),
-    /// `EMFILE` of the descriptors needed. With no errno: the vDSO is of an unknown form, `/proc`
-    /// is missing, or the supervisor around this process has died.
+    /// `EMFILE` of the descriptors needed. `EEXIST`: another namespace has the name; or the errno of
+    /// why no name can be kept here. With no errno: the vDSO is of an unknown form, `/proc`
+    /// is missing, the supervisor around this process has died, or a time namespace of the kernel's is
+    /// to be joined from inside of another's tree.
     ///
     /// With [`Backend::Kernel`], and inside of a tree whose MONOTONIC and BOOTTIME the kernel keeps:
     /// `EPERM` without `CAP_SYS_ADMIN` and `CAP_SYS_TIME`, `EINVAL` or `ENOENT` where the kernel
     /// has no time namespaces, `ENOSPC` beyond `user.max_time_namespaces`, `ERANGE` beyond the
     /// limits, and no errno for what the kernel's time namespaces do not have.
     pub fn enter(&self) -> Result<()> {
-        if self.backend == Backend::Kernel {
+        if let Some(kernels) = &self.kernels {
+            return join_kernels(kernels);
+        }
+        if self.backend == Backend::Kernel && self.plan.joins.is_none() {
             return self.enter_kernels();
         }
         let outer = Outer::find()?;
@@ -190,6 +303,7 @@ impl TimeNamespace {
         let Plan {
             offsets,
             name,
+            joins,
             // A strict tree refuses io_uring, for which it takes a filter.
             strict,
             ..
@@ -197,9 +311,22 @@ impl TimeNamespace {
         let shifts_what_it_can = !offsets.monotonic.is_zero() || !offsets.boottime.is_zero();
         self.backend == Backend::Auto
             && shifts_what_it_can
+            && joins.is_none()
             && !strict
             && kernel::lacking(offsets, name.as_deref()).is_none()
             && outer.is_none_or(Outer::leaves_to_kernel)
             && kernel::may_make()
+    }
+}
+
+/// Puts this process into a time namespace of the kernel's that is there already.
+fn join_kernels(namespace: &File) -> Result<()> {
+    // A supervisor would go on to shift what the kernel has shifted.
+    match Outer::find()? {
+        None => kernel::join(namespace),
+        Some(_) => Err(Error::new(
+            "a time namespace of the kernel's cannot be joined inside of another namespace; \
+             do it outside",
+        )),
     }
 }

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use elsewhen::{Backend, ClockOffsets, CommandExt as _, Offset, TimeNamespace};
+use elsewhen::{Backend, ClockOffsets, CommandExt as _, Offset, RunningNamespace, TimeNamespace};
 use harness::clock::{Host, Reading, SECOND};
 use harness::process::alone;
 use harness::{guests, need, root, sys, tools};
@@ -267,6 +267,47 @@ fn a_namespace_leaves_the_calling_process_where_it_is() {
     assert!(passed.after - passed.before < 40_000 * SECOND);
     let told = text(Command::new("date").arg("+%s.%N"));
     expect_ahead(before, 0, &told);
+}
+
+#[test]
+fn a_running_namespace_is_found_and_joined_by_its_name() {
+    let name = format!("api-{}", std::process::id());
+    let named = ahead(7000).named(&name).unwrap();
+    let mut running = alone(|| {
+        shell("echo in; read line")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .time_namespace(&named)
+            .spawn()
+    })
+    .unwrap();
+    let mut line = [0; 3];
+    let mut told = running.stdout.take().unwrap();
+    told.read_exact(&mut line).unwrap();
+    let before = Host::now();
+    let opened = TimeNamespace::open(&name).unwrap();
+    assert_eq!(opened.offsets(), named.offsets());
+    let date = text(Command::new("date").arg("+%s.%N").time_namespace(&opened));
+    expect_ahead(before, 7000, &date);
+    let found = RunningNamespace::find(&running.id().to_string()).unwrap();
+    assert_eq!(found.name.as_deref(), Some(&*name));
+    assert_eq!(&found.offsets, named.offsets());
+    assert!(
+        TimeNamespace::list()
+            .unwrap()
+            .iter()
+            .any(|one| one.name == found.name)
+    );
+    // The name is taken as long as it runs, and says so by its errno.
+    let refused = alone(|| shell("true").time_namespace(&named).spawn());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert!(opened.clone().named("other").is_err());
+    drop(running.stdin.take());
+    running.wait().unwrap();
+    assert!(TimeNamespace::open(&name).is_err());
+    // What was opened begins anew.
+    let date = text(Command::new("date").arg("+%s.%N").time_namespace(&opened));
+    expect_ahead(before, 7000, &date);
 }
 
 /// BOOTTIME an hour ahead.

@@ -83,6 +83,7 @@ fn bad_input_gives_one_line_that_names_the_argument_and_starts_nothing() {
         (&["--name", "-x"], "`--name -x`"),
         (&["--name", "a/b"], "`--name a/b`"),
         (&["--name", ".."], "`--name ..`"),
+        (&["--name", "77"], "`--name 77`: use 1 to 64"),
         (&["--strict=yes"], "`--strict` takes no value"),
         (&["--bogus"], "unknown option `--bogus`"),
         (&["--realtim", "+1d"], "did you mean `--realtime`?"),
@@ -133,6 +134,16 @@ fn a_missing_or_unknown_part_gives_one_line() {
         (&["run", "--realtime", "+1d"], "no command"),
         (&["run", "--realtime"], "`--realtime` has no value"),
         (&["run", "--backend"], "`--backend` has no value"),
+        (&["exec"], "no namespace"),
+        (&["exec", "web"], "no command"),
+        (&["exec", "web", "--"], "no command"),
+        (
+            &["exec", "--json", "web", "true"],
+            "unknown option `--json`",
+        ),
+        (&["show"], "no namespace"),
+        (&["show", "a", "b"], "unexpected argument `b`"),
+        (&["ls", "web"], "unexpected argument `web`"),
         (&["check", "--xml"], "unknown option `--xml`"),
         (&["check", "all"], "unexpected argument `all`"),
     ];
@@ -156,6 +167,9 @@ fn an_option_that_is_not_utf8_is_refused_in_one_line() {
         complaint(&output, "not UTF-8");
         assert_eq!(output.status.code(), Some(125));
     }
+    let name = OsString::from_vec(b"\xff".to_vec());
+    let output = elsewhen().arg("show").arg(name).output().unwrap();
+    complaint(&output, "a name that is not UTF-8");
 }
 
 #[test]
@@ -179,6 +193,12 @@ fn help_and_version_go_to_the_standard_output() {
         ),
         (&["run", "-h"], "Exit status:"),
         (&["check", "--help"], "--json"),
+        (
+            &["exec", "--help"],
+            "elsewhen exec NAME|PID [--] COMMAND [ARG...]",
+        ),
+        (&["ls", "--help"], "--json"),
+        (&["show", "--help"], "NAME|PID"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
         let output = output(args);

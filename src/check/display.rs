@@ -45,6 +45,7 @@ impl Display for Report {
             Self::fmt_choice(f, choice)?;
         }
         line(f, "if the keeper is killed", self.keeper_death)?;
+        backend(f, "names, ls, show, exec", &self.handles)?;
         backend(f, "guest backend", &self.guest)?;
         backend(f, "kernel backend", &self.kernel_backend)
     }

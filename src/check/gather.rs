@@ -3,10 +3,10 @@
 use super::{
     Backend, Clock, Feature, Process, Report, Seccomp, auto, compat, machine, process, seccomp,
 };
-use crate::image::{Image, ReadPath};
+use crate::image::Image;
 use crate::inject::Force;
 use crate::supervisor::{Opening, Outer, probe_cgroup, ptrace_scope};
-use crate::{Error, Result};
+use crate::{Error, Result, registry};
 
 impl Report {
     /// Tries what this machine offers.
@@ -44,6 +44,13 @@ impl Report {
                 guest.works,
                 kernel_backend.works,
             ),
+            handles: backend(
+                registry::probe()
+                    .err()
+                    .map(|error| error.to_string())
+                    .into_iter()
+                    .collect(),
+            ),
             guest,
             kernel_backend,
         })
@@ -56,13 +63,7 @@ fn reads(outer: &Result<Option<Outer>>) -> std::result::Result<String, String> {
         return Ok("as in the namespace around this process".to_owned());
     }
     let image = Image::compose().map_err(|error| error.to_string())?;
-    Ok(match image.read_path() {
-        ReadPath::Direct => "vDSO image, from the kernel's page".to_owned(),
-        ReadPath::KernelFunction { reason } => {
-            format!("vDSO image, by the kernel's own function ({reason})")
-        }
-        ReadPath::Syscall { reason } => format!("vDSO image, by system call ({reason})"),
-    })
+    Ok(image.read_path().to_string())
 }
 
 /// Without these, no program could be given its clocks.

@@ -57,6 +57,8 @@ pub struct Report {
     pub auto: Vec<Choice>,
     /// What happens to the tree when the guest backend's keeper is killed.
     pub keeper_death: &'static str,
+    /// Records of what runs, for `--name`, `ls`, `show` and `exec`.
+    pub handles: Backend,
     /// The guest backend.
     pub guest: Backend,
     /// The kernel backend.

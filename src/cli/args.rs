@@ -16,6 +16,9 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(RunArgs),
+    Exec(ExecArgs),
+    Ls(LsArgs),
+    Show(ShowArgs),
     Check(CheckArgs),
     Bench(BenchArgs),
     #[command(hide = true)]
@@ -74,7 +77,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
 
-    /// A name for the namespace: 1 to 64 of `A-Z a-z 0-9 . _ -`, a letter, digit or `_` first
+    /// A name for the namespace, for `exec` and `show`: 1 to 64 of `A-Z a-z 0-9 . _ -`, a letter,
+    /// digit or `_` first, not digits alone
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) name: Option<OsString>,
 
@@ -100,6 +104,62 @@ pub(crate) struct RunArgs {
         num_args = 1..
     )]
     pub(crate) command: Vec<OsString>,
+}
+
+/// Run a command in a namespace that is running
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = EXEC,
+    override_usage = "elsewhen exec NAME|PID [--] COMMAND [ARG...]"
+)]
+pub(crate) struct ExecArgs {
+    /// The namespace's name, or the number of a process in it
+    #[arg(value_name = "NAME|PID")]
+    pub(crate) handle: String,
+
+    /// The command and its arguments
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        required = true,
+        num_args = 1..
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+const EXEC: &str = "\
+COMMAND has the same clocks to the nanosecond, and goes on if what was there before ends. PID is any
+process in the namespace, the `elsewhen run` that started it, or a process in a time namespace of
+the kernel. Namespaces are joined by their owner and by root.
+
+Exit status: as of `elsewhen run`; 125 also if there is no such namespace.
+
+Examples:
+  elsewhen run --realtime +10d --name staging -- ./server &
+  elsewhen exec staging date";
+
+/// List the namespaces that are running: yours, and for root everybody's
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+PID is the process that ends with the namespace; TIME is CLOCK_REALTIME in there, in the local zone.
+OFFSETS are seconds from the host. Namespaces of the kernel have no name.")]
+pub(crate) struct LsArgs {
+    /// Print the list as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show a running namespace: its clocks, offsets and processes
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "elsewhen show [--json] NAME|PID")]
+pub(crate) struct ShowArgs {
+    /// The namespace's name, or the number of a process in it
+    #[arg(value_name = "NAME|PID")]
+    pub(crate) handle: String,
+
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Say what this machine offers, and which way each clock will take

@@ -2,8 +2,13 @@
 
 mod args;
 mod clocks;
+mod exec;
+mod ls;
 mod message;
 mod run;
+mod show;
+mod users;
+mod view;
 
 use std::io::Write;
 
@@ -44,6 +49,9 @@ pub fn main() -> i32 {
 fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
     match args.command {
         Command::Run(args) => run::run(args),
+        Command::Exec(args) => exec::exec(args),
+        Command::Ls(args) => ls::ls(&args),
+        Command::Show(args) => show::show(&args),
         Command::Check(args) => check(args.json),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),
@@ -108,9 +116,13 @@ fn bench_side(args: &BenchSideArgs) -> std::result::Result<i32, Failure> {
 
 /// Prints a report as JSON, or for people.
 fn print_report(report: &(impl serde::Serialize + std::fmt::Display), json: bool) -> Result<()> {
-    if !json {
-        return print(&report.to_string());
+    match json {
+        true => print_json(report),
+        false => print(&report.to_string()),
     }
+}
+
+fn print_json(report: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(report)
         .map_err(|error| Error::new(format!("cannot write the report: {error}")))?;
     print(&(text + "\n"))

@@ -8,6 +8,7 @@ use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check
 use crate::image::ReadPathChoice;
 use crate::kernel;
 use crate::line::shown;
+use crate::registry::is_name;
 use crate::{Error, Result, TimeNamespace};
 
 /// What to start, and how its clocks stand: everything has been checked but the command.
@@ -54,12 +55,12 @@ fn start(plan: RunPlan) -> std::result::Result<i32, Failure> {
         namespace = namespace.named(name)?;
     }
     namespace.enter()?;
-    Err(become_command(&plan))
+    Err(become_command(&plan.command, &plan.args))
 }
 
 /// Becomes the command, or says why not.
-fn become_command(plan: &RunPlan) -> Failure {
-    let error = kernel::exec(&plan.command, &plan.args);
+pub(super) fn become_command(command: &OsStr, args: &[OsString]) -> Failure {
+    let error = kernel::exec(command, args);
     Failure {
         status: error.exit_status(),
         error: error.into(),
@@ -136,34 +137,12 @@ fn beyond(error: &LimitError, args: &RunArgs) -> Error {
 
 /// A namespace's name, which will name files too.
 fn name(value: &OsStr) -> Result<String> {
-    let text = value.to_str().unwrap_or_default();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if (1..=64).contains(&text.len()) && text.chars().all(allowed) && !text.starts_with(['-', '.'])
-    {
+    if let Some(text) = value.to_str().filter(|text| is_name(text)) {
         return Ok(text.to_owned());
     }
     Err(Error::new(format!(
-        "`--name {}`: use 1 to 64 of `A-Z a-z 0-9 . _ -`, with a letter, a digit or `_` first",
+        "`--name {}`: use 1 to 64 of `A-Z a-z 0-9 . _ -`, with a letter, a digit or `_` first, \
+         and not digits alone",
         shown(value)
     )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_short_plain_and_no_option() {
-        let longest = "x".repeat(64);
-        for good in ["a", "A-1_b.c", "_", "7", &longest] {
-            assert_eq!(name(good.as_ref()).unwrap(), good);
-        }
-        let too_long = "x".repeat(65);
-        for bad in [
-            "", ".", "..", ".a", "-a", "a/b", "a b", "é", "a\n", &too_long,
-        ] {
-            let error = name(bad.as_ref()).expect_err(bad).to_string();
-            assert!(error.starts_with("`--name "), "{error}");
-        }
-    }
 }

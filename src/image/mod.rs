@@ -70,6 +70,18 @@ pub enum ReadPath {
     },
 }
 
+impl std::fmt::Display for ReadPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Direct => f.write_str("vDSO image, from the kernel's page"),
+            Self::KernelFunction { reason } => {
+                write!(f, "vDSO image, by the kernel's own function ({reason})")
+            }
+            Self::Syscall { reason } => write!(f, "vDSO image, by system call ({reason})"),
+        }
+    }
+}
+
 /// Which [`ReadPath`] to compose for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadPathChoice {

@@ -53,6 +53,16 @@ fn enter_that_of_children() -> Result<()> {
         .map_err(|error| Error::os("cannot enter the new time namespace", error))
 }
 
+/// Puts this process, which must have one thread, into a time namespace that is there already.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN`.
+pub(crate) fn join(namespace: &File) -> Result<()> {
+    sys::setns_time(namespace).map_err(|error| {
+        Error::os("cannot enter the kernel's time namespace", error).with_way_out("run it as root")
+    })
+}
+
 /// Whether this process may make time namespaces and set their clocks, by its capabilities: whoever
 /// forbids it by other means is met at the attempt.
 pub(crate) fn may_make() -> bool {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -12,15 +13,16 @@ use super::front;
 use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
 use super::message;
-use super::split::Split;
+use super::split::{Joined, Split};
 use super::timens::Owner;
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
 use crate::backend::Backend;
-use crate::clock::ClockOffsets;
+use crate::clock::{ClockOffsets, Offset};
 use crate::image::{Image, ReadPathChoice};
 use crate::inject::Force;
+use crate::registry::{Registration, Tree, register};
 use crate::sys::process::{self, Forked};
 use crate::sys::{channel, seccomp, shared, signal};
 use crate::{Error, Result, filter};
@@ -35,6 +37,10 @@ pub(crate) struct Plan {
     pub(crate) reads: ReadPathChoice,
     /// A name for people, shown in the control group's.
     pub(crate) name: Option<String>,
+    /// The namespace to be a part of. It says which offsets are the supervisor's.
+    pub(crate) joins: Option<Joined>,
+    /// Where the record is to lie, if not in the usual place.
+    pub(crate) directory: Option<PathBuf>,
     /// Whether files under `/proc` stay the host's.
     pub(crate) host_proc: bool,
 }
@@ -48,6 +54,9 @@ pub(crate) struct Plan {
 /// # Errors
 /// What went wrong, in the process that is to report it; nothing of the tree is left then.
 pub(crate) fn enter(plan: &Plan, backend: Backend, outer: Option<Outer>) -> Result<()> {
+    if let Some(joined) = &plan.joins {
+        joined.check(outer.as_ref())?;
+    }
     let image = match outer {
         Some(_) => None,
         None => {
@@ -74,7 +83,10 @@ pub(crate) fn enter(plan: &Plan, backend: Backend, outer: Option<Outer>) -> Resu
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|e| Error::os("cannot adopt orphans", e.into()))?;
     // What is forked from here on is in the kernel's namespace, if there is one.
-    let split = Split::make(backend, outer.as_ref(), &plan.offsets)?;
+    let split = match &plan.joins {
+        Some(joined) => Split::join(joined),
+        None => Split::make(backend, outer.as_ref(), &plan.offsets),
+    }?;
     let stage = Stage {
         front: keeper_end,
         front_pid,
@@ -83,7 +95,7 @@ pub(crate) fn enter(plan: &Plan, backend: Backend, outer: Option<Outer>) -> Resu
     };
     match (outer, image) {
         (None, Some(image)) => stage.keep(plan, image, opening),
-        (Some(outer), _) => stage.anchor(outer),
+        (Some(outer), _) => stage.anchor(plan, outer),
         (None, None) => unreachable!("without an outer supervisor an image was composed"),
     }
 }
@@ -110,6 +122,7 @@ struct Stage {
 impl Stage {
     fn keep(self, plan: &Plan, image: Image, opening: Opening) -> Result<()> {
         let own_image = image.patch(&self.split.offsets, 0)?;
+        let registration = self.register(plan, self.split.offsets, Around::Host(&image))?;
         let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -129,6 +142,7 @@ impl Stage {
             Forked::Parent(pid) => pid,
             Forked::Child => {
                 drop(ours);
+                drop(registration);
                 return self.command_under_filter(plan, &theirs, cgroup.as_ref());
             }
         };
@@ -161,18 +175,25 @@ impl Stage {
             command,
             signals,
             service,
+            registration,
         })
         .stay(Some(ours))
     }
 
-    fn anchor(self, outer: Outer) -> Result<()> {
-        let registered = outer.anchor(&self.split.offsets);
+    fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
+        let own = outer.offsets()?;
+        let offsets = match plan.joins {
+            Some(_) => outer.anchor_at(&self.split.offsets),
+            None => outer.anchor(&self.split.offsets),
+        }?;
+        let registration = self.register(plan, offsets, Around::Namespace(own))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
         message::wait_for_front(self.front.as_fd());
         match process::fork().map_err(doing("start the command"))? {
             Forked::Child => {
+                drop(registration);
                 self.inherited.give_back();
-                registered
+                Ok(())
             }
             Forked::Parent(command) => Keeper::new(Setting {
                 front: self.front,
@@ -180,9 +201,37 @@ impl Stage {
                 command,
                 signals,
                 service: None,
+                registration,
             })
             .stay(None),
         }
+    }
+
+    /// Writes the tree's record.
+    fn register(
+        &self,
+        plan: &Plan,
+        offsets: ClockOffsets,
+        around: Around<'_>,
+    ) -> Result<Option<Registration>> {
+        let (inner, reads_by, own_realtime) = match around {
+            Around::Host(image) => (false, Some(image.read_path().to_string()), Offset::ZERO),
+            Around::Namespace(own) => (true, None, own.realtime),
+        };
+        register(&Tree {
+            directory: plan.directory.as_deref(),
+            name: plan.name.as_deref(),
+            joins: plan.joins.as_ref().map(|joined| &joined.member),
+            front: self.front_pid,
+            inner,
+            offsets,
+            leaves_to_kernel: self.split.leaves_to_kernel,
+            strict: plan.strict,
+            host_proc: plan.host_proc,
+            reads: plan.reads,
+            reads_by,
+            own_realtime,
+        })
     }
 
     /// In the command's process: the filter goes in, its listener to the keeper.
@@ -213,6 +262,14 @@ impl Stage {
         self.inherited.give_back();
         Ok(())
     }
+}
+
+/// What is around a new tree.
+enum Around<'a> {
+    /// Nothing: its programs get this image.
+    Host(&'a Image),
+    /// A namespace with these offsets.
+    Namespace(ClockOffsets),
 }
 
 /// The listener that the command's process sends; `None` if it ended instead.

@@ -17,6 +17,7 @@ use super::watchdog::Patience;
 use super::worker::{self, Service};
 use super::yama::Opening;
 use crate::inject::Opener;
+use crate::registry::Registration;
 use crate::sys::process::{self, Change, Forked};
 use crate::sys::ptrace::Waiting;
 use crate::sys::{channel, signal};
@@ -30,6 +31,8 @@ pub(super) struct Keeper {
     /// SIGCHLD.
     signals: OwnedFd,
     service: Option<Service>,
+    /// The tree's record, held as long as this process lives.
+    registration: Option<Registration>,
     worker: Option<i32>,
     patience: Patience,
     /// Whether the command has ended.
@@ -52,6 +55,8 @@ pub(super) struct Setting {
     pub(super) signals: OwnedFd,
     /// What a worker needs; an anchor has none.
     pub(super) service: Option<Service>,
+    /// The tree's record, if it has one.
+    pub(super) registration: Option<Registration>,
 }
 
 impl Keeper {
@@ -67,6 +72,7 @@ impl Keeper {
             command: setting.command,
             signals: setting.signals,
             service: setting.service,
+            registration: setting.registration,
             worker: None,
             patience: Patience::default(),
             ended: false,
@@ -311,6 +317,9 @@ impl Keeper {
     }
 
     fn finish(&mut self) -> ! {
+        if let Some(registration) = &self.registration {
+            registration.remove();
+        }
         if let Some(worker) = self.worker {
             process::kill(worker, libc::SIGKILL);
             // As a rule it is gone at once; a hung one is left to whoever adopts it.
@@ -334,6 +343,9 @@ impl Keeper {
         keep.extend(self.front.as_ref().map(AsRawFd::as_raw_fd));
         if let Some(service) = &self.service {
             keep.extend(service.descriptors());
+        }
+        if let Some(registration) = &self.registration {
+            keep.extend(registration.descriptors());
         }
         process::close_all_but(0, &keep);
     }

@@ -1,10 +1,41 @@
 //! Which clocks the kernel keeps in a tree, and which its supervisor.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use super::door::Outer;
 use crate::backend::Backend;
 use crate::clock::{ClockOffsets, Offset};
 use crate::filter::Shifted;
+use crate::registry::Member;
 use crate::{Error, Result, kernel};
+
+/// A namespace that a tree is to be a part of.
+#[derive(Clone, Debug)]
+pub(crate) struct Joined {
+    pub(crate) member: Member,
+    /// The supervisor's part of its offsets: from the host, and not from the caller.
+    pub(crate) offsets: ClockOffsets,
+    /// Whether the kernel keeps MONOTONIC and BOOTTIME there.
+    pub(crate) leaves_to_kernel: bool,
+    /// The namespace of the kernel's that it is in, if it is not the caller's.
+    pub(crate) kernels: Option<Arc<File>>,
+}
+
+impl Joined {
+    /// Fails where it cannot be joined: one filter sees all calls with times of MONOTONIC and BOOTTIME,
+    /// or none.
+    pub(crate) fn check(&self, outer: Option<&Outer>) -> Result<()> {
+        match outer {
+            Some(outer) if outer.leaves_to_kernel() != self.leaves_to_kernel => Err(Error::new(
+                "the namespace cannot be joined inside of the one around this process: in one of them \
+                 the kernel keeps CLOCK_MONOTONIC and CLOCK_BOOTTIME, in the other elsewhen does; \
+                 do it outside",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// How a tree's clocks are shared out.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +86,21 @@ impl Split {
                 ..*offsets
             },
             leaves_to_kernel: true,
+        })
+    }
+
+    /// As the namespace has it that is joined: this process, which must have one thread, is then in
+    /// the same namespace of the kernel's.
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_SYS_ADMIN` for another namespace of the kernel's.
+    pub(super) fn join(joined: &Joined) -> Result<Self> {
+        if let Some(kernels) = &joined.kernels {
+            kernel::join(kernels)?;
+        }
+        Ok(Self {
+            offsets: joined.offsets,
+            leaves_to_kernel: joined.leaves_to_kernel,
         })
     }
 

@@ -176,7 +176,8 @@ pub(crate) fn share_group(one: i32, other: i32) -> bool {
 /// `brk(0, …)` with further arguments, which only a supervisor reads (see `supervisor::door`).
 pub(crate) fn raw_brk(args: [u64; 4]) -> i64 {
     // SAFETY: brk(0) changes nothing; the further arguments are read only by a supervisor, which
-    // treats them as an allegation.
+    // treats them as an allegation. It may write to four words that one of them points to, which the
+    // caller owns.
     unsafe {
         let result: i64;
         std::arch::asm!(

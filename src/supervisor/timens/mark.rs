@@ -74,6 +74,17 @@ impl Mark {
     }
 }
 
+/// Whether process `pid` of a tree is in a namespace that a program has made itself.
+pub(crate) fn has_namespace_of_its_own(pid: i32) -> bool {
+    let Some(mark) = Mark::of(pid) else {
+        return false;
+    };
+    match mark.pid == pid {
+        true => mark.own != 0,
+        false => mark.children != 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
