@@ -26,6 +26,7 @@ mod keeper;
 mod lines;
 mod message;
 mod namespaces;
+mod receiver;
 mod redirect;
 mod settings;
 mod status;

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::door;
 use super::journal::Journal;
-use super::redirect::Pool;
+use super::redirect::{Pool, Slot};
 use super::tracer::Tracer;
 use super::warning::Warnings;
 use super::worker::Service;
@@ -76,6 +76,19 @@ pub(super) struct Handlers<'a> {
     sites: CallSites,
     /// Whether another thread is to give the answer to the call looked at last.
     is_elsewhere: bool,
+    /// Whether a dead worker may have begun with it.
+    is_inherited: bool,
+    /// Whether the calling thread may go on visits.
+    may_visit: bool,
+    errand: Option<Errand>,
+}
+
+/// What a call leaves to be done when it is no more in hand.
+pub(super) enum Errand {
+    /// A visit, by the calling thread.
+    Visit(Slot<'static>),
+    /// Nothing: a thread of the pool does it.
+    ByPool,
 }
 
 impl<'a> Handlers<'a> {
@@ -95,7 +108,22 @@ impl<'a> Handlers<'a> {
             pool,
             sites: CallSites::new(),
             is_elsewhere: false,
+            is_inherited: false,
+            may_visit: false,
+            errand: None,
         }
+    }
+
+    /// Says of the next notification whether a dead worker may have begun with it, and whether the
+    /// calling thread may go on a visit for it.
+    pub(super) fn prepare(&mut self, is_inherited: bool, may_visit: bool) {
+        self.is_inherited = is_inherited;
+        self.may_visit = may_visit;
+    }
+
+    /// What the last call has left to be done.
+    pub(super) fn take_errand(&mut self) -> Option<Errand> {
+        self.errand.take()
     }
 
     /// The answer to a notification; `None` if nobody waits for it any more, or if it is

@@ -3,9 +3,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::Handlers;
 use super::absolute::{self, Kind};
 use super::call_site::CallSite;
+use super::{Errand, Handlers};
 use crate::arch;
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, GuestPtr, Missing, Task};
@@ -14,7 +14,7 @@ use crate::supervisor::clock_of;
 use crate::supervisor::namespaces;
 use crate::supervisor::redirect::{Place, Request};
 use crate::supervisor::settings::{Setting, Timer};
-use crate::sys::seccomp::{Answer, Notification};
+use crate::sys::seccomp::{self, Answer, Notification};
 
 impl Handlers<'_> {
     /// Has the caller make its call with a converted time.
@@ -27,7 +27,7 @@ impl Handlers<'_> {
     ) -> Option<Answer> {
         let redirects = &self.service.journal.redirects;
         // A worker has died after it had posted this.
-        if redirects.has(notification.id) {
+        if self.is_inherited && redirects.has(notification.id) {
             self.is_elsewhere = true;
             return None;
         }
@@ -86,7 +86,7 @@ impl Handlers<'_> {
         if let Some((site, gate)) = site {
             self.sites.patch(&site, number, gate);
         }
-        let posted = redirects.post(Request {
+        let request = Request {
             id: notification.id,
             tid: task.tid(),
             number,
@@ -94,15 +94,19 @@ impl Handlers<'_> {
             offsets: *offsets,
             after,
             place,
-        });
-        if posted.is_none() {
-            return Some(Answer::Errno(libc::EINTR));
+        };
+        self.errand = match self.may_visit && !seccomp::is_waited_for(self.service.listener.as_fd())
+        {
+            true => redirects.keep(request).map(Errand::Visit),
+            false => redirects.post(request).map(|()| Errand::ByPool),
+        };
+        match (&self.errand, &self.pool) {
+            (None, _) => return Some(Answer::Errno(libc::EINTR)),
+            // The request stays in the journal, for the next.
+            (Some(Errand::ByPool), Some(pool)) => drop(pool.wake()),
+            _ => {}
         }
         self.is_elsewhere = true;
-        if let Some(pool) = &self.pool {
-            // The request stays in the journal, for the next.
-            let _ = pool.wake();
-        }
         None
     }
 

@@ -10,6 +10,7 @@
 //! They are threads of the worker, or, where only an ancestor may trace, of the keeper.
 
 mod slots;
+mod turn;
 mod visit;
 
 use std::io;
@@ -22,7 +23,9 @@ use super::in_place::InPlace;
 use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
 
-pub(super) use slots::{Place, Request, Slots};
+pub(super) use slots::{Place, Request, Slot, Slots};
+pub(super) use turn::Turn;
+pub(super) use visit::Visited;
 
 /// Threads at most: so many tracees can keep us waiting.
 const THREADS: usize = 64;
@@ -91,20 +94,46 @@ impl Pool {
         Ok(())
     }
 
+    /// Whether another thread may be kept waiting.
+    pub(super) fn has_room(&self) -> bool {
+        self.all.load(Ordering::SeqCst) < THREADS
+    }
+
+    /// Counts a thread that is on a visit among these: it will [stay](Self::stay).
+    pub(super) fn join(&self) {
+        self.all.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Has the calling thread, which has joined, be one of these.
+    pub(super) fn stay(&self) {
+        self.idle.fetch_add(1, Ordering::SeqCst);
+        self.work();
+    }
+
+    /// The calling thread is none of these any more.
+    pub(super) fn leave(&self) {
+        self.all.fetch_sub(1, Ordering::SeqCst);
+        // The last one does not leave before there is another.
+        while self.all.load(Ordering::SeqCst) == 0 && self.wake().is_err() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Does what a request asks for that the calling thread has taken.
+    pub(super) fn visit(&self, slot: Slot<'_>) -> Visited {
+        let visited = visit::pay(self, slot.request());
+        slot.free();
+        visited
+    }
+
     fn work(&self) {
         loop {
             let slot = self.journal.redirects.take();
             self.idle.fetch_sub(1, Ordering::SeqCst);
             // If this one has to wait, another is there for the rest.
             let _ = self.wake();
-            let after = visit::pay(self, slot.request());
-            slot.free();
-            if matches!(after, visit::After::Tracee) {
-                self.all.fetch_sub(1, Ordering::SeqCst);
-                // The last one does not leave before there is another.
-                while self.all.load(Ordering::SeqCst) == 0 && self.wake().is_err() {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
+            if self.visit(slot) == Visited::AtTracee {
+                self.leave();
                 return;
             }
             self.idle.fetch_add(1, Ordering::SeqCst);

@@ -66,19 +66,32 @@ pub(in super::super) struct Slots {
 unsafe impl Sync for Slots {}
 
 impl Slots {
+    /// Puts a request down as taken by the caller; `None` if there is no room.
+    ///
+    /// Only the thread that receives notifications may call this.
+    pub(in super::super) fn keep(&self, request: Request) -> Option<Slot<'_>> {
+        let index = self.put(request, TAKEN)?;
+        Some(Slot { slots: self, index })
+    }
+
     /// Posts a request; `None` if there is no room.
     ///
     /// Only the thread that receives notifications may call this.
     pub(in super::super) fn post(&self, request: Request) -> Option<()> {
+        self.put(request, POSTED)?;
+        self.announce();
+        Some(())
+    }
+
+    fn put(&self, request: Request, state: u32) -> Option<usize> {
         let first = self.posted.load(Ordering::Relaxed) as usize;
         let index = (first..first + SLOTS)
             .map(|i| i % SLOTS)
             .find(|i| self.states[*i].load(Ordering::Acquire) == FREE)?;
         // SAFETY: the slot is free, and only this thread writes to free slots.
         unsafe { *self.requests[index].get() = request };
-        self.states[index].store(POSTED, Ordering::Release);
-        self.announce();
-        Some(())
+        self.states[index].store(state, Ordering::Release);
+        Some(index)
     }
 
     fn announce(&self) {
@@ -136,7 +149,7 @@ impl Slots {
 }
 
 /// A request that this thread has taken.
-pub(super) struct Slot<'a> {
+pub(in super::super) struct Slot<'a> {
     slots: &'a Slots,
     index: usize,
 }

@@ -17,27 +17,28 @@ const INHERITANCE: Duration = Duration::from_secs(2);
 
 /// What a visit leaves behind.
 #[must_use]
-pub(super) enum After {
-    Nothing,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Visited {
+    Over,
     /// A tracee that has to be let go of as it is: by the end of this thread.
-    Tracee,
+    AtTracee,
 }
 
 /// Does what `request` asks for.
-pub(super) fn pay(pool: &Pool, request: Request) -> After {
+pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
     let listener = pool.listener.as_fd();
     if !seccomp::is_valid(listener, request.id) {
-        return After::Nothing;
+        return Visited::Over;
     }
     let Some(running) = seize(pool, &request) else {
         refused(pool, &request);
-        return After::Nothing;
+        return Visited::Over;
     };
     if !seccomp::is_valid(listener, request.id) {
         // It may be another thread by now, or wait for the answer to another call, in which it
         // would not stop until somebody has seized it for that.
         running.forget();
-        return After::Tracee;
+        return Visited::AtTracee;
     }
     running.interrupt();
     // Should we die before the registers are set, the thread sees a signal's usual error, and not
@@ -52,7 +53,7 @@ pub(super) fn pay(pool: &Pool, request: Request) -> After {
             }
         }
     }
-    After::Nothing
+    Visited::Over
 }
 
 /// Seizes the thread; `None` if it cannot be traced.

@@ -1,0 +1,154 @@
+//! Whose turn it is to receive, while who receives is on a visit.
+//!
+//! A visit costs half as many changes between threads if the thread that has received the
+//! notification makes it. But it may last: the tracee is frozen, gets no CPU, or holds a mutex of the
+//! kernel's that seizing takes. So another thread stands by and takes the turn over from a visit
+//! that lasts. It looks by a timer, which ticks only while there are visits, and whose start is all that
+//! a visit pays for it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
+/// Nanoseconds between two looks: nobody else's call waits longer than two of them for a visit.
+const TICK: i64 = 1_000_000;
+
+/// For so long nobody goes on a visit after one that has lasted: it is made by threads that nobody
+/// waits for. One in a second takes no more than a five-hundredth of it.
+const REST: Duration = Duration::from_secs(1);
+
+/// The turn to receive, which one thread has at a time.
+pub(in super::super) struct Turn {
+    /// Odd while who has the turn is on a visit; each visit has its own number.
+    visit: AtomicU64,
+    timer: OwnedFd,
+    ticking: AtomicBool,
+    /// Whether the one on a visit will not come back.
+    given_up: AtomicBool,
+    /// Whether a thread stands by.
+    watched: AtomicBool,
+    started: Instant,
+    /// No visits before this many milliseconds after the start.
+    rests_until: AtomicU64,
+}
+
+impl Turn {
+    pub(in super::super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            visit: AtomicU64::new(0),
+            timer: timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?,
+            ticking: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            started: Instant::now(),
+            rests_until: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether a thread stands by.
+    pub(in super::super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    /// Whether who has the turn may go on a visit.
+    pub(in super::super) fn may_leave(&self) -> bool {
+        let rests_until = self.rests_until.load(Ordering::Relaxed);
+        self.is_watched() && (rests_until == 0 || self.millis() >= rests_until)
+    }
+
+    /// Who has the turn goes on a visit, whose number this is.
+    ///
+    /// In one order with the look of who stands by: either that sees the visit, or this sees that the
+    /// timer rests.
+    pub(in super::super) fn leave(&self) -> u64 {
+        let visit = self.visit.load(Ordering::Relaxed) + 1;
+        self.visit.store(visit, Ordering::SeqCst);
+        if !self.ticking.load(Ordering::SeqCst) && !self.ticking.swap(true, Ordering::SeqCst) {
+            self.tick_from(TICK);
+        }
+        visit
+    }
+
+    /// The visit is over; whether who made it still has the turn.
+    pub(in super::super) fn come_back(&self, visit: u64) -> bool {
+        self.change(visit)
+    }
+
+    /// Who is on this visit waits until another has taken the turn, and never has it again.
+    pub(in super::super) fn give_up(&self, visit: u64) {
+        self.given_up.store(true, Ordering::SeqCst);
+        self.tick_from(1);
+        while self.visit.load(Ordering::SeqCst) == visit {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// A thread is about to [stand by](Self::stand_by).
+    pub(in super::super) fn set_watched(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Relaxed);
+    }
+
+    /// Waits for a visit that lasts; then the turn is the caller's.
+    pub(in super::super) fn stand_by(&self) {
+        let mut seen = 0;
+        loop {
+            // A failure is a look too many.
+            let _ = rustix::io::read(&self.timer, &mut [0; 8]);
+            let visit = self.visit.load(Ordering::SeqCst);
+            if visit.is_multiple_of(2) {
+                self.rest();
+                continue;
+            }
+            let given_up = self.given_up.load(Ordering::SeqCst);
+            if (visit == seen || given_up) && self.change(visit) {
+                break;
+            }
+            seen = visit;
+        }
+        self.set_watched(false);
+        self.rest();
+        // One that was given up has not lasted.
+        if !self.given_up.swap(false, Ordering::SeqCst) {
+            let until = self.millis() + u64::try_from(REST.as_millis()).unwrap_or(0);
+            self.rests_until.store(until, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends a visit, unless it has ended; what was done before it belongs to who did this.
+    fn change(&self, visit: u64) -> bool {
+        let order = (Ordering::SeqCst, Ordering::SeqCst);
+        self.visit
+            .compare_exchange(visit, visit + 1, order.0, order.1)
+            .is_ok()
+    }
+
+    /// Lets the timer stand until the next visit.
+    fn rest(&self) {
+        self.tick_from(0);
+        self.ticking.store(false, Ordering::SeqCst);
+        // One may have begun meanwhile that took it for ticking.
+        if !self.visit.load(Ordering::SeqCst).is_multiple_of(2) {
+            self.tick_from(TICK);
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Has the timer tick, first in so many nanoseconds; 0 stops it.
+    fn tick_from(&self, first: i64) {
+        let of = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+        let value = Itimerspec {
+            it_interval: of(if first == 0 { 0 } else { TICK }),
+            it_value: of(first),
+        };
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &value);
+    }
+}
