@@ -19,10 +19,9 @@ impl Injector {
         let Some(gate) = self.image.gate() else {
             return Ok(None);
         };
-        let (tid, base) = self.bases[super::place_of(task.tid())];
-        let base = match tid == task.tid() {
-            true => base,
-            false => self.find_base(task)?,
+        let base = match self.remembered(task) {
+            Some(base) => base,
+            None => self.find_base(task)?,
         };
         let at = |place: usize| base + place as u64;
         let (range, bytes) = (gate.range(), gate.bytes());

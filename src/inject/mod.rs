@@ -4,6 +4,7 @@
 //! image. fork(2) copies it, exec(2) drops it with the memory, and nothing has to be remembered
 //! about a process that could be wrong by the time it is used.
 
+mod ahead;
 mod auxv;
 mod force;
 mod gate;
@@ -121,14 +122,29 @@ impl Injector {
 
     /// The offsets at the remembered base; a stale base shows no magic.
     fn peek(&self, task: &Task<'_>) -> Option<ClockOffsets> {
-        let (tid, base) = self.bases[place_of(task.tid())];
-        if tid != task.tid() || !task.is_open_to_us() {
+        let base = self.remembered(task)?;
+        if !task.is_open_to_us() {
             return None;
         }
         let mut page = [0; size_of::<Page>()];
-        let at = base + u64::try_from(self.image.page_at()).ok()?;
-        crate::sys::memory::read_by_pid(task.tid(), at, &mut page)?;
+        task.glance(base + self.image.page_at() as u64, &mut page)?;
         self.offsets_in(&page)
+    }
+
+    /// The places that are looked at for every absolute wait, to be read ahead; none if the base is not
+    /// remembered.
+    pub(crate) fn places(&self, task: &Task<'_>) -> Option<[(u64, usize); 2]> {
+        let base = self.remembered(task)?;
+        let gate = self.image.gate()?.range();
+        Some([
+            (base + self.image.page_at() as u64, size_of::<Page>()),
+            (base + gate.end as u64 - 8, 8),
+        ])
+    }
+
+    fn remembered(&self, task: &Task<'_>) -> Option<u64> {
+        let (tid, base) = self.bases[place_of(task.tid())];
+        (tid == task.tid()).then_some(base)
     }
 
     fn find_base(&self, task: &Task<'_>) -> Result<u64, Missing> {

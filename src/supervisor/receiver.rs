@@ -6,6 +6,7 @@
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
+use std::time::Instant;
 
 use super::handlers::{Errand, Handlers};
 use super::journal::Journal;
@@ -85,7 +86,7 @@ impl<'a> Receiver<'a> {
     /// Does what a call has left to be done; false if this thread is not to receive any more.
     fn run<'s>(&'s self, errand: Errand, scope: &'s Scope<'s, '_>) -> bool {
         match (errand, &self.pool) {
-            (Errand::Visit(slot), Some(pool)) => self.visit(pool, slot),
+            (Errand::Visit(slot, _mem), Some(pool)) => self.visit(pool, slot),
             (_, Some(pool)) if !self.turn.is_watched() => {
                 self.have_watched(pool, scope);
                 true
@@ -96,14 +97,14 @@ impl<'a> Receiver<'a> {
 
     /// Goes on a visit; false if this thread is not to receive any more.
     fn visit(&self, pool: &Pool, slot: Slot<'static>) -> bool {
-        let visit = self.turn.leave();
+        let (visit, since) = (self.turn.leave(), Instant::now());
         let visited = pool.visit(slot);
         if visited == Visited::AtTracee {
             self.turn.give_up(visit);
             pool.leave();
             return false;
         }
-        if self.turn.come_back(visit) {
+        if self.turn.come_back(visit, since) {
             return true;
         }
         // Another receives, and has counted this one among the pool's.

@@ -13,6 +13,7 @@ mod sysinfo;
 mod time;
 pub(super) mod timerfd_settime;
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::door;
@@ -25,6 +26,7 @@ use crate::arch::{AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat as compat_nr, nr};
 use crate::clock::{ClockOffsets, Offset};
 use crate::inject::{Fault, Injector, Missing, Opener, Task};
 use crate::sys::seccomp::{Answer, Notification};
+use absolute::Kind;
 use call_site::CallSites;
 
 /// A notified call, as its handler sees it.
@@ -85,8 +87,8 @@ pub(super) struct Handlers<'a> {
 
 /// What a call leaves to be done when it is no more in hand.
 pub(super) enum Errand {
-    /// A visit, by the calling thread.
-    Visit(Slot<'static>),
+    /// A visit, by the calling thread; and the program's memory, to be closed afterwards.
+    Visit(Slot<'static>, Option<File>),
     /// Nothing: a thread of the pool does it.
     ByPool,
 }
@@ -153,6 +155,16 @@ impl<'a> Handlers<'a> {
             journal: service.journal,
             proc: service.proc.as_fd(),
         };
+        let absolute = match data.arch {
+            AUDIT_NATIVE => absolute::kind(number, &call.args),
+            _ => None,
+        };
+        if let Some(Kind::Wait(told)) = absolute
+            && let Some(places) = self.injector.places(&call.task)
+        {
+            let more = redirect::places(data, told);
+            call.task.read_ahead(places.into_iter().chain(more));
+        }
         let setter = setter(data.arch, number);
         call.offsets = match self.offsets_of(&call.task) {
             Ok(offsets) => offsets,
@@ -164,12 +176,12 @@ impl<'a> Handlers<'a> {
                 return self.warnings.host_time(&call.task, proc, missing);
             }
         };
-        let absolute = match data.arch {
-            AUDIT_NATIVE => absolute::kind(number, &call.args),
-            _ => None,
-        };
         if let Some(kind) = absolute {
-            return self.redirect(&call.task, notification, &call.offsets, kind);
+            let answer = self.redirect(&call.task, notification, &call.offsets, kind);
+            if let Some(Errand::Visit(_, mem)) = &mut self.errand {
+                *mem = call.task.into_mem();
+            }
+            return answer;
         }
         match setter.or_else(|| reader(data.arch, number)) {
             Some(handler) => answer(handler(&call)),

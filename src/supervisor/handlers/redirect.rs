@@ -97,7 +97,9 @@ impl Handlers<'_> {
         };
         self.errand = match self.may_visit && !seccomp::is_waited_for(self.service.listener.as_fd())
         {
-            true => redirects.keep(request).map(Errand::Visit),
+            true => redirects
+                .keep(request)
+                .map(|slot| Errand::Visit(slot, None)),
             false => redirects.post(request).map(|()| Errand::ByPool),
         };
         match (&self.errand, &self.pool) {
@@ -166,12 +168,31 @@ fn timer(kind: Kind) -> Option<Timer> {
     }
 }
 
+/// The places that are looked at for a wait whatever becomes of it: the time comes last, as its
+/// address may be wrong.
+pub(super) fn places(data: &libc::seccomp_data, told: u16) -> [(u64, usize); 2] {
+    [
+        (before_bridge(data.instruction_pointer), arch::BRIDGE.len()),
+        (time_of(data, told), size_of::<[i64; 2]>()),
+    ]
+}
+
+/// Where [`arch::BRIDGE`] would begin.
+fn before_bridge(after: u64) -> u64 {
+    after.wrapping_sub(arch::BRIDGE_BEFORE)
+}
+
+/// The address of a wait's time.
+fn time_of(data: &libc::seccomp_data, told: u16) -> u64 {
+    let [time, _] = told.to_le_bytes();
+    data.args[usize::from(time & 0x38) / 8]
+}
+
 /// Whether the call is made where a C library looks for a thread that is to be cancelled: the thread
 /// has to wait in this very place (glibc 2.41: `__syscall_cancel_arch`, musl: `__syscall_cp_asm`).
 fn is_bridge(task: &Task<'_>, after: u64) -> Result<bool, Missing> {
     let mut bytes = [0; arch::BRIDGE.len()];
-    let at = after.wrapping_sub(arch::BRIDGE_BEFORE);
-    match task.peek(at, &mut bytes) {
+    match task.peek(before_bridge(after), &mut bytes) {
         Ok(()) => Ok(bytes == arch::BRIDGE),
         Err(Fault::Gone) => Err(Missing::Gone),
         Err(_) => Ok(false),
@@ -195,8 +216,7 @@ fn times(
     offsets: &ClockOffsets,
     call: u16,
 ) -> Result<Option<[[i64; 2]; 2]>, Missing> {
-    let [time, _] = call.to_le_bytes();
-    let from = data.args[usize::from(time & 0x38) / 8];
+    let from = time_of(data, call);
     let guest = match task.read(GuestPtr::<[i64; 2]>::new(from)) {
         Ok(guest) => guest,
         Err(Fault::Gone) => return Err(Missing::Gone),

@@ -14,7 +14,7 @@ mod turn;
 mod visit;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use super::in_place::InPlace;
 use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
+use crate::sys::seccomp;
 
 pub(super) use slots::{Place, Request, Slot, Slots};
 pub(super) use turn::Turn;
@@ -132,7 +133,9 @@ impl Pool {
             self.idle.fetch_sub(1, Ordering::SeqCst);
             // If this one has to wait, another is there for the rest.
             let _ = self.wake();
-            if self.visit(slot) == Visited::AtTracee {
+            if !seccomp::is_valid(self.listener.as_fd(), slot.request().id) {
+                slot.free();
+            } else if self.visit(slot) == Visited::AtTracee {
                 self.leave();
                 return;
             }

@@ -16,11 +16,15 @@ use rustix::time::{
     timerfd_settime,
 };
 
-/// Nanoseconds between two looks: nobody else's call waits longer than two of them for a visit.
-const TICK: i64 = 1_000_000;
+/// Nanoseconds between two looks: nobody else's call waits longer than two of them for a visit. A timer
+/// that goes off later than the scheduler's costs less to start.
+const TICK: i64 = 5_000_000;
+
+/// A visit that takes longer has lasted.
+const LONG: Duration = Duration::from_micros(500);
 
 /// For so long nobody goes on a visit after one that has lasted: it is made by threads that nobody
-/// waits for. One in a second takes no more than a five-hundredth of it.
+/// waits for. One in a second takes no more than a hundredth of it.
 const REST: Duration = Duration::from_secs(1);
 
 /// The turn to receive, which one thread has at a time.
@@ -75,9 +79,13 @@ impl Turn {
         visit
     }
 
-    /// The visit is over; whether who made it still has the turn.
-    pub(in super::super) fn come_back(&self, visit: u64) -> bool {
-        self.change(visit)
+    /// The visit that began `since` is over; whether who made it still has the turn.
+    pub(in super::super) fn come_back(&self, visit: u64, since: Instant) -> bool {
+        let has_turn = self.change(visit);
+        if has_turn && since.elapsed() > LONG {
+            self.pause();
+        }
+        has_turn
     }
 
     /// Who is on this visit waits until another has taken the turn, and never has it again.
@@ -115,8 +123,7 @@ impl Turn {
         self.rest();
         // One that was given up has not lasted.
         if !self.given_up.swap(false, Ordering::SeqCst) {
-            let until = self.millis() + u64::try_from(REST.as_millis()).unwrap_or(0);
-            self.rests_until.store(until, Ordering::Relaxed);
+            self.pause();
         }
     }
 
@@ -126,6 +133,12 @@ impl Turn {
         self.visit
             .compare_exchange(visit, visit + 1, order.0, order.1)
             .is_ok()
+    }
+
+    /// No visits for a while.
+    fn pause(&self) {
+        let until = self.millis() + u64::try_from(REST.as_millis()).unwrap_or(0);
+        self.rests_until.store(until, Ordering::Relaxed);
     }
 
     /// Lets the timer stand until the next visit.

@@ -25,11 +25,10 @@ pub(in super::super) enum Visited {
 }
 
 /// Does what `request` asks for.
+///
+/// The caller is to have asked whether the thread still waits: most that do not are met so.
 pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
     let listener = pool.listener.as_fd();
-    if !seccomp::is_valid(listener, request.id) {
-        return Visited::Over;
-    }
     let Some(running) = seize(pool, &request) else {
         refused(pool, &request);
         return Visited::Over;
@@ -158,14 +157,10 @@ fn redirect(stopped: &Stopped, request: &Request, answered: bool) {
             let mut at = None;
             if let Some(times) = times {
                 let to = arch::stack(&registers).wrapping_sub(RED_ZONE);
-                let words = times.as_flattened().iter().enumerate();
-                for (i, word) in words {
-                    if stopped
-                        .poke(to + 8 * i as u64, word.cast_unsigned())
-                        .is_err()
-                    {
-                        return;
-                    }
+                let [[sec, nsec], [own_sec, own_nsec]] = times;
+                let words = [sec, nsec, own_sec, own_nsec].map(i64::cast_unsigned);
+                if stopped.write(to, &words).is_err() {
+                    return;
                 }
                 at = Some(to);
             }
