@@ -39,14 +39,27 @@ pub(crate) enum Missing {
     Foreign,
 }
 
-/// How many bases are remembered, each by the low bits of its thread's id; a base is only a hint.
-const BASES: usize = 4096;
+/// How many threads are remembered, each by the low bits of its id.
+const HINTS: usize = 4096;
+
+/// What a thread is thought to have; nothing is believed that its memory does not show.
+#[derive(Clone, Copy, Default)]
+struct Hint {
+    tid: i32,
+    /// Of its image.
+    base: u64,
+    /// Whether its image was put in place just now, so that there can hardly be a gate. Writing one a
+    /// second time does no harm.
+    is_new: bool,
+}
 
 /// Writes images, and reads the offsets of those that are in place.
 pub(crate) struct Injector {
     image: Image,
-    /// Threads and the bases of their images.
-    bases: Vec<(i32, u64)>,
+    /// Threads and where their images are.
+    hints: Vec<Hint>,
+    /// The base that was met last: most often another thread of the same program asks next.
+    last: u64,
     /// The pages to be written.
     changed: Range<usize>,
     /// From here to their end an image is looked at: the last page of theirs that is not empty in
@@ -64,7 +77,8 @@ impl Injector {
         let last_byte = last_byte.unwrap_or(0);
         let tail_at = last_byte.min(image.page_at()) & !4095;
         Self {
-            bases: vec![(0, 0); BASES],
+            hints: vec![Hint::default(); HINTS],
+            last: 0,
             tail_at,
             tail: vec![0; changed.end - tail_at],
             changed,
@@ -84,6 +98,7 @@ impl Injector {
         if let Some(offsets) = self.peek(task) {
             return Ok(offsets);
         }
+        self.hints[place_of(task.tid())] = Hint::default();
         let base = self.find_base(task)?;
         let mem = task.mem().map_err(|fault| match fault {
             Fault::Gone => Missing::Gone,
@@ -95,7 +110,7 @@ impl Injector {
             return Err(gone_or(task, Missing::Foreign));
         }
         if let Some(offsets) = self.offsets_in(&self.tail[self.image.page_at() - self.tail_at..]) {
-            self.remember(task.tid(), base);
+            self.remember(task.tid(), base, false);
             return Ok(offsets);
         }
         if !self.is_untouched() {
@@ -108,7 +123,7 @@ impl Injector {
         if !force::write(task.tid(), mem, changed, at) {
             return Err(gone_or(task, Missing::Denied));
         }
-        self.remember(task.tid(), base);
+        self.remember(task.tid(), base, true);
         self.offsets_in(&bytes[self.image.page_at()..])
             .ok_or(Missing::Foreign)
     }
@@ -122,7 +137,7 @@ impl Injector {
 
     /// The offsets at the remembered base; a stale base shows no magic.
     fn peek(&self, task: &Task<'_>) -> Option<ClockOffsets> {
-        let base = self.remembered(task)?;
+        let base = self.hint(task)?.base;
         if !task.is_open_to_us() {
             return None;
         }
@@ -131,20 +146,24 @@ impl Injector {
         self.offsets_in(&page)
     }
 
-    /// The places that are looked at for every absolute wait, to be read ahead; none if the base is not
-    /// remembered.
-    pub(crate) fn places(&self, task: &Task<'_>) -> Option<[(u64, usize); 2]> {
-        let base = self.remembered(task)?;
-        let gate = self.image.gate()?.range();
-        Some([
-            (base + self.image.page_at() as u64, size_of::<Page>()),
-            (base + gate.end as u64 - 8, 8),
-        ])
+    /// The places that are looked at for an absolute wait, to be read ahead.
+    pub(crate) fn places(&mut self, task: &Task<'_>) -> [(u64, usize); 2] {
+        if self.hint(task).is_none() {
+            self.remember(task.tid(), self.last, false);
+        }
+        let hint = self.hints[place_of(task.tid())];
+        self.last = hint.base;
+        let at = |place: usize| hint.base.wrapping_add(place as u64);
+        let mark = match self.image.gate() {
+            Some(gate) if !hint.is_new => (at(gate.range().end - gate::MARK), gate::MARK),
+            _ => (0, 0),
+        };
+        [(at(self.image.page_at()), size_of::<Page>()), mark]
     }
 
-    fn remembered(&self, task: &Task<'_>) -> Option<u64> {
-        let (tid, base) = self.bases[place_of(task.tid())];
-        (tid == task.tid()).then_some(base)
+    fn hint(&self, task: &Task<'_>) -> Option<Hint> {
+        let hint = self.hints[place_of(task.tid())];
+        (hint.tid == task.tid()).then_some(hint)
     }
 
     fn find_base(&self, task: &Task<'_>) -> Result<u64, Missing> {
@@ -190,13 +209,14 @@ impl Injector {
         })
     }
 
-    fn remember(&mut self, tid: i32, base: u64) {
-        self.bases[place_of(tid)] = (tid, base);
+    fn remember(&mut self, tid: i32, base: u64, is_new: bool) {
+        self.hints[place_of(tid)] = Hint { tid, base, is_new };
+        self.last = base;
     }
 }
 
 fn place_of(tid: i32) -> usize {
-    usize::try_from(tid).unwrap_or(0) % BASES
+    usize::try_from(tid).unwrap_or(0) % HINTS
 }
 
 fn gone_or(task: &Task<'_>, otherwise: Missing) -> Missing {

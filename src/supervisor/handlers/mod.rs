@@ -159,9 +159,8 @@ impl<'a> Handlers<'a> {
             AUDIT_NATIVE => absolute::kind(number, &call.args),
             _ => None,
         };
-        if let Some(Kind::Wait(told)) = absolute
-            && let Some(places) = self.injector.places(&call.task)
-        {
+        if let Some(Kind::Wait(told)) = absolute {
+            let places = self.injector.places(&call.task);
             let more = redirect::places(data, told);
             call.task.read_ahead(places.into_iter().chain(more));
         }

@@ -78,8 +78,9 @@ impl Handlers<'_> {
         if let Some(timer) = timer(kind) {
             self.note(task, timer, data.args[2]);
         }
-        // What was opened by the thread's id was its own.
-        if !task.is_waiting() {
+        let visits = self.may_visit && !seccomp::is_waited_for(self.service.listener.as_fd());
+        // What was opened by the thread's id was its own. A visit asks for itself.
+        if (!visits || site.is_some()) && !task.is_waiting() {
             return None;
         }
         // As long as the thread waits: later there may be another program's code at this place.
@@ -95,8 +96,7 @@ impl Handlers<'_> {
             after,
             place,
         };
-        self.errand = match self.may_visit && !seccomp::is_waited_for(self.service.listener.as_fd())
-        {
+        self.errand = match visits {
             true => redirects
                 .keep(request)
                 .map(|slot| Errand::Visit(slot, None)),
