@@ -95,6 +95,7 @@ impl Turn {
         while self.visit.load(Ordering::SeqCst) == visit {
             std::thread::sleep(Duration::from_micros(50));
         }
+        self.given_up.store(false, Ordering::SeqCst);
     }
 
     /// A thread is about to [stand by](Self::stand_by).
@@ -122,7 +123,7 @@ impl Turn {
         self.set_watched(false);
         self.rest();
         // One that was given up has not lasted.
-        if !self.given_up.swap(false, Ordering::SeqCst) {
+        if !self.given_up.load(Ordering::SeqCst) {
             self.pause();
         }
     }
@@ -163,5 +164,75 @@ impl Turn {
             it_value: of(first),
         };
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watched() -> Turn {
+        let turn = Turn::new().unwrap();
+        assert!(!turn.may_leave());
+        turn.set_watched(true);
+        assert!(turn.may_leave());
+        turn
+    }
+
+    #[test]
+    fn who_makes_a_short_visit_keeps_the_turn() {
+        let turn = watched();
+        for _ in 0..3 {
+            let visit = turn.leave();
+            assert!(turn.come_back(visit, Instant::now() + LONG));
+            assert!(turn.may_leave());
+        }
+    }
+
+    #[test]
+    fn after_a_long_visit_there_are_none_for_a_while() {
+        let turn = watched();
+        let (visit, since) = (turn.leave(), Instant::now());
+        std::thread::sleep(2 * LONG);
+        assert!(turn.come_back(visit, since));
+        assert!(!turn.may_leave());
+    }
+
+    #[test]
+    fn a_visit_that_lasts_passes_the_turn_on() {
+        let turn = watched();
+        let (visit, since) = (turn.leave(), Instant::now());
+        turn.stand_by();
+        assert!(!turn.come_back(visit, since));
+        assert!(!turn.is_watched());
+        turn.set_watched(true);
+        assert!(!turn.may_leave());
+    }
+
+    #[test]
+    fn a_timer_that_rests_is_started_by_the_next_visit() {
+        let turn = watched();
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| turn.stand_by());
+            let visit = turn.leave();
+            // A look or two that find nothing.
+            let had_turn = turn.come_back(visit, Instant::now() + LONG);
+            while had_turn && turn.ticking.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            turn.leave();
+            other.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_visit_that_is_given_up_passes_the_turn_on_at_once() {
+        let turn = watched();
+        std::thread::scope(|scope| {
+            scope.spawn(|| turn.stand_by());
+            let visit = turn.leave();
+            turn.give_up(visit);
+            assert!(!turn.come_back(visit, Instant::now()));
+        });
     }
 }
