@@ -1,8 +1,9 @@
 //! Redirecting threads: a thread that waits in a notified call is made to go on elsewhere, by a short
 //! visit of ptrace(2).
 //!
-//! What is to be done lies in slots of the journal, so that nothing is lost with a worker. A few
-//! threads take it from there, each with one tracee at a time: one that waits for a tracee that
+//! What is to be done lies in slots of the journal, so that nothing is lost with a worker. Who has
+//! received the notification does it, as long as that lasts no time ([`Turn`]); else a few threads take
+//! it from there, each with one tracee at a time: one that waits for a tracee that
 //! does not come (it is frozen, or gets no CPU) keeps nobody else waiting, and one that waits for
 //! the mutex of an execve(2) (`kernel/ptrace.c: ptrace_attach`) does not keep that execve(2) waiting
 //! for a sibling to be reaped, as another thread reaps it.

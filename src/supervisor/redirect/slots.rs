@@ -1,8 +1,8 @@
 //! Requests in the journal, from the thread that receives notifications to those that trace.
 //!
 //! # Safety
-//! A request is written by the one thread that receives notifications, while its slot is free; it is
-//! read by the one thread that has taken the slot.
+//! A request is written by the one thread that has the turn to receive notifications, while its slot is
+//! free; it is read by the one thread that has taken the slot.
 #![expect(unsafe_code, reason = "requests in shared memory")]
 
 use std::cell::UnsafeCell;

@@ -1,7 +1,7 @@
 //! Whose turn it is to receive, while who receives is on a visit.
 //!
-//! A visit costs half as many changes between threads if the thread that has received the
-//! notification makes it. But it may last: the tracee is frozen, gets no CPU, or holds a mutex of the
+//! A visit costs fewer changes between threads if the thread that has received the notification
+//! makes it. But it may last: the tracee is frozen, gets no CPU, or holds a mutex of the
 //! kernel's that seizing takes. So another thread stands by and takes the turn over from a visit
 //! that lasts. It looks by a timer, which ticks only while there are visits, and whose start is all that
 //! a visit pays for it.
@@ -23,9 +23,10 @@ const TICK: i64 = 5_000_000;
 /// A visit that takes longer has lasted.
 const LONG: Duration = Duration::from_micros(500);
 
-/// For so long nobody goes on a visit after one that has lasted: it is made by threads that nobody
-/// waits for. One in a second takes no more than a hundredth of it.
-const REST: Duration = Duration::from_secs(1);
+/// For so long nobody goes on a visit after one that has lasted, and after one that was taken over:
+/// threads make them that nobody waits for. So visits keep others waiting a twentieth of the time at most.
+const REST: Duration = Duration::from_millis(100);
+const LONG_REST: Duration = Duration::from_secs(1);
 
 /// The turn to receive, which one thread has at a time.
 pub(in super::super) struct Turn {
@@ -83,7 +84,7 @@ impl Turn {
     pub(in super::super) fn come_back(&self, visit: u64, since: Instant) -> bool {
         let has_turn = self.change(visit);
         if has_turn && since.elapsed() > LONG {
-            self.pause();
+            self.pause(REST);
         }
         has_turn
     }
@@ -124,7 +125,7 @@ impl Turn {
         self.rest();
         // One that was given up has not lasted.
         if !self.given_up.load(Ordering::SeqCst) {
-            self.pause();
+            self.pause(LONG_REST);
         }
     }
 
@@ -137,8 +138,8 @@ impl Turn {
     }
 
     /// No visits for a while.
-    fn pause(&self) {
-        let until = self.millis() + u64::try_from(REST.as_millis()).unwrap_or(0);
+    fn pause(&self, time: Duration) {
+        let until = self.millis() + u64::try_from(time.as_millis()).unwrap_or(0);
         self.rests_until.store(until, Ordering::Relaxed);
     }
 
