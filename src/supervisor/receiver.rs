@@ -87,8 +87,8 @@ impl<'a> Receiver<'a> {
     fn run<'s>(&'s self, errand: Errand, scope: &'s Scope<'s, '_>) -> bool {
         match (errand, &self.pool) {
             (Errand::Visit(slot, _mem), Some(pool)) => self.visit(pool, slot),
-            (_, Some(pool)) if !self.turn.is_watched() => {
-                self.have_watched(pool, scope);
+            (_, Some(_)) if !self.turn.is_watched() => {
+                self.have_watched(scope);
                 true
             }
             _ => true,
@@ -97,6 +97,8 @@ impl<'a> Receiver<'a> {
 
     /// Goes on a visit; false if this thread is not to receive any more.
     fn visit(&self, pool: &Pool, slot: Slot<'static>) -> bool {
+        // One that lasts is one of theirs.
+        pool.join();
         let (visit, since) = (self.turn.leave(), Instant::now());
         let visited = pool.visit(slot);
         if visited == Visited::AtTracee {
@@ -105,20 +107,19 @@ impl<'a> Receiver<'a> {
             return false;
         }
         if self.turn.come_back(visit, since) {
+            pool.part();
             return true;
         }
-        // Another receives, and has counted this one among the pool's.
         pool.stay();
         false
     }
 
     /// Has a thread stand by; without one there are no visits.
-    fn have_watched<'s>(&'s self, pool: &'s Pool, scope: &'s Scope<'s, '_>) {
+    fn have_watched<'s>(&'s self, scope: &'s Scope<'s, '_>) {
         self.turn.set_watched(true);
         let stand_by = move || {
             let _end = EndOfProcess;
             self.turn.stand_by();
-            pool.join();
             self.note_turn();
             self.receive(scope);
         };

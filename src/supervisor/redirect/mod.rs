@@ -101,9 +101,14 @@ impl Pool {
         self.all.load(Ordering::SeqCst) < THREADS
     }
 
-    /// Counts a thread that is on a visit among these: it will [stay](Self::stay).
+    /// Counts the calling thread, which goes on a visit, among these.
     pub(super) fn join(&self) {
         self.all.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The calling thread, which has joined, has other things to do.
+    pub(super) fn part(&self) {
+        self.all.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Has the calling thread, which has joined, be one of these.
