@@ -19,7 +19,7 @@ const PLACES: [(&str, &str); 7] = [
     ("TIME_CALLED_AT", "elsewhen_time_called"),
 ];
 /// Places in the gate, counted from its beginning.
-const GATE_PLACES: [(&str, &str); 9] = [
+const GATE_PLACES: [(&str, &str); 10] = [
     ("GATE_TOLD", "elsewhen_gate_told"),
     ("GATE_LOWERED", "elsewhen_gate_lowered"),
     ("GATE_KEPT", "elsewhen_gate_kept"),
@@ -28,6 +28,7 @@ const GATE_PLACES: [(&str, &str); 9] = [
     ("GATE_RESTART", "elsewhen_gate_restart"),
     ("GATE_CALL", "elsewhen_gate_call"),
     ("GATE_AFTER", "elsewhen_gate_after"),
+    ("GATE_OPEN", "elsewhen_gate_open"),
     ("GATE_END", "elsewhen_gate_end"),
 ];
 const ENTRIES: [&str; 3] = ["clock_gettime", "gettimeofday", "time"];

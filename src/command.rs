@@ -20,7 +20,8 @@ pub trait CommandExt: sealed::Sealed {
     /// The [`Child`](std::process::Child) is then the program's front: it exits with the program's
     /// code, or 128 + N if signal N ended the program, passes signals on, and takes the program
     /// along if it is killed. Its standard streams, directory, environment and user are the
-    /// program's.
+    /// program's. Where the kernel alone keeps the clocks (see [`Backend`](crate::Backend)) it is
+    /// the program itself.
     ///
     /// Where [`spawn`](Command::spawn) fails because of the namespace, its error carries the errno
     /// of [`TimeNamespace::enter`].

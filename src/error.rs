@@ -35,6 +35,14 @@ impl Error {
         }
     }
 
+    /// The same error, behind what explains it.
+    pub(crate) fn behind(self, why: &str) -> Self {
+        Self {
+            message: format!("{why}: {}", self.message),
+            ..self
+        }
+    }
+
     /// The same error, saying what the user can do about it.
     pub(crate) fn with_way_out(self, way_out: &'static str) -> Self {
         Self {

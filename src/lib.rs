@@ -15,7 +15,8 @@
 //!
 //! - [`Offset`] is a signed distance to the nanosecond, [`ClockOffsets`] holds one for each of
 //!   `CLOCK_REALTIME`, `CLOCK_TAI`, `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME`.
-//! - [`TimeNamespace`] is what a program is started in, [`CommandExt`] starts it.
+//! - [`TimeNamespace`] is what a program is started in, [`CommandExt`] starts it. [`Backend`] says
+//!   whether the kernel keeps some of its clocks.
 //! - [`clock`] reads times and shifts as people write them, and knows Linux's limits.
 //!
 //! Everything that the program starts is in the namespace too, whatever it is linked with. The host's
@@ -28,6 +29,7 @@
 //! program's memory.
 
 mod arch;
+mod backend;
 #[doc(hidden)]
 pub mod bench;
 #[doc(hidden)]
@@ -50,6 +52,7 @@ pub mod patch;
 mod supervisor;
 mod sys;
 
+pub use backend::Backend;
 pub use clock::{ClockOffsets, Offset};
 pub use command::CommandExt;
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! The parameter page: the one structure that both the image and its composer are compiled with.
 //!
-//! It is the last part of the image. Everything but [`Page::offsets`] and the generation is constant once the image is
-//! in place; an offset is replaced from outside by one aligned 8-byte store while code reads it.
+//! It is the last part of the image. What changes once the image is in place (offsets, generation, namespace and
+//! cookie) is replaced from outside by one aligned store a field, while code reads it.
 
 /// What the image's code reads besides the kernel's `vvar`; the layout of that stands in the code.
 #[repr(C)]
@@ -16,11 +16,14 @@ pub(crate) struct Page {
     pub(crate) offsets: [u64; 4],
     /// The namespace's id.
     pub(crate) namespace: u64,
+    /// What the image's own system calls carry: [`COOKIE`], or [`CLOSED_COOKIE`]. Those of the gate take
+    /// the high half, [`WAIT_COOKIE`], and [`FUTEX_WAIT_COOKIE`] of that.
+    pub(crate) cookie: u64,
     /// [`MAGIC`] once all else is written: the commit record.
     pub(crate) magic: u64,
 }
 
-const _: () = assert!(size_of::<Page>() == 56 && align_of::<Page>() == 8);
+const _: () = assert!(size_of::<Page>() == 64 && align_of::<Page>() == 8);
 const _: () = assert!(core::mem::offset_of!(Page, magic) == size_of::<Page>() - 8);
 
 #[cfg(not(elsewhen_image))]
@@ -31,26 +34,40 @@ impl Page {
         bytes.extend(self.generation.to_le_bytes());
         bytes.extend(self.offsets.into_iter().flat_map(u64::to_le_bytes));
         bytes.extend(self.namespace.to_le_bytes());
+        bytes.extend(self.cookie.to_le_bytes());
         bytes.extend(self.magic.to_le_bytes());
         bytes
     }
 }
 
 /// The version of [`Page`].
-#[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 5;
+
+/// A closed image takes the version for a `seq` of the kernel's, and must find it odd.
+const _: () = assert!(VERSION % 2 == 1);
 
 /// The last word of a complete image: `elsewhen` in memory order.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"elsewhen");
 
 /// The sixth argument of the image's own system calls, which the filter lets through unshifted.
-#[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
 pub(crate) const COOKIE: u64 = 0x656c_7365_7768_656e;
 
-/// The high half of the cookie of a converted call: this and the system call's number. A register
+/// The same of a closed image, which asks for each read: the filter does not know it, and the
+/// supervisor answers with the host's time, to which the image adds the offset.
+#[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
+pub(crate) const CLOSED_COOKIE: u64 = COOKIE ^ 1 << 63;
+
+/// The high half of the cookie of a converted call, less the system call's number. A register
 /// keeps what a call had in it, so that the next call may have it there by accident: what opens
 /// one call must not open others.
-pub(crate) const WAIT_COOKIE: u32 = 0x656c_7700;
+pub(crate) const WAIT_COOKIE: u32 = (COOKIE >> 32) as u32;
+
+/// The high half of the cookie of a call that opens a file by the gate, less the system call's number; the
+/// low half is that of the path's address.
+pub(crate) const OPEN_COOKIE: u32 = 0x656c_9000;
+
+/// The same of a call that asks for a view in place of the descriptor that its fifth argument is.
+pub(crate) const EXCHANGE_COOKIE: u32 = 0x656c_8000;
 
 /// The first [`Page::generation`].
 #[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
@@ -63,7 +80,8 @@ pub(crate) const ADDRESS_BITS: u32 = 0xffff;
 
 /// The upper half of the sixth argument of futex_wait(2), of whose halves only that one is free: the
 /// cookie's high bits here, and the generation's low ones below them.
-pub(crate) const FUTEX_WAIT_COOKIE: u32 = 0x656c_0000;
+#[cfg_attr(elsewhen_image, expect(dead_code, reason = "the composer's side"))]
+pub(crate) const FUTEX_WAIT_COOKIE: u32 = WAIT_COOKIE & 0xffff_0000;
 
 /// Clocks read from the counter: REALTIME, MONOTONIC, `MONOTONIC_RAW`, BOOTTIME and TAI.
 pub(crate) const HIGH_RES: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 7 | 1 << 11;

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use elsewhen::{ClockOffsets, CommandExt as _, Offset, TimeNamespace};
+use elsewhen::{Backend, ClockOffsets, CommandExt as _, Offset, TimeNamespace};
 use harness::clock::{Host, Reading, SECOND};
 use harness::process::alone;
 use harness::{guests, need, root, sys, tools};
@@ -267,4 +267,69 @@ fn a_namespace_leaves_the_calling_process_where_it_is() {
     assert!(passed.after - passed.before < 40_000 * SECOND);
     let told = text(Command::new("date").arg("+%s.%N"));
     expect_ahead(before, 0, &told);
+}
+
+/// BOOTTIME an hour ahead.
+fn an_hour_up() -> ClockOffsets {
+    ClockOffsets {
+        boottime: Offset::from_secs(3600),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_namespace_of_the_kernels_has_no_supervisor() {
+    need!(root());
+    let namespace = TimeNamespace::new(an_hour_up()).unwrap();
+    for backend in [Backend::Auto, Backend::Kernel] {
+        let namespace = namespace.clone().backend(backend);
+        let child = alone(|| {
+            shell("echo $PPID; cat /proc/self/timens_offsets; kill -TERM $$")
+                .time_namespace(&namespace)
+                .stdout(Stdio::piped())
+                .spawn()
+        });
+        let output = child.unwrap().wait_with_output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        let words: Vec<&str> = told.split_whitespace().collect();
+        let parent = std::process::id().to_string();
+        assert_eq!(
+            words,
+            [&parent, "monotonic", "0", "0", "boottime", "3600", "0"]
+        );
+        assert_eq!(output.status.signal(), Some(libc::SIGTERM));
+    }
+}
+
+#[test]
+fn whoever_keeps_the_clocks_they_tell_the_same_time() {
+    let offsets = ClockOffsets {
+        realtime: Offset::from_secs(5000),
+        ..an_hour_up()
+    };
+    for backend in [Backend::Auto, Backend::Guest] {
+        let namespace = TimeNamespace::new(offsets).unwrap().backend(backend);
+        let before = Host::now();
+        let told = text(shell("date +%s.%N").time_namespace(&namespace));
+        expect_ahead(before, 5000, &told);
+        let python = need!(tools::python());
+        let script = "import time; print('%.9f' % time.clock_gettime(time.CLOCK_BOOTTIME))";
+        let before = Host::now();
+        let mut command = Command::new(python);
+        let told = text(command.args(["-c", script]).time_namespace(&namespace));
+        let expected = before.until(Host::now(), "BOOTTIME").shifted(3600 * SECOND);
+        expected.check_lines(&told).unwrap();
+    }
+}
+
+#[test]
+fn what_the_kernel_does_not_have_is_refused() {
+    let namespace = ahead(5000).backend(Backend::Kernel);
+    let error = namespace.enter().unwrap_err();
+    assert!(error.to_string().contains("CLOCK_REALTIME"), "{error}");
+    assert_eq!(error.errno(), None);
+    let named = TimeNamespace::new(an_hour_up()).unwrap();
+    let named = named.named("x").unwrap().backend(Backend::Kernel);
+    assert!(named.enter().is_err());
+    alone(|| Command::new("true").time_namespace(&namespace).spawn()).unwrap_err();
 }

@@ -115,13 +115,9 @@ impl Guest {
     }
 
     fn rewind(&self, name: &str, number: u32) -> Option<u64> {
-        rewind(
-            &self.memory,
-            &self.maps,
-            self.sites[name].0,
-            number,
-            self.gate,
-        )
+        rewind(&self.memory, &self.maps, self.sites[name].0, number, |_| {
+            Some(self.gate)
+        })
     }
 
     fn site(&self, name: &str) -> Site {
@@ -333,7 +329,9 @@ fn what_may_be_no_site_is_left_alone() {
         let outcome = guest.patch_at(after, number, true);
         assert_eq!(outcome, Outcome::Left(reason), "{name}");
         assert_eq!(
-            rewind(&guest.memory, &guest.maps, after, 5000, guest.gate),
+            rewind(&guest.memory, &guest.maps, after, 5000, |_| Some(
+                guest.gate
+            )),
             None
         );
     }
@@ -513,8 +511,10 @@ fn no_call_goes_wrong_while_its_site_is_patched() {
                 let (memory, maps) = open(tid);
                 assert!(is_valid(&guest.listener, call.id));
                 let (after, number) = (call.data.instruction_pointer, call.data.nr);
-                rewind(&memory, &maps, after, number.cast_unsigned(), guest.gate)
-                    .expect("a site of ours");
+                rewind(&memory, &maps, after, number.cast_unsigned(), |_| {
+                    Some(guest.gate)
+                })
+                .expect("a site of ours");
             })
         });
         let end = Done(&done);

@@ -29,9 +29,13 @@ fn strace() -> Result<Vec<OsString>, Missing> {
 
 /// In a namespace where each clock is `sign` far away, as far as it can be.
 fn inside(sign: char) -> Run {
+    by("guest", sign)
+}
+
+fn by(backend: &str, sign: char) -> Run {
     let since_boot = if sign == '-' { "-1" } else { "+400d" };
     Run::inside(&[
-        "--backend=guest".to_owned(),
+        format!("--backend={backend}"),
         format!("--realtime={sign}400d"),
         format!("--monotonic={since_boot}"),
         format!("--boottime={since_boot}"),
@@ -40,16 +44,20 @@ fn inside(sign: char) -> Run {
 
 /// Has the guest print the same as on the host, by itself and traced, with its clock ahead and back.
 fn expect(mode: &str, clocks: &[&str]) -> Result<(), Missing> {
+    expect_by("guest", mode, clocks)
+}
+
+fn expect_by(backend: &str, mode: &str, clocks: &[&str]) -> Result<(), Missing> {
     let strace = strace()?;
     for clock in clocks {
         let words = guest(mode, clock)?;
         let oracle = Run::on_host().run(&words).succeeded().stdout;
         assert!(oracle.contains("in time") && !oracle.contains("late"));
         for sign in ['+', '-'] {
-            let alone = inside(sign).run(&words).succeeded();
+            let alone = by(backend, sign).run(&words).succeeded();
             assert_eq!(alone.stdout, oracle, "{mode} {clock} {sign}");
             let traced = [&strace[..], &words].concat();
-            let traced = inside(sign).run(&traced).succeeded();
+            let traced = by(backend, sign).run(&traced).succeeded();
             assert_eq!(traced.stdout, oracle, "{mode} {clock} {sign}, traced");
         }
     }
@@ -64,6 +72,12 @@ fn a_traced_threads_sleep_ends_in_time() {
 #[test]
 fn a_traced_threads_timerfd_is_set_with_the_errors_of_linux() {
     need!(expect("timerfd", &[REALTIME, MONOTONIC, BOOTTIME]));
+}
+
+#[test]
+fn a_traced_threads_timers_are_right_where_the_kernel_keeps_two_clocks() {
+    need!(expect_by("auto", "sleep", &[REALTIME, MONOTONIC]));
+    need!(expect_by("auto", "timerfd", &[REALTIME, BOOTTIME]));
 }
 
 #[test]

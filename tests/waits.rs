@@ -156,6 +156,27 @@ fn in_ours(kind: Kind, shifts: Shifts, options: &[&str]) -> Result<(), Missing> 
     Ok(())
 }
 
+/// Two clocks are the kernel's, the others ours.
+fn where_two_keep_the_clocks(kind: Kind, shifts: Shifts, is_compared: fn(&str) -> bool) {
+    need!(root());
+    let mut options = vec!["--backend=auto".to_owned()];
+    options.extend(shifts.options());
+    let inside = Run::inside(&options).limit(LIMIT);
+    let shown = inside.run(&["cat", "/proc/self/timens_offsets"]).stdout;
+    if !shown.lines().any(|line| !line.ends_with(" 0")) {
+        skip!("this kernel has no time namespaces");
+    }
+    let host = need!(on_host(kind));
+    let run = inside.run(&need!(words(kind, shifts, &[])));
+    compare(&host, &run, shifts, is_compared);
+}
+
+/// What the kernel's sums overflow by, for BOOTTIME up to this day, for MONOTONIC until 6.12.117: a
+/// wait until the end of all time ends at once.
+fn does_not_overflow(row: &str) -> bool {
+    !row.contains(" sec_max") && !row.contains(" ktime_max")
+}
+
 /// In a time namespace of the kernel, which shifts two clocks.
 fn in_the_kernels(shifts: Shifts, is_compared: fn(&str) -> bool) {
     need!(root());
@@ -235,11 +256,17 @@ fn waits_in_a_time_namespace_of_the_kernel_that_is_ahead_are_the_hosts() {
 
 #[test]
 fn waits_in_a_time_namespace_of_the_kernel_that_is_behind_are_the_hosts() {
-    // There the kernel's sum overflows, for BOOTTIME up to this day, for MONOTONIC until 6.12.117:
-    // a wait until the end of all time ends at once.
-    in_the_kernels(Shifts::back(), |row| {
-        !row.contains(" sec_max") && !row.contains(" ktime_max")
-    });
+    in_the_kernels(Shifts::back(), does_not_overflow);
+}
+
+#[test]
+fn waits_ahead_where_the_kernel_keeps_two_clocks_are_the_hosts() {
+    where_two_keep_the_clocks(Kind::Glibc, Shifts::FORWARD, |_| true);
+}
+
+#[test]
+fn waits_behind_where_the_kernel_keeps_two_clocks_are_the_hosts() {
+    where_two_keep_the_clocks(Kind::Musl, Shifts::back(), does_not_overflow);
 }
 
 #[test]

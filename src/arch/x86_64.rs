@@ -16,6 +16,7 @@ pub(crate) const ARCH_SET_FS: u32 = 0x1002;
 
 /// Native numbers, also x32's below [`X32_BIT`].
 pub(crate) mod nr {
+    pub(crate) const OPEN: u32 = 2;
     pub(crate) const BRK: u32 = 12;
     pub(crate) const GETPID: u32 = 39;
     pub(crate) const EXECVE: u32 = 59;
@@ -32,11 +33,15 @@ pub(crate) mod nr {
     pub(crate) const CLOCK_NANOSLEEP: u32 = 230;
     pub(crate) const MQ_TIMEDSEND: u32 = 242;
     pub(crate) const MQ_TIMEDRECEIVE: u32 = 243;
+    pub(crate) const OPENAT: u32 = 257;
     pub(crate) const TIMERFD_SETTIME: u32 = 286;
+    pub(crate) const UNSHARE: u32 = 272;
     pub(crate) const CLOCK_ADJTIME: u32 = 305;
+    pub(crate) const SETNS: u32 = 308;
     pub(crate) const EXECVEAT: u32 = 322;
     /// The same in all three tables.
     pub(crate) const IO_URING_SETUP: u32 = 425;
+    pub(crate) const OPENAT2: u32 = 437;
     pub(crate) const FUTEX_WAITV: u32 = 449;
     pub(crate) const FUTEX_WAIT: u32 = 455;
 }
@@ -156,6 +161,23 @@ pub(crate) fn redirect(registers: &mut libc::user_regs_struct, number: u32, to: 
                 _ => r.r9 = r.r9 & 0xffff_ffff | cookie,
             }
         }
+    }
+}
+
+/// Has a thread that is stopped at the end of the call `number` make it again, with `value` for the
+/// `n`th argument.
+pub(crate) fn repeat(registers: &mut libc::user_regs_struct, number: u32, n: u8, value: u64) {
+    registers.orig_rax = u64::MAX;
+    registers.rax = number.into();
+    registers.rip -= SYSCALL_LEN;
+    set_argument(registers, n, value);
+}
+
+/// Sets the first or the second argument.
+pub(crate) fn set_argument(registers: &mut libc::user_regs_struct, n: u8, value: u64) {
+    match n {
+        0 => registers.rdi = value,
+        _ => registers.rsi = value,
     }
 }
 

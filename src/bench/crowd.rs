@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, PipeWriter, pipe};
 use std::process::{Child, Command, Stdio};
 
 use super::helper::{ITSELF, shifted};
-use crate::{CommandExt, Error, Result, TimeNamespace};
+use crate::{Backend, CommandExt, Error, Result, TimeNamespace};
 
 const MEMBERS: usize = 100;
 
@@ -18,7 +18,7 @@ impl Crowd {
     /// Starts each in a namespace of its own, and waits until all sleep.
     pub(super) fn gather() -> Result<Self> {
         let failed = |e| Error::os("cannot start 100 namespaces", e);
-        let namespace = TimeNamespace::new(shifted())?;
+        let namespace = TimeNamespace::new(shifted())?.backend(Backend::Guest);
         let (inner, door) = pipe().map_err(failed)?;
         let mut crowd = Self {
             members: Vec::with_capacity(MEMBERS),

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use super::cpus::Cpus;
 use super::rows::Row;
 use super::side::{Side, libfaketime};
-use crate::{ClockOffsets, CommandExt, Error, Offset, Result, TimeNamespace};
+use crate::{Backend, ClockOffsets, CommandExt, Error, Offset, Result, TimeNamespace};
 
 /// This program itself.
 pub(super) const ITSELF: &str = "/proc/self/exe";
@@ -115,7 +115,7 @@ fn command(side: Side) -> Result<Command> {
     let mut command = Command::new(ITSELF);
     match side {
         Side::Inside | Side::Across => {
-            command.time_namespace(&TimeNamespace::new(shifted())?);
+            command.time_namespace(&TimeNamespace::new(shifted())?.backend(Backend::Guest));
         }
         Side::Kernel => {
             command.args(["run", "--backend=kernel", "--monotonic=+1d"]);

@@ -42,6 +42,8 @@ pub(super) fn under_supervision(work: impl FnOnce() -> Result<()> + Send + 'stat
             strict: false,
             x32: false,
             shifted: filter::Shifted::of(&shifted()),
+            timens: true,
+            views: false,
         })));
         drop(sender);
         work()

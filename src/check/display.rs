@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Backend, Feature, Report};
+use super::{Backend, Choice, Feature, Report};
 
 /// Prints a name and what there is to say of it.
 fn line(f: &mut Formatter<'_>, name: &str, value: impl Display) -> fmt::Result {
@@ -41,6 +41,9 @@ impl Display for Report {
                 ),
             )?;
         }
+        for choice in &self.auto {
+            Self::fmt_choice(f, choice)?;
+        }
         line(f, "if the keeper is killed", self.keeper_death)?;
         backend(f, "guest backend", &self.guest)?;
         backend(f, "kernel backend", &self.kernel_backend)
@@ -48,6 +51,15 @@ impl Display for Report {
 }
 
 impl Report {
+    /// What `--backend=auto` does about a clock.
+    fn fmt_choice(f: &mut Formatter<'_>, choice: &Choice) -> fmt::Result {
+        let Choice { clock, backend, .. } = choice;
+        match &choice.reason {
+            None => line(f, "auto", format_args!("{clock}: {backend}")),
+            Some(reason) => line(f, "auto", format_args!("{clock}: {backend} ({reason})")),
+        }
+    }
+
     fn fmt_seccomp(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let seccomp = &self.seccomp;
         let no_guest = "no guest backend";

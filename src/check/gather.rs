@@ -1,6 +1,8 @@
 //! The report, put together from the probes.
 
-use super::{Backend, Clock, Feature, Process, Report, Seccomp, compat, machine, process, seccomp};
+use super::{
+    Backend, Clock, Feature, Process, Report, Seccomp, auto, compat, machine, process, seccomp,
+};
 use crate::image::{Image, ReadPath};
 use crate::inject::Force;
 use crate::supervisor::{Opening, Outer, probe_cgroup, ptrace_scope};
@@ -30,6 +32,7 @@ impl Report {
             vdso_bytes: vdso.map(|(start, end)| end - start),
             btf: machine::btf(),
             clock_source: machine::clock_source(),
+            auto: auto::choices(&guest, &time_namespaces.feature, &outer),
             time_namespaces,
             keeper_death: keeper_death(cgroup_kill.available),
             cgroup_kill,

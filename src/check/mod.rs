@@ -1,5 +1,6 @@
 //! What this machine offers, found by trying it.
 
+mod auto;
 mod child;
 mod compat;
 mod display;
@@ -52,6 +53,8 @@ pub struct Report {
     pub programs_32bit: Option<bool>,
     /// Each clock's way, for each backend that can work here.
     pub clocks: Vec<Clock>,
+    /// Who keeps each clock by `--backend=auto`; empty if nobody can.
+    pub auto: Vec<Choice>,
     /// What happens to the tree when the guest backend's keeper is killed.
     pub keeper_death: &'static str,
     /// The guest backend.
@@ -116,6 +119,18 @@ pub struct Clock {
     pub reads: String,
     /// How a wait for an absolute time is answered; relative ones need nothing.
     pub absolute_waits: &'static str,
+}
+
+/// What `--backend=auto` chooses for a clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Choice {
+    /// The clock's name.
+    pub clock: &'static str,
+    /// The backend: `guest` or `kernel`.
+    pub backend: &'static str,
+    /// Why it is not the kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Whether a backend can work here.

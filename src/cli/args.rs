@@ -83,6 +83,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) strict: bool,
 
+    /// Whether files under /proc show the namespace's uptime, time of boot and start times, for
+    /// which each open of a file is looked at (guest backend)
+    #[arg(long, value_enum, default_value_t = Proc::On, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) proc: Proc,
+
     /// How clocks are read (guest backend): for tests and comparisons
     #[arg(long, value_enum, default_value_t = Reads::Direct, hide = true)]
     pub(crate) reads: Reads,
@@ -188,13 +193,32 @@ pub(crate) enum Reads {
     Syscall,
 }
 
+/// Whether files under `/proc` are the namespace's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Proc {
+    /// the namespace's
+    On,
+    /// the host's
+    Off,
+}
+
 /// Who keeps the clocks of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
-    /// `kernel` where it suffices and is allowed, else `guest`
+    /// the kernel keeps CLOCK_MONOTONIC and CLOCK_BOOTTIME where it may, elsewhen the rest
     Auto,
     /// elsewhen: every clock, on any kernel
     Guest,
     /// a time namespace of the kernel: CLOCK_MONOTONIC and CLOCK_BOOTTIME only
     Kernel,
+}
+
+impl From<Backend> for crate::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Auto => Self::Auto,
+            Backend::Guest => Self::Guest,
+            Backend::Kernel => Self::Kernel,
+        }
+    }
 }

@@ -1,29 +1,9 @@
 //! The clocks as the caller sees them, read once.
-#![expect(unsafe_code, reason = "clock_gettime(2)")]
 
 use crate::clock::Readings;
-use crate::{Error, Result};
+use crate::{Error, Result, sys};
 
 /// Reads the four clocks.
 pub(crate) fn now() -> Result<Readings> {
-    Ok(Readings {
-        realtime: read(libc::CLOCK_REALTIME, "CLOCK_REALTIME")?,
-        tai: read(libc::CLOCK_TAI, "CLOCK_TAI")?,
-        monotonic: read(libc::CLOCK_MONOTONIC, "CLOCK_MONOTONIC")?,
-        boottime: read(libc::CLOCK_BOOTTIME, "CLOCK_BOOTTIME")?,
-    })
-}
-
-/// One clock in nanoseconds.
-fn read(clock: libc::clockid_t, name: &str) -> Result<i128> {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `now` is a timespec that lives through the call.
-    if unsafe { libc::clock_gettime(clock, &raw mut now) } != 0 {
-        let error = std::io::Error::last_os_error();
-        return Err(Error::os(format!("cannot read {name}"), error));
-    }
-    Ok(i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec))
+    sys::clock::readings().map_err(|error| Error::os("cannot read the clocks", error))
 }

@@ -2,13 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::args::{Backend, Reads, RunArgs};
+use super::args::{Backend, Proc, Reads, RunArgs};
 use super::{Failure, clocks};
 use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check_limits};
 use crate::image::ReadPathChoice;
 use crate::kernel;
 use crate::line::shown;
-use crate::supervisor::Outer;
 use crate::{Error, Result, TimeNamespace};
 
 /// What to start, and how its clocks stand: everything has been checked but the command.
@@ -24,6 +23,8 @@ pub(crate) struct RunPlan {
     pub(crate) strict: bool,
     /// How its programs read their clocks.
     pub(crate) reads: Reads,
+    /// Whether files under `/proc` are the namespace's.
+    pub(crate) proc: Proc,
     /// The command, to be looked for in `PATH` unless it holds a `/`.
     pub(crate) command: OsString,
     /// Its arguments.
@@ -37,18 +38,13 @@ pub(super) fn run(args: RunArgs) -> std::result::Result<i32, Failure> {
 
 /// Starts the plan's command with the backend that it asks for.
 fn start(plan: RunPlan) -> std::result::Result<i32, Failure> {
-    match plan.backend {
-        Backend::Guest => start_guest(plan),
-        Backend::Kernel => start_kernel(&plan),
-        Backend::Auto if kernel_suffices(&plan) => start_kernel(&plan),
-        Backend::Auto => start_guest(plan),
+    if plan.backend == Backend::Kernel {
+        refuse_what_the_kernel_lacks(&plan)?;
     }
-}
-
-/// Starts the command under elsewhen's own supervisor.
-fn start_guest(plan: RunPlan) -> std::result::Result<i32, Failure> {
     let mut namespace = TimeNamespace::new(plan.offsets)?
+        .backend(plan.backend.into())
         .strict(plan.strict)
+        .proc(plan.proc == Proc::On)
         .reading(match plan.reads {
             Reads::Direct => ReadPathChoice::Fastest,
             Reads::Kernel => ReadPathChoice::KernelFunction,
@@ -61,13 +57,6 @@ fn start_guest(plan: RunPlan) -> std::result::Result<i32, Failure> {
     Err(become_command(&plan))
 }
 
-/// Enters a time namespace of the kernel and becomes the command.
-fn start_kernel(plan: &RunPlan) -> std::result::Result<i32, Failure> {
-    refuse_what_the_kernel_lacks(plan)?;
-    kernel::enter(&plan.offsets)?;
-    Err(become_command(plan))
-}
-
 /// Becomes the command, or says why not.
 fn become_command(plan: &RunPlan) -> Failure {
     let error = kernel::exec(&plan.command, &plan.args);
@@ -77,33 +66,14 @@ fn become_command(plan: &RunPlan) -> Failure {
     }
 }
 
-/// Whether the kernel's own namespace does all that the plan asks, and this process may make one.
-fn kernel_suffices(plan: &RunPlan) -> bool {
-    let offsets = &plan.offsets;
-    let shifts_what_it_can = !offsets.monotonic.is_zero() || !offsets.boottime.is_zero();
-    let is_outermost = matches!(Outer::find(), Ok(None));
-    shifts_what_it_can
-        && is_outermost
-        && refuse_what_the_kernel_lacks(plan).is_ok()
-        && kernel::is_available()
-}
-
+/// Names the option that asks for what there is not.
 fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
-    let refuse = |option: &str, reason: &str| {
-        Err(Error::new(format!(
-            "`{option}`: the kernel's time namespaces have no {reason}; \
-             leave it out or use `--backend=guest`"
-        )))
-    };
-    if !plan.offsets.realtime.is_zero() {
-        return refuse("--realtime", "CLOCK_REALTIME of their own");
-    }
-    if !plan.offsets.tai.is_zero() {
-        return refuse("--tai", "CLOCK_TAI of their own");
-    }
-    match plan.name {
-        Some(_) => refuse("--name", "names"),
+    match kernel::lacking(&plan.offsets, plan.name.as_deref()) {
         None => Ok(()),
+        Some((option, lacking)) => Err(Error::new(format!(
+            "`{option}`: the kernel's time namespaces have no {lacking}; \
+             leave it out or use `--backend=guest`"
+        ))),
     }
 }
 
@@ -131,6 +101,7 @@ fn plan(args: RunArgs) -> Result<RunPlan> {
         name: args.name.as_deref().map(name).transpose()?,
         strict: args.strict,
         reads: args.reads,
+        proc: args.proc,
         command: command.next().unwrap_or_default(),
         args: command.collect(),
     })

@@ -5,6 +5,7 @@ mod limits;
 mod offset;
 mod scan;
 mod shift;
+pub(crate) mod timens_offsets;
 mod to_host;
 mod when;
 

@@ -7,6 +7,7 @@
 
 mod absolute;
 mod bpf;
+mod opens;
 mod shifted;
 
 use crate::arch::{ARCH_SET_FS, AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat, nr, x32};
@@ -17,15 +18,21 @@ pub(crate) use shifted::Shifted;
 /// Clocks that a namespace may shift; `clock_gettime` of any other is not looked at.
 const SHIFTED_CLOCKS: [i32; 9] = [
     libc::CLOCK_REALTIME,
+    libc::CLOCK_REALTIME_COARSE,
+    libc::CLOCK_REALTIME_ALARM,
+    libc::CLOCK_TAI,
     libc::CLOCK_MONOTONIC,
     libc::CLOCK_MONOTONIC_RAW,
-    libc::CLOCK_REALTIME_COARSE,
     libc::CLOCK_MONOTONIC_COARSE,
     libc::CLOCK_BOOTTIME,
-    libc::CLOCK_REALTIME_ALARM,
     libc::CLOCK_BOOTTIME_ALARM,
-    libc::CLOCK_TAI,
 ];
+
+/// How many of these, at the beginning, the kernel's own time namespaces do not shift.
+const NOT_KERNELS: usize = 4;
+
+/// `linux/sched.h`.
+const CLONE_NEWTIME: u32 = 0x80;
 
 /// No system call of any kernel has this number or a greater one.
 pub(crate) const FIRST_UNKNOWN: u32 = 1024;
@@ -39,6 +46,11 @@ pub(crate) struct Rules {
     pub(crate) x32: bool,
     /// The clocks whose times are looked at.
     pub(crate) shifted: Shifted,
+    /// Programs make time namespaces by the supervisor, and not by the kernel: MONOTONIC and BOOTTIME
+    /// are the kernel's otherwise, and not even a read of them is looked at.
+    pub(crate) timens: bool,
+    /// Whether files are looked at that are opened: those under `/proc` that show a clock.
+    pub(crate) views: bool,
 }
 
 /// The filter of a tree.
@@ -58,7 +70,7 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     p.when_eq(nr::ARCH_PRCTL, |p| p.notify_if_arg32(0, ARCH_SET_FS));
     p.when_eq(nr::CLOCK_GETTIME, |p| {
         p.allow_if_arg64(5, COOKIE);
-        notify_if_shifted(p);
+        notify_if_shifted(p, rules);
     });
     for number in [nr::GETTIMEOFDAY, nr::TIME] {
         p.when_eq(number, |p| {
@@ -79,6 +91,12 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     }
     absolute::rules(&mut p, rules);
     uptime_rule(&mut p, rules, nr::SYSINFO);
+    if rules.timens {
+        timens_rules(&mut p);
+    }
+    if rules.views {
+        opens::rules(&mut p);
+    }
     if rules.strict {
         for number in [nr::EXECVE, nr::EXECVEAT] {
             p.when_eq(number, Program::notify);
@@ -90,12 +108,33 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
 }
 
 /// A read of a clock: notified if it is one that a namespace may shift.
-fn notify_if_shifted(p: &mut Program) {
+fn notify_if_shifted(p: &mut Program, rules: Rules) {
+    let clocks = match rules.timens {
+        true => &SHIFTED_CLOCKS[..],
+        false => &SHIFTED_CLOCKS[..NOT_KERNELS],
+    };
     p.load_arg_low(0);
-    for clock in SHIFTED_CLOCKS {
+    for clock in clocks {
         p.when_eq(clock.cast_unsigned(), Program::notify);
     }
     p.allow();
+}
+
+/// The calls that make and enter time namespaces, native ones only.
+///
+/// DIFFERENCE: clone3(2) with `CLONE_NEWTIME` is the kernel's, as its flags lie in memory.
+fn timens_rules(p: &mut Program) {
+    p.when_eq(nr::UNSHARE, |p| {
+        p.load_arg_low(0);
+        p.when_clear(CLONE_NEWTIME, Program::allow);
+        p.notify();
+    });
+    p.when_eq(nr::SETNS, |p| {
+        p.load_arg_low(1);
+        p.when_eq(0, Program::notify);
+        p.when_clear(CLONE_NEWTIME, Program::allow);
+        p.notify();
+    });
 }
 
 /// sysinfo(2) under one of its numbers: its uptime is BOOTTIME.
@@ -119,7 +158,7 @@ fn refuse_io_uring(p: &mut Program, number: u32) {
 fn x32_rules(p: &mut Program, rules: Rules) {
     if rules.x32 {
         p.when_eq(X32_BIT | nr::BRK, |p| p.notify_if_arg64(0, 0));
-        p.when_eq(X32_BIT | nr::CLOCK_GETTIME, notify_if_shifted);
+        p.when_eq(X32_BIT | nr::CLOCK_GETTIME, |p| notify_if_shifted(p, rules));
         for number in [
             nr::GETTIMEOFDAY,
             nr::TIME,
@@ -146,7 +185,7 @@ fn compat_rules(p: &mut Program, rules: Rules) {
     p.load_nr();
     p.when_eq(compat::BRK, |p| p.notify_if_arg32(0, 0));
     for number in [compat::CLOCK_GETTIME, compat::CLOCK_GETTIME64] {
-        p.when_eq(number, notify_if_shifted);
+        p.when_eq(number, |p| notify_if_shifted(p, rules));
     }
     for number in [
         compat::SET_THREAD_AREA,
@@ -175,7 +214,7 @@ fn compat_rules(p: &mut Program, rules: Rules) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::WAIT_COOKIE;
+    use crate::page::{EXCHANGE_COOKIE, OPEN_COOKIE, WAIT_COOKIE};
 
     /// What the filter answers, worked out as the kernel's BPF machine would.
     fn verdict(program: &[libc::sock_filter], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
@@ -220,14 +259,18 @@ mod tests {
         boottime: true,
     };
     const LAX: Rules = Rules {
+        timens: true,
         strict: false,
         x32: true,
         shifted: ALL,
+        views: true,
     };
     const STRICT: Rules = Rules {
+        timens: true,
         strict: true,
         x32: false,
         shifted: ALL,
+        views: true,
     };
 
     #[test]
@@ -257,6 +300,40 @@ mod tests {
                 expected,
                 "{id}, wrong cookie"
             );
+        }
+    }
+
+    #[test]
+    fn no_call_with_a_clock_that_the_kernel_keeps_is_notified() {
+        let p = program(Rules {
+            shifted: Shifted {
+                monotonic: false,
+                boottime: false,
+                ..ALL
+            },
+            timens: false,
+            ..LAX
+        });
+        let reads = [
+            (AUDIT_NATIVE, nr::CLOCK_GETTIME),
+            (AUDIT_NATIVE, X32_BIT | nr::CLOCK_GETTIME),
+            (AUDIT_COMPAT, compat::CLOCK_GETTIME),
+            (AUDIT_COMPAT, compat::CLOCK_GETTIME64),
+        ];
+        for id in -20i32..40 {
+            let is_ours = matches!(id, 0 | 5 | 8 | 11);
+            let expected = if is_ours { NOTIFY } else { ALLOW };
+            let arg = u64::from(id.cast_unsigned());
+            for (arch, number) in reads {
+                let read = verdict(&p, arch, number, [arg, 1, 0, 0, 0, 0]);
+                assert_eq!(read, expected, "{number} of {id}");
+            }
+            // No coarse clock can be waited for.
+            if id != 5 {
+                let wait = [arg, 1, 8, 0, 0, 0];
+                let wait = verdict(&p, AUDIT_NATIVE, nr::CLOCK_NANOSLEEP, wait);
+                assert_eq!(wait, expected, "a wait by {id}");
+            }
         }
     }
 
@@ -335,6 +412,46 @@ mod tests {
     }
 
     #[test]
+    fn an_open_is_looked_at_only_where_it_could_be_of_a_view() {
+        const O_PATH: u64 = 0o10_000_000;
+        const O_DIRECTORY: u64 = 0o200_000;
+        const O_EXCL: u64 = 0o200;
+        const O_CREAT: u64 = 0o100;
+        let without = program(Rules {
+            views: false,
+            ..LAX
+        });
+        let with = program(LAX);
+        for (number, place) in [(nr::OPEN, 1), (nr::OPENAT, 2)] {
+            let call = |p: &_, flags: u64| {
+                let mut args = [7; 6];
+                args[place] = flags;
+                verdict(p, AUDIT_NATIVE, number, args)
+            };
+            for flags in [0, O_CREAT, 0o2_000_000] {
+                assert_eq!(call(&with, flags), NOTIFY, "{number} {flags:o}");
+                assert_eq!(call(&without, flags), ALLOW, "{number} {flags:o}");
+            }
+            for flags in [O_PATH, O_DIRECTORY, O_CREAT | O_EXCL] {
+                assert_eq!(call(&with, flags), ALLOW, "{number} {flags:o}");
+            }
+            // What the gate opens is let through, but for the view that it asks for.
+            let mut args = [0x7fff_1234_5678; 6];
+            args[place] = 0;
+            let cookie = |high: u32| u64::from(high + number) << 32 | 0x1234_5678;
+            args[5] = cookie(OPEN_COOKIE);
+            assert_eq!(verdict(&with, AUDIT_NATIVE, number, args), ALLOW);
+            args[5] += 1;
+            assert_eq!(verdict(&with, AUDIT_NATIVE, number, args), NOTIFY);
+            args[5] = cookie(EXCHANGE_COOKIE);
+            args[place] = O_DIRECTORY;
+            assert_eq!(verdict(&with, AUDIT_NATIVE, number, args), NOTIFY);
+        }
+        assert_eq!(verdict(&with, AUDIT_NATIVE, nr::OPENAT2, [0; 6]), NOTIFY);
+        assert_eq!(verdict(&without, AUDIT_NATIVE, nr::OPENAT2, [0; 6]), ALLOW);
+    }
+
+    #[test]
     fn a_kernel_without_x32_answers_for_itself() {
         for number in 0..500 {
             let call = verdict(&program(STRICT), AUDIT_NATIVE, X32_BIT | number, [0; 6]);
@@ -408,9 +525,13 @@ mod tests {
     fn an_unlisted_call_is_decided_by_its_number_alone() {
         // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
         let p = program(STRICT);
-        let listed = [12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 305, 322, 425];
+        let listed = [
+            2, 12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 257, 305, 322, 425, 437,
+        ];
         let absolute = [202, 223, 230, 242, 243, 286, 449, 455];
-        let is_listed = |n: &u32| listed.contains(n) || absolute.contains(n);
+        let namespaces = [272, 308];
+        let is_listed =
+            |n: &u32| listed.contains(n) || absolute.contains(n) || namespaces.contains(n);
         for number in (0..500).filter(|n| !is_listed(n)) {
             assert_eq!(verdict(&p, AUDIT_NATIVE, number, [COOKIE; 6]), ALLOW);
         }

@@ -14,6 +14,13 @@ pub(crate) struct Shifted {
 }
 
 impl Shifted {
+    /// A program can make itself a namespace that shifts any.
+    pub(crate) const ANY: Self = Self {
+        realtime: true,
+        monotonic: true,
+        boottime: true,
+    };
+
     /// REALTIME always counts: it is the clock that can be set.
     pub(crate) fn of(offsets: &ClockOffsets) -> Self {
         Self {

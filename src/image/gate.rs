@@ -18,6 +18,31 @@ const MAGIC: [u8; 8] = *b"elsegate";
 pub(crate) struct Gate {
     at: usize,
     bytes: Vec<u8>,
+    has_opens: bool,
+}
+
+/// How much of the gate there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    Whole,
+    /// Without the end, where threads come in that open files.
+    Waits,
+}
+
+impl Extent {
+    fn code(self) -> usize {
+        match self {
+            Self::Whole => blob::GATE_END,
+            Self::Waits => blob::GATE_OPEN,
+        }
+    }
+
+    /// The length of a gate, with a frame description of its own if it is to have one.
+    pub(super) fn len(self, has_description: bool) -> usize {
+        let description = if has_description { DESCRIPTION } else { 0 };
+        let described = self.code().next_multiple_of(8) + description;
+        described.next_multiple_of(8) + MAGIC.len()
+    }
 }
 
 impl Gate {
@@ -41,15 +66,39 @@ impl Gate {
         self.at + blob::GATE_TOLD
     }
 
+    /// Where threads come in from a patched site that opens a file.
+    pub(crate) fn open(&self) -> Option<usize> {
+        self.has_opens.then_some(self.at + blob::GATE_OPEN)
+    }
+
+    /// Where a thread loads all anew by its stack pointer alone.
+    pub(crate) fn restart(&self) -> usize {
+        self.at + blob::GATE_RESTART
+    }
+
+    /// Behind the call that is made here.
+    pub(crate) fn after(&self) -> usize {
+        self.at + blob::GATE_AFTER
+    }
+
     /// Where a frame description of its own begins.
     pub(super) fn description_at(&self) -> usize {
-        self.at + blob::GATE_END.next_multiple_of(8)
+        let extent = match self.has_opens {
+            true => Extent::Whole,
+            false => Extent::Waits,
+        };
+        self.at + extent.code().next_multiple_of(8)
     }
 
     /// Has the gate lie at `at`, with the parameter page at `page_at`, and its frame description
     /// behind it if `cie_at`, a record to go by, is given.
-    pub(super) fn new(at: usize, page_at: usize, cie_at: Option<usize>) -> Option<Self> {
-        let mut bytes = blob::GATE.get(..blob::GATE_END)?.to_vec();
+    pub(super) fn new(
+        at: usize,
+        extent: Extent,
+        page_at: usize,
+        cie_at: Option<usize>,
+    ) -> Option<Self> {
+        let mut bytes = blob::GATE.get(..extent.code())?.to_vec();
         for (site, field) in blob::GATE_SITES {
             let to = page_at + field;
             let distance = distance(at + site + 4, to)?;
@@ -59,11 +108,15 @@ impl Gate {
         align(&mut bytes);
         if let Some(cie_at) = cie_at {
             let record_at = at + bytes.len();
-            bytes.extend(description(record_at, cie_at, at)?);
+            bytes.extend(description(record_at, cie_at, at, extent)?);
             align(&mut bytes);
         }
         bytes.extend(MAGIC);
-        Some(Self { at, bytes })
+        Some(Self {
+            at,
+            bytes,
+            has_opens: extent == Extent::Whole,
+        })
     }
 }
 
@@ -71,20 +124,20 @@ impl Gate {
 pub(super) const DESCRIPTION: usize = (17 + RULES.len()).next_multiple_of(8) + 4;
 
 /// An FDE at `record_at` of the gate at `gate_at`, by the CIE at `cie_at`.
-fn description(record_at: usize, cie_at: usize, gate_at: usize) -> Option<Vec<u8>> {
+fn description(record_at: usize, cie_at: usize, gate_at: usize, extent: Extent) -> Option<Vec<u8>> {
     let mut record = u32::try_from(DESCRIPTION - 4).ok()?.to_le_bytes().to_vec();
     // Back from the word itself.
     record.extend(distance(cie_at, record_at + 4)?);
-    record.extend(range(record_at + 8, gate_at)?);
+    record.extend(range(record_at + 8, gate_at, extent)?);
     record.resize(DESCRIPTION, 0);
     Some(record)
 }
 
 /// What follows the link to the CIE in an FDE of the gate; it fits the CIE that compilers make for
 /// x86-64.
-pub(super) fn range(at: usize, gate_at: usize) -> Option<Vec<u8>> {
+pub(super) fn range(at: usize, gate_at: usize, extent: Extent) -> Option<Vec<u8>> {
     let mut words = distance(at, gate_at)?.to_vec();
-    words.extend(u32::try_from(blob::GATE_END).ok()?.to_le_bytes());
+    words.extend(u32::try_from(extent.code()).ok()?.to_le_bytes());
     // No augmentation data.
     words.push(0);
     words.extend(RULES);
@@ -92,7 +145,7 @@ pub(super) fn range(at: usize, gate_at: usize) -> Option<Vec<u8>> {
 }
 
 /// The gate's unwind rules: the return address is in `rcx` before the frame is made and after it is
-/// left, and in the frame between.
+/// left, and in the frame between; but for the two instructions that make the frame of an open.
 const RULES: [u8; 26] = arch::gate_rules(
     [
         blob::GATE_LOWERED,

@@ -12,6 +12,7 @@ mod arch;
 mod btf;
 mod bytes;
 mod compose;
+mod doors;
 mod elf;
 mod gate;
 mod host;
@@ -31,10 +32,11 @@ mod blob {
 use std::mem::offset_of;
 use std::ops::Range;
 
-use crate::page::{GENERATION, MAGIC, Page, VERSION};
+use crate::page::{COOKIE, GENERATION, MAGIC, Page, VERSION};
 use crate::{ClockOffsets, Error, Result};
 use btf::Layout;
 use compose::{Composed, compose};
+pub(crate) use doors::Doors;
 use elf::Parts;
 pub(crate) use gate::Gate;
 use host::Host;
@@ -45,6 +47,10 @@ const FORCED: &str = "it was asked for";
 /// Where the offset words lie in the blob.
 #[expect(clippy::cast_possible_wrap, reason = "the blob is a kilobyte long")]
 const OFFSETS_AT: i64 = (blob::PAGE_AT + offset_of!(Page, offsets)) as i64;
+
+/// And the version, which is odd.
+#[expect(clippy::cast_possible_wrap, reason = "the blob is a kilobyte long")]
+const VERSION_AT: i64 = (blob::PAGE_AT + offset_of!(Page, version)) as i64;
 
 /// How an image reads the clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +88,7 @@ pub struct Image {
     bytes: Vec<u8>,
     page_at: usize,
     gate: Option<Gate>,
+    doors: Doors,
     read_path: ReadPath,
 }
 
@@ -131,12 +138,21 @@ impl Image {
             blob_at,
             gate,
         } = kept.or_else(|_| compose(&host, false)).map_err(refused)?;
-        let read_path = reads(direct, has_kernel_function, &place, &mut bytes, blob_at);
+        let mut closed = bytes.clone();
+        let read_path = reads(
+            direct,
+            has_kernel_function,
+            &place,
+            [&mut bytes, &mut closed],
+            blob_at,
+        );
+        let doors = Doors::between(&bytes, &closed, &read_path);
         Ok(Self {
             host,
             bytes,
             page_at: blob_at + blob::PAGE_AT,
             gate,
+            doors,
             read_path,
         })
     }
@@ -151,6 +167,7 @@ impl Image {
         let page = Page {
             offsets: Self::words(offsets)?,
             namespace,
+            cookie: COOKIE,
             version: VERSION,
             generation: GENERATION,
             magic: MAGIC,
@@ -239,6 +256,11 @@ impl Image {
         self.gate.as_ref()
     }
 
+    /// What makes it ask for each read.
+    pub(crate) fn doors(&self) -> &Doors {
+        &self.doors
+    }
+
     /// How this image reads the clocks.
     #[must_use]
     pub fn read_path(&self) -> &ReadPath {
@@ -246,34 +268,43 @@ impl Image {
     }
 }
 
-/// Has the image's code read the clocks directly, or not.
+/// Has the image's code read the clocks directly, or not; the second image's that of a closed one.
 fn reads(
     direct: std::result::Result<(Layout, usize), String>,
     kernel: std::result::Result<(), &'static str>,
     place: &Host,
-    image: &mut [u8],
+    [image, closed]: [&mut [u8]; 2],
     blob_at: usize,
 ) -> ReadPath {
     let direct = direct.and_then(|(layout, vvar)| {
         let distance = vvar.cast_signed() - (place.base() + blob_at).cast_signed();
-        Values::new(&layout, distance as i64, OFFSETS_AT)
-            .fill(&mut image[blob_at..], &blob::SITES)
+        let values = Values::new(&layout, distance as i64, OFFSETS_AT);
+        let fill =
+            |values: Values, image: &mut [u8]| values.fill(&mut image[blob_at..], &blob::SITES);
+        fill(values, image)
+            .and_then(|()| fill(values.closed(VERSION_AT), closed))
             .ok_or_else(|| "the kernel's clock data is too far away".to_owned())
     });
     let Err(reason) = direct else {
         return ReadPath::Direct;
     };
-    let blob = &mut image[blob_at..];
-    Values::NONE
-        .fill(blob, &blob::SITES)
-        .expect("a zero fits everywhere");
-    // The code for the coarse clocks knows of no such case.
-    for (from, to) in [
-        (blob::CLOCK_GETTIME_AT, blob::HIGH_RES_AT),
-        (blob::TEXT.start, blob::TIME_CALLED_AT),
-    ] {
-        bytes::put(blob, from, &arch::short_jump(from, to)).expect("the blob holds its own code");
+    for image in [&mut *image, &mut *closed] {
+        let blob = &mut image[blob_at..];
+        Values::NONE
+            .fill(blob, &blob::SITES)
+            .expect("a zero fits everywhere");
+        // The code for the coarse clocks knows of no such case.
+        for (from, to) in [
+            (blob::CLOCK_GETTIME_AT, blob::HIGH_RES_AT),
+            (blob::TEXT.start, blob::TIME_CALLED_AT),
+        ] {
+            bytes::put(blob, from, &arch::short_jump(from, to))
+                .expect("the blob holds its own code");
+        }
     }
+    // In place of the kernel's function.
+    let call = blob::KERNEL_AT..blob::KERNEL_AT + arch::ENTRY_ROOM;
+    closed[blob_at..][call.clone()].copy_from_slice(&blob::BYTES[call]);
     match kernel {
         Ok(()) => ReadPath::KernelFunction { reason },
         Err(why) if reason == why => ReadPath::Syscall { reason },

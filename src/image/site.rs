@@ -18,18 +18,18 @@ pub(super) struct Site {
 
 /// What goes into the sites, in the order of the assembly's constants.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Values([i64; 14]);
+pub(super) struct Values([i64; 16]);
 
 /// The first of [`Values`] are distances from the blob, and stand in the code relative to the next
 /// instruction.
-const DISTANCES: usize = 3;
+const DISTANCES: usize = 4;
 
 /// `VDSO_CLOCKMODE_TIMENS`.
 const MODE_TIMENS: i64 = i32::MAX as i64;
 
 impl Values {
     /// No clock is read directly.
-    pub(super) const NONE: Self = Self([0; 14]);
+    pub(super) const NONE: Self = Self([0; 16]);
 
     /// The clocks are read by `layout`, with `vvar` and the `offsets` so far from the blob.
     pub(super) fn new(layout: &Layout, vvar: i64, offsets: i64) -> Self {
@@ -46,6 +46,7 @@ impl Values {
             clock_data,
             clock_data + i64::from(layout.len),
             coarse,
+            coarse,
             layout.seq.into(),
             layout.mode.into(),
             layout.cycle_last.into(),
@@ -57,7 +58,25 @@ impl Values {
             crate::page::HIGH_RES.into(),
             seq - coarse,
             offsets - coarse,
+            5,
         ])
+    }
+
+    /// The same for a closed image, with the parameter page so far from the blob: no clock is read,
+    /// and all go the slow way.
+    ///
+    /// time(2) takes the page for the kernel's data, and its version, which is odd, for an update
+    /// under way.
+    pub(super) fn closed(mut self, page: i64) -> Self {
+        const TIME_DATA: usize = 3;
+        const HIGH_RES: usize = 12;
+        const COARSE_SEQ: usize = 13;
+        const COARSE_ID: usize = 15;
+        self.0[TIME_DATA] = page - self.0[COARSE_SEQ];
+        self.0[HIGH_RES] = 0;
+        // No clock's.
+        self.0[COARSE_ID] = 0x7d;
+        self
     }
 
     /// Fills in `sites` of the `blob`; `None` if a value does not fit.
@@ -89,11 +108,11 @@ mod tests {
             more: 8,
         };
         let mut values = Values::NONE;
-        (values.0[1], values.0[8]) = (-0x6000, 100);
+        (values.0[1], values.0[9]) = (-0x6000, 100);
         let mut blob = [0; 8];
         values.fill(&mut blob, &[site(1, 4)]).unwrap();
         assert_eq!(blob[4..], (-0x6000_i32 + 8 - 8).to_le_bytes());
-        values.fill(&mut blob, &[site(8, 1)]).unwrap();
+        values.fill(&mut blob, &[site(9, 1)]).unwrap();
         assert_eq!(blob[4], 108);
         values.0[8] = 120;
         assert!(values.fill(&mut blob, &[site(8, 1)]).is_none());

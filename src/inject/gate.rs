@@ -1,6 +1,7 @@
 //! Putting the gate into a program that has an image.
 
 use super::{Hint, Injector, Missing, Task, force, gone_or};
+use crate::arch::nr;
 
 /// How many bytes at the end of a gate tell that it is in place.
 pub(super) const MARK: usize = 8;
@@ -12,6 +13,18 @@ pub(crate) struct GateAt {
     pub(crate) entry: u64,
     /// For threads that are told of their call.
     pub(crate) told: u64,
+    /// For threads from patched sites that open files.
+    pub(crate) open: Option<u64>,
+}
+
+impl GateAt {
+    /// Where the patched sites of this system call lead.
+    pub(crate) fn of(&self, number: u32) -> Option<u64> {
+        match number {
+            nr::OPEN | nr::OPENAT => self.open,
+            _ => Some(self.entry),
+        }
+    }
 }
 
 impl Injector {
@@ -23,10 +36,7 @@ impl Injector {
             return Ok(None);
         };
         let hint = self.hint(task);
-        let base = match hint {
-            Some(hint) => hint.base,
-            None => self.find_base(task)?,
-        };
+        let base = self.base(task)?;
         let at = |place: usize| base + place as u64;
         let (range, bytes) = (gate.range(), gate.bytes());
         let has_gate = match hint {
@@ -41,6 +51,7 @@ impl Injector {
         let gate_at = GateAt {
             entry: at(gate.entry()),
             told: at(gate.told()),
+            open: gate.open().map(at),
         };
         if !has_gate {
             let mem = task.mem().map_err(|_| gone_or(task, Missing::Denied))?;

@@ -6,6 +6,7 @@
 
 mod ahead;
 mod auxv;
+mod doors;
 mod force;
 mod gate;
 mod maps;
@@ -16,12 +17,13 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 pub(crate) use force::Force;
+pub(crate) use gate::GateAt;
 pub(crate) use opener::Opener;
 pub(crate) use task::{Fault, GuestPtr, Task};
 
 use crate::clock::{ClockOffsets, Offset};
 use crate::image::Image;
-use crate::page::{MAGIC, Page};
+use crate::page::{CLOSED_COOKIE, MAGIC, Page};
 use auxv::Auxv;
 
 /// Why a program has no image of ours.
@@ -39,6 +41,16 @@ pub(crate) enum Missing {
     Foreign,
 }
 
+/// What a program's image says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) offsets: ClockOffsets,
+    /// The namespace's number.
+    pub(crate) namespace: u64,
+    /// Whether it asks for each read (see `image::Doors`).
+    pub(crate) is_closed: bool,
+}
+
 /// How many threads are remembered, each by the low bits of its id.
 const HINTS: usize = 4096;
 
@@ -49,7 +61,7 @@ struct Hint {
     /// Of its image.
     base: u64,
     /// Whether its image was put in place just now, so that there can hardly be a gate. Writing one a
-    /// second time does no harm.
+    /// second time does no harm, unless the image has been closed meanwhile.
     is_new: bool,
 }
 
@@ -86,7 +98,7 @@ impl Injector {
         }
     }
 
-    /// The offsets of the caller's image; puts one in place if there is none.
+    /// What the caller's image says; puts one in place if there is none.
     ///
     /// `new_image` gives the bytes for a program that has none yet. Running this twice, or after a
     /// worker that died half-way, is harmless: the bytes are the same and the magic comes last.
@@ -94,9 +106,9 @@ impl Injector {
         &mut self,
         task: &Task<'_>,
         new_image: impl FnOnce(&Image) -> Option<Cow<'a, [u8]>>,
-    ) -> Result<ClockOffsets, Missing> {
-        if let Some(offsets) = self.peek(task) {
-            return Ok(offsets);
+    ) -> Result<Found, Missing> {
+        if let Some(found) = self.peek(task) {
+            return Ok(found);
         }
         self.hints[place_of(task.tid())] = Hint::default();
         let base = self.find_base(task)?;
@@ -109,9 +121,9 @@ impl Injector {
         if rustix::io::pread(mem, &mut *self.tail, tail_at) != Ok(self.tail.len()) {
             return Err(gone_or(task, Missing::Foreign));
         }
-        if let Some(offsets) = self.offsets_in(&self.tail[self.image.page_at() - self.tail_at..]) {
+        if let Some(found) = found_in(&self.tail[self.image.page_at() - self.tail_at..]) {
             self.remember(task.tid(), base, false);
-            return Ok(offsets);
+            return Ok(found);
         }
         if !self.is_untouched() {
             return Err(gone_or(task, Missing::Foreign));
@@ -124,8 +136,7 @@ impl Injector {
             return Err(gone_or(task, Missing::Denied));
         }
         self.remember(task.tid(), base, true);
-        self.offsets_in(&bytes[self.image.page_at()..])
-            .ok_or(Missing::Foreign)
+        found_in(&bytes[self.image.page_at()..]).ok_or(Missing::Foreign)
     }
 
     /// Whether the program's vDSO holds this address: a thread there may be in the midst of bytes
@@ -135,15 +146,20 @@ impl Injector {
             .is_ok_and(|base| (base..base + self.image.len() as u64).contains(&address))
     }
 
-    /// The offsets at the remembered base; a stale base shows no magic.
-    fn peek(&self, task: &Task<'_>) -> Option<ClockOffsets> {
+    /// What the image at the remembered base says; a stale base shows no magic.
+    fn peek(&mut self, task: &Task<'_>) -> Option<Found> {
         let base = self.hint(task)?.base;
         if !task.is_open_to_us() {
             return None;
         }
         let mut page = [0; size_of::<Page>()];
         task.glance(base + self.image.page_at() as u64, &mut page)?;
-        self.offsets_in(&page)
+        let found = found_in(&page)?;
+        // Another of its threads has closed it, and has had a gate written for that.
+        if found.is_closed {
+            self.hints[place_of(task.tid())].is_new = false;
+        }
+        Some(found)
     }
 
     /// The places that are looked at for an absolute wait, to be read ahead.
@@ -192,27 +208,32 @@ impl Injector {
         })
     }
 
-    fn offsets_in(&self, page: &[u8]) -> Option<ClockOffsets> {
-        let word = |at: usize| -> Option<u64> {
-            Some(u64::from_le_bytes(page.get(at..at + 8)?.try_into().ok()?))
-        };
-        if word(std::mem::offset_of!(Page, magic))? != MAGIC {
-            return None;
-        }
-        let at = std::mem::offset_of!(Page, offsets);
-        let offset = |i: usize| Offset::from_packed(word(at + 8 * i)?);
-        Some(ClockOffsets {
-            realtime: offset(0)?,
-            tai: offset(1)?,
-            monotonic: offset(2)?,
-            boottime: offset(3)?,
-        })
-    }
-
     fn remember(&mut self, tid: i32, base: u64, is_new: bool) {
         self.hints[place_of(tid)] = Hint { tid, base, is_new };
         self.last = base;
     }
+}
+
+/// What a parameter page says, if it is complete.
+fn found_in(page: &[u8]) -> Option<Found> {
+    let word = |at: usize| -> Option<u64> {
+        Some(u64::from_le_bytes(page.get(at..at + 8)?.try_into().ok()?))
+    };
+    if word(std::mem::offset_of!(Page, magic))? != MAGIC {
+        return None;
+    }
+    let at = std::mem::offset_of!(Page, offsets);
+    let offset = |i: usize| Offset::from_packed(word(at + 8 * i)?);
+    Some(Found {
+        offsets: ClockOffsets {
+            realtime: offset(0)?,
+            tai: offset(1)?,
+            monotonic: offset(2)?,
+            boottime: offset(3)?,
+        },
+        namespace: word(std::mem::offset_of!(Page, namespace))?,
+        is_closed: word(std::mem::offset_of!(Page, cookie))? == CLOSED_COOKIE,
+    })
 }
 
 fn place_of(tid: i32) -> usize {

@@ -156,17 +156,23 @@ impl<'a> Task<'a> {
     /// Reads a value of the program's; whether the call still waits is checked after it.
     pub(crate) fn read<T: Plain>(&self, from: GuestPtr<T>) -> Result<T, Fault> {
         let mut bytes = vec![0; size_of::<T>()];
-        if self.read_by_pid(from.address, &mut bytes)? {
-            return from_bytes(&bytes).ok_or(Fault::Address);
+        self.read_bytes(GuestPtr::new(from.address), &mut bytes)?;
+        from_bytes(&bytes).ok_or(Fault::Address)
+    }
+
+    /// Reads bytes that the program itself can read; all of them, or none.
+    pub(crate) fn read_bytes(&self, from: GuestPtr<u8>, into: &mut [u8]) -> Result<(), Fault> {
+        if self.read_by_pid(from.address, into)? {
+            return Ok(());
         }
         let mem = self.mem()?;
-        self.check(from.address, bytes.len(), maps::Access::Read)?;
-        mem.read_exact_at(&mut bytes, from.address)
+        self.check(from.address, into.len(), maps::Access::Read)?;
+        mem.read_exact_at(into, from.address)
             .map_err(|_| Fault::Address)?;
-        if !self.is_waiting() {
-            return Err(Fault::Gone);
+        match self.is_waiting() {
+            true => Ok(()),
+            false => Err(Fault::Gone),
         }
-        from_bytes(&bytes).ok_or(Fault::Address)
     }
 
     /// Reads bytes whatever their protection is, such as code.

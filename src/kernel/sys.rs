@@ -1,6 +1,7 @@
 //! The system calls behind a time namespace.
 #![expect(unsafe_code, reason = "unshare(2), setns(2), fork(2)")]
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -30,9 +31,22 @@ pub(super) fn setns_time(namespace: &File) -> io::Result<()> {
     result(unsafe { libc::setns(namespace.as_raw_fd(), CLONE_NEWTIME) })
 }
 
+/// Writes to a file by system calls alone, so that it is safe after fork(2).
+pub(super) fn write_file(path: &CStr, text: &[u8]) -> io::Result<()> {
+    // SAFETY: `path` ends in NUL, `text` lives through the call, and the descriptor is ours.
+    unsafe {
+        let file = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        result(file)?;
+        let written = libc::write(file, text.as_ptr().cast(), text.len());
+        let outcome = result(if written == -1 { -1 } else { 0 });
+        libc::close(file);
+        outcome
+    }
+}
+
 /// Does `action` in a child, which must be safe after fork(2), and gives its outcome.
 pub(super) fn in_child(action: fn() -> io::Result<()>) -> io::Result<()> {
-    // SAFETY: the child runs `action`, which makes one system call, and ends by _exit(2).
+    // SAFETY: the child runs `action`, which makes system calls only, and ends by _exit(2).
     let child = unsafe { libc::fork() };
     match child {
         -1 => Err(io::Error::last_os_error()),

@@ -150,14 +150,29 @@ fn try_patch(
     now.lead_to(memory, &stub, gate, way)
 }
 
+/// Whether the call site before `after` holds an instruction that gives its system call this number.
+#[must_use]
+pub fn is_numbered(memory: &File, after: u64, number: u32) -> bool {
+    Site::read(memory, after).is_ok_and(|site| arch::number(site.bytes) == Some(number))
+}
+
 /// Where a thread goes on that has trapped at `after` with the made-up `number` of a site that is
 /// being patched; `None` if that is the program's own mistake.
 ///
 /// The site is completed on the way: its patcher may be dead, or at work in the process of which this
 /// one is a copy. The thread goes on at the jump, where unwinders know their way: a thread that is
 /// cancelled while it is held has its handler run there.
+///
+/// `gate_of` says where sites of a system call lead; its number is 0 where it is not known before it is
+/// made.
 #[must_use]
-pub fn rewind(memory: &File, maps: &File, after: u64, number: u32, gate: u64) -> Option<u64> {
+pub fn rewind(
+    memory: &File,
+    maps: &File,
+    after: u64,
+    number: u32,
+    gate_of: impl FnOnce(u32) -> Option<u64>,
+) -> Option<u64> {
     let site = Site::read(memory, after).ok()?;
     let text = Text::find(memory, maps, site.at, after).ok()?;
     let stub = Room::read(memory, &text).ok()?.stub_of(&site)?;
@@ -165,6 +180,7 @@ pub fn rewind(memory: &File, maps: &File, after: u64, number: u32, gate: u64) ->
     if !arch::is_trap(stub.original, jump, number) {
         return None;
     }
+    let gate = gate_of(arch::number(stub.original).unwrap_or(0))?;
     stub.set_gate(memory, gate).ok()?;
     match site.lead_to(memory, &stub, gate, Way::ByteByByte) {
         Ok(_) => Some(site.at),

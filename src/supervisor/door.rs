@@ -9,6 +9,7 @@ use std::io;
 use super::handlers::{Call, Failure};
 use super::journal::SLOTS;
 use super::namespaces;
+use super::timens::Mark;
 use crate::clock::{ClockOffsets, Offset};
 use crate::inject::GuestPtr;
 use crate::page::{COOKIE, MAGIC};
@@ -19,10 +20,14 @@ const PROBE: u64 = 1;
 /// "The tree below me is a namespace": the third argument points to four packed offsets, in
 /// addition to those of the caller's own namespace.
 const ANCHOR: u64 = 2;
+/// "Does the kernel keep MONOTONIC and BOOTTIME in this tree?" 1 if so, else 0.
+const LEAVES_TO_KERNEL: u64 = 3;
 
 /// A supervisor above this process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outer(());
+pub(crate) struct Outer {
+    leaves_to_kernel: bool,
+}
 
 impl Outer {
     /// Looks for a supervisor above this process.
@@ -32,7 +37,10 @@ impl Outer {
     pub(crate) fn find() -> Result<Option<Self>> {
         let answer = sys::process::raw_brk([COOKIE, PROBE, 0, 0]);
         if answer == MAGIC.cast_signed() {
-            Ok(Some(Self(())))
+            let leaves = sys::process::raw_brk([COOKIE, LEAVES_TO_KERNEL, 0, 0]);
+            Ok(Some(Self {
+                leaves_to_kernel: leaves == 1,
+            }))
         } else if answer == -i64::from(libc::ENOSYS) {
             Err(Error::new(
                 "the supervisor of the time namespace around this process has died; no new program can start in it",
@@ -40,6 +48,12 @@ impl Outer {
         } else {
             Ok(None)
         }
+    }
+
+    /// Whether the kernel keeps MONOTONIC and BOOTTIME in its tree: its filter then sees no call with
+    /// a time of these.
+    pub(crate) fn leaves_to_kernel(&self) -> bool {
+        self.leaves_to_kernel
     }
 
     /// Makes the calling process the anchor of a new namespace, `offsets` from its own.
@@ -66,13 +80,17 @@ impl Outer {
 }
 
 /// Answers a request; `None` if the call is an ordinary `brk(NULL)`.
-pub(super) fn answer(call: &Call<'_>) -> Option<std::result::Result<i64, Failure>> {
+pub(super) fn answer(
+    call: &Call<'_>,
+    leaves_to_kernel: bool,
+) -> Option<std::result::Result<i64, Failure>> {
     if call.args[1] != COOKIE {
         return None;
     }
     Some(match call.args[2] {
         PROBE => Ok(MAGIC.cast_signed()),
         ANCHOR => add_namespace(call),
+        LEAVES_TO_KERNEL => Ok(leaves_to_kernel.into()),
         _ => Err(Failure::Errno(libc::EINVAL)),
     })
 }
@@ -86,6 +104,8 @@ fn add_namespace(call: &Call<'_>) -> std::result::Result<i64, Failure> {
         return Err(Failure::Gone);
     }
     namespaces::add(call.journal, call.proc, anchor, &sum).ok_or(Failure::Errno(libc::ENOSPC))?;
+    // Its children are below the anchor, whatever namespace it has come from.
+    let _ = Mark::clear(anchor);
     Ok(0)
 }
 

@@ -12,9 +12,12 @@ use super::front;
 use super::journal::Journal;
 use super::keeper::{Keeper, Setting};
 use super::message;
+use super::split::Split;
+use super::timens::Owner;
 use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
+use crate::backend::Backend;
 use crate::clock::ClockOffsets;
 use crate::image::{Image, ReadPathChoice};
 use crate::inject::Force;
@@ -32,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) reads: ReadPathChoice,
     /// A name for people, shown in the control group's.
     pub(crate) name: Option<String>,
+    /// Whether files under `/proc` stay the host's.
+    pub(crate) host_proc: bool,
 }
 
 /// Puts the calling process into a new time namespace.
@@ -42,8 +47,7 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 /// What went wrong, in the process that is to report it; nothing of the tree is left then.
-pub(crate) fn enter(plan: &Plan) -> Result<()> {
-    let outer = Outer::find()?;
+pub(crate) fn enter(plan: &Plan, backend: Backend, outer: Option<Outer>) -> Result<()> {
     let image = match outer {
         Some(_) => None,
         None => {
@@ -69,14 +73,17 @@ pub(crate) fn enter(plan: &Plan) -> Result<()> {
     let _ = rustix::thread::set_name(c"elsewhen");
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|e| Error::os("cannot adopt orphans", e.into()))?;
+    // What is forked from here on is in the kernel's namespace, if there is one.
+    let split = Split::make(backend, outer.as_ref(), &plan.offsets)?;
     let stage = Stage {
         front: keeper_end,
         front_pid,
         inherited,
+        split,
     };
     match (outer, image) {
         (None, Some(image)) => stage.keep(plan, image, opening),
-        (Some(outer), _) => stage.anchor(plan, outer),
+        (Some(outer), _) => stage.anchor(outer),
         (None, None) => unreachable!("without an outer supervisor an image was composed"),
     }
 }
@@ -97,15 +104,17 @@ struct Stage {
     front: OwnedFd,
     front_pid: i32,
     inherited: signal::Inherited,
+    split: Split,
 }
 
 impl Stage {
     fn keep(self, plan: &Plan, image: Image, opening: Opening) -> Result<()> {
-        let own_image = image.patch(&plan.offsets, 0)?;
+        let own_image = image.patch(&self.split.offsets, 0)?;
         let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
         let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
         let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| Error::os("cannot open `/proc`", e.into()))?;
+        let owner = Owner::of(proc.as_fd(), "self").unwrap_or_default();
         let keeper = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
             .map_err(|e| Error::os("cannot open a pidfd", e.into()))?;
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
@@ -133,7 +142,9 @@ impl Stage {
                 journal,
                 image,
                 own_image,
-                offsets: plan.offsets,
+                offsets: self.split.offsets,
+                leaves_to_kernel: self.split.leaves_to_kernel,
+                owner,
                 proc,
                 watchdog,
                 keeper,
@@ -154,8 +165,8 @@ impl Stage {
         .stay(Some(ours))
     }
 
-    fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
-        let registered = outer.anchor(&plan.offsets);
+    fn anchor(self, outer: Outer) -> Result<()> {
+        let registered = outer.anchor(&self.split.offsets);
         let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
         message::wait_for_front(self.front.as_fd());
         match process::fork().map_err(doing("start the command"))? {
@@ -187,7 +198,9 @@ impl Stage {
         let listener = install(&filter::program(filter::Rules {
             strict: plan.strict,
             x32: process::has_x32(),
-            shifted: filter::Shifted::of(&plan.offsets),
+            shifted: self.split.shifted(),
+            timens: !self.split.leaves_to_kernel,
+            views: !plan.host_proc,
         }))?;
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
             .map_err(doing("hand the listener to the keeper"))?;

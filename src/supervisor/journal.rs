@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use super::execs::{EXECS, Exec};
 use super::held::Sleeps;
 use super::namespaces::Slot;
-use super::redirect::Slots;
+use super::redirect::Redirects;
 use super::settings::Settings;
+use super::timens::Records;
+use super::views::{Live, Opens};
 use crate::sys::seccomp::Notification;
 use crate::sys::shared::Shared;
 
@@ -36,11 +38,17 @@ pub(super) struct Journal {
     pub(super) slots: [Slot; SLOTS],
     pub(super) execs: [Exec; EXECS],
     /// Threads that are to go on elsewhere.
-    pub(super) redirects: Slots,
+    pub(super) redirects: Redirects,
     /// What timers are set to.
     pub(super) settings: Settings,
     /// Sleeps that are made in a thread's place.
     pub(super) sleeps: Sleeps,
+    /// Namespaces that programs have made.
+    pub(super) timens: Records,
+    /// Files that are opened in a thread's place.
+    pub(super) opens: Opens,
+    /// Who gives the contents of those that change.
+    pub(super) live: Live,
 }
 
 // SAFETY: zeroes are a notification with id 0 (none), counters at 0, and free slots, places and

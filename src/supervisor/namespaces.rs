@@ -94,6 +94,17 @@ pub(super) fn of(
     Some((0, *own))
 }
 
+/// Whether a namespace is the tree's own or that of an inner tree, whose offsets are given at its start.
+pub(super) fn is_fixed(id: u64) -> bool {
+    id <= SLOTS as u64
+}
+
+/// The offsets of an inner tree's namespace by its number.
+pub(super) fn offsets_of(journal: &Journal, id: u64) -> Option<ClockOffsets> {
+    let index = usize::try_from(id.checked_sub(1)?).ok()?;
+    journal.slots.get(index)?.offsets()
+}
+
 impl Slot {
     fn is(&self, stat: Stat) -> bool {
         self.anchor.load(Ordering::Acquire) == stat.pid
@@ -157,6 +168,14 @@ fn parse(text: &str) -> Option<Stat> {
         parent,
         started,
     })
+}
+
+/// How many page faults the children of process `pid` have had that have ended: field 11 of
+/// proc_pid_stat(5).
+pub(super) fn faults_of_children(proc: BorrowedFd<'_>, pid: i32) -> Option<u64> {
+    let text = stat_text(proc, pid)?;
+    let (_, tail) = text.rsplit_once(") ")?;
+    tail.split(' ').nth(8)?.parse().ok()
 }
 
 /// Whether process `pid` runs or waits for a CPU only.

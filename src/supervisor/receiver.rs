@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::handlers::{Errand, Handlers};
 use super::journal::Journal;
 use super::keeper::is_hung_up;
-use super::redirect::{Pool, Slot, Turn, Visited};
+use super::redirect::{Pool, RedirectSlot, Turn, Visited};
 use super::worker::{MOST_FAILURES, Service};
 use crate::sys::process;
 use crate::sys::seccomp::{self, Answer, Notification};
@@ -96,7 +96,7 @@ impl<'a> Receiver<'a> {
     }
 
     /// Goes on a visit; false if this thread is not to receive any more.
-    fn visit(&self, pool: &Pool, slot: Slot<'static>) -> bool {
+    fn visit(&self, pool: &Pool, slot: RedirectSlot<'static>) -> bool {
         // One that lasts is one of theirs.
         pool.join();
         let (visit, since) = (self.turn.leave(), Instant::now());

@@ -34,10 +34,26 @@ pub(super) fn signals(proc: BorrowedFd<'_>, tid: i32) -> Option<Signals> {
 
 /// Whether the thread has a capability in the user namespace of this process; `None` if it is gone.
 pub(super) fn has_capability(proc: BorrowedFd<'_>, tid: i32, capability: u32) -> Option<bool> {
-    let [effective] = masks(proc, tid, ["CapEff:"], |_| {})?;
+    let effective = effective(proc, tid)?;
     let namespace = |of: &str| readlinkat(proc, format!("{of}/ns/user"), Vec::new()).ok();
     let is_ours = namespace(&tid.to_string()) == namespace("self");
     Some(is_ours && effective >> capability & 1 != 0)
+}
+
+/// How many threads process `pid` has; `None` if it is gone.
+pub(super) fn threads(proc: BorrowedFd<'_>, pid: i32) -> Option<u32> {
+    let mut threads = None;
+    lines::read(proc, &format!("{pid}/status"), |line| {
+        threads = lines::value(line, "Threads:").and_then(|value| value.parse().ok());
+        threads.is_some()
+    })
+    .ok()?;
+    threads
+}
+
+/// The effective capabilities of a thread, in its own user namespace; `None` if it is gone.
+pub(super) fn effective(proc: BorrowedFd<'_>, tid: i32) -> Option<u64> {
+    masks(proc, tid, ["CapEff:"], |_| {}).map(|[effective]| effective)
 }
 
 /// Hexadecimal numbers, in the file's order; `others` is shown the lines before the last.

@@ -5,17 +5,19 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::cgroup::Cgroup;
 use super::handlers::Handlers;
 use super::journal::Journal;
-use super::namespaces;
+use super::members::Members;
 use super::receiver::Receiver;
 use super::redirect::{Pool, Turn};
+use super::timens::{Mark, Owner};
 use super::tracer::Tracer;
+use super::views;
 use super::watchdog::{Watchdog, timer};
 use super::yama::Opening;
 use crate::clock::ClockOffsets;
@@ -34,7 +36,12 @@ pub(super) struct Service {
     pub(super) image: Image,
     /// The image of the tree's own namespace, as most programs get it.
     pub(super) own_image: Vec<u8>,
+    /// Without those that the kernel keeps.
     pub(super) offsets: ClockOffsets,
+    /// Whether the kernel keeps MONOTONIC and BOOTTIME.
+    pub(super) leaves_to_kernel: bool,
+    /// Whose the tree's own namespace is.
+    pub(super) owner: Owner,
     /// `/proc`.
     pub(super) proc: OwnedFd,
     pub(super) watchdog: Watchdog,
@@ -65,6 +72,8 @@ impl Service {
             image: self.image.clone(),
             own_image: self.own_image.clone(),
             offsets: self.offsets,
+            leaves_to_kernel: self.leaves_to_kernel,
+            owner: self.owner,
             proc: self.proc.try_clone()?,
             watchdog: self.watchdog.try_clone()?,
             keeper: self.keeper.try_clone()?,
@@ -74,16 +83,53 @@ impl Service {
         })
     }
 
-    /// The number (0 is the tree's own) and the offsets of a process's namespace.
-    pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
-        namespaces::of(self.journal, self.proc.as_fd(), pid, &self.offsets)
+    /// `/proc`.
+    pub(super) fn proc(&self) -> BorrowedFd<'_> {
+        self.proc.as_fd()
+    }
+
+    /// The threads that open files, none of them started yet.
+    fn views(&self) -> io::Result<views::Pool> {
+        Ok(views::Pool::new(views::Source {
+            journal: self.journal,
+            listener: self.listener.try_clone()?,
+            proc: self.proc.try_clone()?,
+            keeper: self.keeper.try_clone()?,
+            offsets: self.offsets,
+            owner: self.owner,
+            leaves_to_kernel: self.leaves_to_kernel,
+        }))
+    }
+
+    /// Who is in which namespace.
+    pub(super) fn members(&self) -> Members<'_> {
+        Members {
+            journal: self.journal,
+            proc: self.proc(),
+            offsets: self.offsets,
+            owner: &self.owner,
+        }
     }
 
     /// The image for a process that has none; `None` if it is gone.
+    ///
+    /// It has just executed its program, and is where its children, and its parent's, were to be
+    /// (`kernel/nsproxy.c: exec_task_namespaces`).
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
-        match self.namespace(pid)? {
-            (0, _) => Some(Cow::Borrowed(&*self.own_image)),
-            (id, offsets) => image.patch(&offsets, id).ok().map(Cow::Owned),
+        let members = self.members();
+        let (id, offsets) = match members.mark_of(pid) {
+            Some(mark) => {
+                let own = mark.children;
+                let entered = Mark { own, pid, ..mark };
+                // If it cannot be marked it is where it is all the same.
+                let _ = entered.set();
+                (own, members.enter(own, mark.nonce)?)
+            }
+            None => members.namespace(pid)?,
+        };
+        match id {
+            0 => Some(Cow::Borrowed(&*self.own_image)),
+            id => image.patch(&offsets, id).ok().map(Cow::Owned),
         }
     }
 }
@@ -118,10 +164,14 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
         // What cannot be done now is done with the next request.
         let _ = pool.take_over();
     }
+    let Ok(views) = service.views() else {
+        process::exit_now(1);
+    };
+    let _ = views.take_over();
     let Ok(turn) = Turn::new() else {
         process::exit_now(1);
     };
-    let handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool.clone());
+    let handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool.clone(), views);
     let receiver = Receiver::new(service, handlers, turn, pool);
     std::thread::scope(|scope| {
         if receiver.start(scope).is_err() {

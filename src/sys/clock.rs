@@ -10,6 +10,8 @@
 use std::io;
 use std::mem::MaybeUninit;
 
+use crate::clock::Readings;
+
 /// clock_gettime(2) of the host.
 pub(crate) fn read(clock: i32) -> io::Result<libc::timespec> {
     let mut ts = MaybeUninit::<libc::timespec>::uninit();
@@ -21,6 +23,20 @@ pub(crate) fn read(clock: i32) -> io::Result<libc::timespec> {
             Err(io::Error::last_os_error())
         }
     }
+}
+
+/// The host's four clocks.
+pub(crate) fn readings() -> io::Result<Readings> {
+    let read = |clock| {
+        let now = read(clock)?;
+        io::Result::Ok(i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec))
+    };
+    Ok(Readings {
+        realtime: read(libc::CLOCK_REALTIME)?,
+        tai: read(libc::CLOCK_TAI)?,
+        monotonic: read(libc::CLOCK_MONOTONIC)?,
+        boottime: read(libc::CLOCK_BOOTTIME)?,
+    })
 }
 
 /// clock_gettime(2), past the vDSO.
@@ -36,10 +52,18 @@ pub(crate) fn read_by_system_call(clock: i32) -> io::Result<libc::timespec> {
     }
 }
 
-/// Whether the kernel knows a clock by this id (clock_getres(2)).
+/// Whether the kernel knows a clock by this id (`kernel/time/posix-timers.c: posix_clocks`).
 pub(crate) fn exists(clock: i32) -> bool {
-    // SAFETY: a null result pointer is allowed.
-    unsafe { libc::clock_getres(clock, std::ptr::null_mut()) == 0 }
+    match clock {
+        // The ALARM clocks are among them where no device can wake the machine, too.
+        libc::CLOCK_REALTIME..=libc::CLOCK_BOOTTIME_ALARM | libc::CLOCK_TAI => true,
+        // The vDSO is not asked: it knows auxiliary clocks that there are not.
+        // SAFETY: a null result pointer is allowed.
+        _ => unsafe {
+            let nowhere = std::ptr::null_mut::<libc::timespec>();
+            libc::syscall(libc::SYS_clock_getres, clock, nowhere) == 0
+        },
+    }
 }
 
 /// The kernel's `struct timezone`.

@@ -265,3 +265,46 @@ fn ask_for_x32() -> bool {
     // SAFETY: getpid(2) takes nothing and cannot fail where it exists.
     unsafe { libc::syscall(getpid) != -1 }
 }
+
+/// The soft `RLIMIT_LOCKS` of process `pid`; `None` if it is gone or another user's.
+pub(crate) fn locks_limit(pid: i32) -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel fills a live structure, and is given none to read.
+    let r = unsafe { libc::prlimit(pid, libc::RLIMIT_LOCKS, std::ptr::null(), &raw mut limit) };
+    (r == 0).then_some(limit.rlim_cur)
+}
+
+/// Sets the soft `RLIMIT_LOCKS` of process `pid`.
+///
+/// # Errors
+/// As for prlimit(2).
+pub(crate) fn set_locks_limit(pid: i32, soft: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel fills a live structure, then reads it.
+    let r = unsafe {
+        match libc::prlimit(pid, libc::RLIMIT_LOCKS, std::ptr::null(), &raw mut limit) {
+            0 => {
+                limit.rlim_cur = soft.min(limit.rlim_max);
+                libc::prlimit(
+                    pid,
+                    libc::RLIMIT_LOCKS,
+                    &raw const limit,
+                    std::ptr::null_mut(),
+                )
+            }
+            error => error,
+        }
+    };
+    match r {
+        // A mark cut short would be none.
+        0 if limit.rlim_cur != soft => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

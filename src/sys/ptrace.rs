@@ -59,7 +59,12 @@ pub(crate) enum Stop {
     Trap,
     /// It is about to be given this signal.
     Signal(i32),
+    /// It is at the begin or the end of a system call (see [`Stopped::run_to_call`]).
+    Call,
 }
+
+/// How PTRACE_O_TRACESYSGOOD tells a stop at a system call from a signal.
+const IN_CALL: i32 = libc::SIGTRAP | 0x80;
 
 /// What a tracee has done.
 #[derive(Debug)]
@@ -87,7 +92,8 @@ impl Change {
 /// `EPERM`: somebody else traces the thread, it is ending, or permission lacks. `ESRCH`: no such
 /// thread.
 pub(crate) fn seize(tid: i32) -> io::Result<Running> {
-    request(libc::PTRACE_SEIZE, tid, libc::PTRACE_O_TRACEEXEC)?;
+    let options = libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESYSGOOD;
+    request(libc::PTRACE_SEIZE, tid, options)?;
     Ok(Running {
         tid,
         of_this_thread: PhantomData,
@@ -167,7 +173,7 @@ impl Running {
                 of_this_thread: PhantomData,
             };
             if stopped.registers().is_some() {
-                let why = stopped.signal().map_or(Stop::Trap, Stop::Signal);
+                let why = stopped.why_now();
                 return Change::Stopped(Stopped { why, ..stopped });
             }
             match round {
@@ -204,18 +210,22 @@ impl Stopped {
         self.registers().as_ref().map(arch::instruction)
     }
 
-    /// The signal it is about to be given, if that is why it has stopped.
-    fn signal(&self) -> Option<i32> {
+    /// Why it has stopped, where waitpid(2) has not told.
+    fn why_now(&self) -> Stop {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         // SAFETY: all zeroes is a valid siginfo; the kernel fills it.
         let info = unsafe {
             let none = std::ptr::null_mut::<libc::c_void>();
             if libc::ptrace(libc::PTRACE_GETSIGINFO, self.tid, none, info.as_mut_ptr()) != 0 {
-                return None;
+                return Stop::Trap;
             }
             info.assume_init()
         };
-        (info.si_code >> 8 != libc::PTRACE_EVENT_STOP).then_some(info.si_signo)
+        match info.si_code {
+            IN_CALL => Stop::Call,
+            code if code >> 8 == libc::PTRACE_EVENT_STOP => Stop::Trap,
+            _ => Stop::Signal(info.si_signo),
+        }
     }
 
     /// Sets its registers.
@@ -277,6 +287,17 @@ impl Stopped {
         }
     }
 
+    /// Lets it run to the next begin or end of a system call, or to a stop for another reason.
+    pub(crate) fn run_to_call(self, waiting: Waiting) -> Change {
+        let running = Running {
+            tid: self.tid,
+            of_this_thread: PhantomData,
+        };
+        // One that is being killed is about to tell of its end.
+        let _ = request(libc::PTRACE_SYSCALL, self.tid, 0);
+        running.wait(waiting)
+    }
+
     /// Stops tracing: the thread goes on, takes the signal it was stopped before, or stays
     /// stopped with its process.
     ///
@@ -284,7 +305,7 @@ impl Stopped {
     pub(crate) fn detach(self) -> Result<(), Running> {
         let signal = match self.why {
             Stop::Signal(signal) => signal,
-            Stop::Exec | Stop::Trap => 0,
+            Stop::Exec | Stop::Trap | Stop::Call => 0,
         };
         request(libc::PTRACE_DETACH, self.tid, signal).map_err(|_| Running {
             tid: self.tid,
@@ -315,6 +336,7 @@ fn wait_for(tid: i32, options: i32) -> Option<Change> {
         return Some(Change::Ended(tid));
     }
     let why = match status >> 16 {
+        0 if libc::WSTOPSIG(status) == IN_CALL => Stop::Call,
         0 => Stop::Signal(libc::WSTOPSIG(status)),
         libc::PTRACE_EVENT_EXEC => Stop::Exec,
         _ => Stop::Trap,

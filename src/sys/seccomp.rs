@@ -154,3 +154,45 @@ pub(crate) fn answer(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> io::R
         Err(io::Error::last_os_error())
     }
 }
+
+/// Gives the thread of notification `id` a copy of `descriptor`, in place of one that it has if that is
+/// given, and has its call return the number.
+///
+/// Waits until the thread has run. Not by one request (`SECCOMP_ADDFD_FLAG_SEND`): if its sender is
+/// killed while it waits, the call returns 0, as if that were the descriptor
+/// (`kernel/seccomp.c: seccomp_notify_addfd`). As it is, a sender that is killed between the two
+/// requests leaves the thread waiting, with a descriptor that it knows nothing of.
+///
+/// # Errors
+/// `ENOENT`: the thread is gone. `EMFILE`: it may not have one more.
+pub(crate) fn answer_with(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    descriptor: BorrowedFd<'_>,
+    instead: Option<i32>,
+    close_on_exec: bool,
+) -> io::Result<()> {
+    let flags = instead.map_or(0, |_| libc::SECCOMP_ADDFD_FLAG_SETFD);
+    let mut request = libc::seccomp_notif_addfd {
+        id,
+        flags: u32::try_from(flags).expect("a flag of the low 32 bits"),
+        srcfd: descriptor.as_raw_fd().cast_unsigned(),
+        newfd: instead.unwrap_or(0).cast_unsigned(),
+        newfd_flags: match close_on_exec {
+            true => libc::O_CLOEXEC.cast_unsigned(),
+            false => 0,
+        },
+    };
+    // SAFETY: the kernel reads a live structure of the ioctl's type.
+    let number = unsafe {
+        libc::ioctl(
+            listener.as_raw_fd(),
+            libc::SECCOMP_IOCTL_NOTIF_ADDFD,
+            &raw mut request,
+        )
+    };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    answer(listener, id, Answer::Value(number.into()))
+}

@@ -213,6 +213,13 @@ pub(crate) fn script(file: &str) -> PathBuf {
         .join(file)
 }
 
+/// A file that tests compare with or run, by its path below `tests`.
+pub(crate) fn data(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(file)
+}
+
 /// A directory that an ordinary user can enter, wherever the build's own one lies.
 pub(crate) fn public_directory() -> TempDir {
     use std::os::unix::fs::PermissionsExt;

@@ -14,6 +14,8 @@ pub(crate) mod debian13;
 pub(crate) mod guests;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod random_programs;
+pub(crate) mod readings;
 pub(crate) mod servers;
 pub(crate) mod supervisor;
 pub(crate) mod sys;

@@ -78,6 +78,11 @@ pub(super) fn is_numbered(bytes: Bytes) -> bool {
     bytes[0] == MOV_EAX
 }
 
+/// The number that an original instruction gives its system call.
+pub(super) fn number(original: Bytes) -> Option<u32> {
+    is_numbered(original).then(|| operand(original))
+}
+
 /// `mov disp8(%rsp),%reg` with a 64-bit register other than the stack pointer.
 fn is_load_from_stack(bytes: Bytes) -> bool {
     let [rex, opcode, modrm, sib, _] = bytes;

@@ -43,14 +43,32 @@ pub(super) fn check_clock(id: i32) -> Result<(), Failure> {
     }))
 }
 
+/// `ADJ_ADJTIME`, `ADJ_OFFSET_SINGLESHOT` and `ADJ_OFFSET_READONLY` as the kernel has them, a bit each.
+const ADJTIME: u32 = 0x8000;
+const SINGLESHOT: u32 = 1;
+const READONLY: u32 = 0x2000;
+
+/// What `modes` asks for, if it only asks, as an errno if not
+/// (`kernel/time/timekeeping.c: timekeeping_validate_timex`).
+fn asked(modes: u32) -> Result<u32, i32> {
+    if modes & ADJTIME == 0 {
+        return if modes == 0 { Ok(0) } else { Err(libc::EPERM) };
+    }
+    if modes & SINGLESHOT == 0 {
+        return Err(libc::EINVAL);
+    }
+    if modes & READONLY == 0 || modes & libc::ADJ_SETOFFSET != 0 {
+        return Err(libc::EPERM);
+    }
+    Ok(libc::ADJ_OFFSET_SS_READ)
+}
+
 /// The clock's state and the host's answer with the namespace's time, if `modes` only asks.
 pub(super) fn query(call: &Call<'_>, modes: i32) -> Result<(i64, Timex), Failure> {
     let modes = modes.cast_unsigned();
-    if modes != 0 && modes != libc::ADJ_OFFSET_SS_READ {
-        return Err(Failure::Errno(libc::EPERM));
-    }
-    let (state, mut words) = clock::query_adjtimex(modes)
+    let (state, mut words) = clock::query_adjtimex(asked(modes).map_err(Failure::Errno)?)
         .map_err(|e| Failure::Errno(e.raw_os_error().unwrap_or(libc::EINVAL)))?;
+    words[0] = words[0] & !0xffff_ffff | u64::from(modes);
     shift(&mut words, &call.offsets);
     Ok((state.into(), words))
 }

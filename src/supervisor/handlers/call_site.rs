@@ -1,10 +1,11 @@
-//! Patching call sites: after its second use a site leads to the gate by itself.
+//! Patching call sites: after some uses a site leads to the gate by itself.
 //!
-//! Not after its first: patching takes longer than a visit, and many a wait is made once.
+//! Not after its first: patching takes longer than a visit, and many a wait is made once. An open is
+//! let through in a small part of that time, and most programs open a few files when they start.
 
 use std::fs::File;
 
-use crate::inject::Task;
+use crate::inject::{GateAt, Task};
 use crate::patch::{self, Outcome, Reason, Traps};
 
 /// Filters of a program that let unknown numbers through to us: ours.
@@ -18,8 +19,8 @@ const PLACES: usize = 1024;
 /// A thread's id may come to mean another thread, whose site is then left unpatched: slower, and right.
 pub(super) struct CallSites {
     refused: Vec<(i32, u64)>,
-    /// Places that were used, by whomever: a child of fork(2) has its parent's.
-    used: Vec<u64>,
+    /// Places that were used, by whomever, and how often: a child of fork(2) has its parent's.
+    used: Vec<(u64, u32)>,
 }
 
 /// A site about to be patched: what was opened while its thread was known to wait.
@@ -35,17 +36,27 @@ impl CallSites {
     pub(super) fn new() -> Self {
         Self {
             refused: vec![(0, 0); PLACES],
-            used: vec![0; PLACES],
+            used: vec![(0, 0); PLACES],
         }
     }
 
-    /// The site before `after` that the thread is in; `None` if it is not worth a try.
+    /// The site before `after` that the thread is in, unless it has been used fewer than `uses` times;
+    /// `None` too if it is not worth a try.
     ///
     /// The caller is to make sure that the thread still waits.
-    pub(super) fn open<'a>(&mut self, task: &'a Task<'_>, after: u64) -> Option<CallSite<'a>> {
+    pub(super) fn open<'a>(
+        &mut self,
+        task: &'a Task<'_>,
+        after: u64,
+        uses: u32,
+    ) -> Option<CallSite<'a>> {
         let place = (task.tid(), after);
-        let used = std::mem::replace(&mut self.used[index((0, after))], after);
-        if used != after || self.refused[index(place)] == place {
+        let used = &mut self.used[index((0, after))];
+        if used.0 != after {
+            *used = (after, 0);
+        }
+        used.1 = used.1.saturating_add(1);
+        if used.1 < uses || self.refused[index(place)] == place {
             return None;
         }
         let status = task.open("status", false).ok()?;
@@ -54,6 +65,11 @@ impl CallSites {
             traps,
             ..CallSite::open(task, after)?
         })
+    }
+
+    /// The site is not to be tried again.
+    pub(super) fn refuse(&mut self, site: &CallSite<'_>) {
+        self.refused[index(site.place)] = site.place;
     }
 
     /// Makes the site lead to the `gate`; its thread waits meanwhile.
@@ -78,10 +94,17 @@ impl<'a> CallSite<'a> {
         })
     }
 
+    /// Whether an instruction that gives `number` stands before the system call.
+    pub(super) fn is_of(&self, number: u32) -> bool {
+        patch::is_numbered(self.memory, self.place.1, number)
+    }
+
     /// Where a thread goes on that has met the site while it was being patched.
-    pub(super) fn rewind(&self, number: u32, gate: u64) -> Option<u64> {
+    pub(super) fn rewind(&self, number: u32, gate: GateAt) -> Option<u64> {
         let (_, after) = self.place;
-        patch::rewind(self.memory, &self.maps, after, number, gate)
+        patch::rewind(self.memory, &self.maps, after, number, |number| {
+            gate.of(number)
+        })
     }
 }
 

@@ -8,23 +8,29 @@ mod clock_settime;
 mod compat;
 mod execve;
 mod gettimeofday;
+mod member;
+mod open;
 mod redirect;
+mod setns;
 mod sysinfo;
 mod time;
 pub(super) mod timerfd_settime;
+mod unshare;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::door;
 use super::journal::Journal;
-use super::redirect::{Pool, Slot};
+use super::redirect::{Pool, RedirectSlot};
 use super::tracer::Tracer;
+use super::views::{self, Next};
 use super::warning::Warnings;
 use super::worker::Service;
 use crate::arch::{AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat as compat_nr, nr};
 use crate::clock::{ClockOffsets, Offset};
-use crate::inject::{Fault, Injector, Missing, Opener, Task};
+use crate::inject::{Fault, Found, Injector, Missing, Opener, Task};
+use crate::page::CLOSED_COOKIE;
 use crate::sys::seccomp::{Answer, Notification};
 use absolute::Kind;
 use call_site::CallSites;
@@ -75,6 +81,8 @@ pub(super) struct Handlers<'a> {
     opener: Option<&'a Opener>,
     /// The threads that redirect, if they are this process's.
     pool: Option<Pool>,
+    /// The threads that open files.
+    views: views::Pool,
     sites: CallSites,
     /// Whether another thread is to give the answer to the call looked at last.
     is_elsewhere: bool,
@@ -88,7 +96,7 @@ pub(super) struct Handlers<'a> {
 /// What a call leaves to be done when it is no more in hand.
 pub(super) enum Errand {
     /// A visit, by the calling thread; and the program's memory, to be closed afterwards.
-    Visit(Slot<'static>, Option<File>),
+    Visit(RedirectSlot<'static>, Option<File>),
     /// Nothing: a thread of the pool does it.
     ByPool,
 }
@@ -100,6 +108,7 @@ impl<'a> Handlers<'a> {
         tracer: Option<Tracer>,
         opener: Option<&'a Opener>,
         pool: Option<Pool>,
+        views: views::Pool,
     ) -> Self {
         Self {
             service,
@@ -108,6 +117,7 @@ impl<'a> Handlers<'a> {
             tracer,
             opener,
             pool,
+            views,
             sites: CallSites::new(),
             is_elsewhere: false,
             is_inherited: false,
@@ -142,6 +152,9 @@ impl<'a> Handlers<'a> {
         let pid = notification.pid.cast_signed();
         let data = &notification.data;
         let number = data.nr.cast_unsigned();
+        if views::is_open(notification) {
+            return self.open(notification);
+        }
         let mut call = Call {
             task: Task::new(
                 service.listener.as_fd(),
@@ -165,29 +178,65 @@ impl<'a> Handlers<'a> {
             call.task.read_ahead(places.into_iter().chain(more));
         }
         let setter = setter(data.arch, number);
-        call.offsets = match self.offsets_of(&call.task) {
-            Ok(offsets) => offsets,
+        let mut found = Found::default();
+        match self.member(&call.task) {
+            Ok(member) => found = member,
             Err(Missing::Gone) => return None,
             // Refused to any program, with an image or without.
-            Err(_) if setter.is_some() => ClockOffsets::default(),
+            Err(_) if setter.is_some() => {}
             Err(missing) => {
                 let proc = self.service.proc.as_fd();
                 return self.warnings.host_time(&call.task, proc, missing);
             }
-        };
+        }
+        call.offsets = found.offsets;
         if let Some(kind) = absolute {
-            let answer = self.redirect(&call.task, notification, &call.offsets, kind);
+            let answer = self.redirect(&call.task, notification, found, kind);
             if let Some(Errand::Visit(_, mem)) = &mut self.errand {
                 *mem = call.task.into_mem();
             }
             return answer;
         }
+        match (data.arch, number) {
+            (AUDIT_NATIVE, nr::UNSHARE) => return self.unshare(&call.task, notification, found),
+            (AUDIT_NATIVE, nr::SETNS) => return self.setns(&call.task, notification, found),
+            _ => {}
+        }
+        // A closed image adds the offset by itself.
+        if data.arch == AUDIT_NATIVE && call.args[5] == CLOSED_COOKIE {
+            call.offsets = ClockOffsets::default();
+        }
         match setter.or_else(|| reader(data.arch, number)) {
             Some(handler) => answer(handler(&call)),
-            None => match door::answer(&call) {
+            None => match door::answer(&call, service.leaves_to_kernel) {
                 Some(reply) => answer(reply),
                 None => Some(Answer::Continue),
             },
+        }
+    }
+
+    /// The answer to a call that opens a file: the program may be one without an image.
+    fn open(&mut self, notification: &Notification) -> Option<Answer> {
+        let service = self.service;
+        let task = Task::new(
+            service.listener.as_fd(),
+            service.proc.as_fd(),
+            notification.id,
+            notification.pid.cast_signed(),
+            self.opener,
+        );
+        match views::answer(&self.views, &task, notification) {
+            Next::Answer(answer) => {
+                if answer == Answer::Continue {
+                    self.patch_open(&task, notification);
+                }
+                Some(answer)
+            }
+            Next::Gone => None,
+            Next::Elsewhere => {
+                self.is_elsewhere = true;
+                None
+            }
         }
     }
 
@@ -195,22 +244,11 @@ impl<'a> Handlers<'a> {
     pub(super) fn is_elsewhere(&self) -> bool {
         self.is_elsewhere
     }
+}
 
-    /// The offsets that the caller's clocks have, with its image in place.
-    fn offsets_of(&mut self, task: &Task<'_>) -> Result<ClockOffsets, Missing> {
-        let service = self.service;
-        let found = self
-            .injector
-            .ensure(task, |image| service.new_image(task.tid(), image));
-        match found {
-            // Every read of such a program is a notified call.
-            Err(Missing::NoVdso) => service
-                .namespace(task.tid())
-                .map(|(_, offsets)| offsets)
-                .ok_or(Missing::Gone),
-            other => other,
-        }
-    }
+/// The answer for an errno; 0: nobody waits any more.
+fn errno(errno: i32) -> Option<Answer> {
+    (errno != 0).then_some(Answer::Errno(errno))
 }
 
 fn answer(reply: Reply) -> Option<Answer> {

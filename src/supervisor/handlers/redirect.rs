@@ -3,12 +3,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use libc::{CLOCK_REALTIME as REALTIME, CLOCK_REALTIME_ALARM as REALTIME_ALARM, CLOCK_TAI as TAI};
+
 use super::absolute::{self, Kind};
 use super::call_site::CallSite;
 use super::{Errand, Handlers};
 use crate::arch;
 use crate::clock::ClockOffsets;
-use crate::inject::{Fault, GuestPtr, Missing, Task};
+use crate::inject::{Fault, Found, GuestPtr, Missing, Task};
 use crate::page::{CALL, FUTEX_WAIT_COOKIE, GENERATION, WAIT_COOKIE};
 use crate::supervisor::clock_of;
 use crate::supervisor::namespaces;
@@ -16,22 +18,33 @@ use crate::supervisor::redirect::{Place, Request};
 use crate::supervisor::settings::{Setting, Timer};
 use crate::sys::seccomp::{self, Answer, Notification};
 
+/// At which use a site is patched.
+const USES: u32 = 2;
+
 impl Handlers<'_> {
     /// Has the caller make its call with a converted time.
     pub(super) fn redirect(
         &mut self,
         task: &Task<'_>,
         notification: &Notification,
-        offsets: &ClockOffsets,
+        found: Found,
         kind: Kind,
     ) -> Option<Answer> {
-        let redirects = &self.service.journal.redirects;
         // A worker has died after it had posted this.
-        if self.is_inherited && redirects.has(notification.id) {
+        if self.is_inherited && self.service.journal.redirects.has(notification.id) {
             self.is_elsewhere = true;
             return None;
         }
         let data = &notification.data;
+        let offsets = &found.offsets;
+        // A closed image has asked, for a time that it has converted by the caller's own offset. A
+        // child that has been moved meanwhile converts it anew.
+        if let Some(restart) = self.injector.in_gate(task, data.instruction_pointer) {
+            return match found.is_closed {
+                true => Some(Answer::Continue),
+                false => self.post(task, notification, offsets, Place::Again { at: restart }),
+            };
+        }
         let call = match kind {
             Kind::Wait(call) => Some(call),
             Kind::Timer(id) => self.setting(task, |proc, tid| clock_of::of_timer(proc, tid, id))?,
@@ -60,7 +73,10 @@ impl Handlers<'_> {
                     }
                 };
                 if matches!(kind, Kind::Wait(_)) {
-                    site = self.sites.open(task, after).map(|site| (site, gate.entry));
+                    site = self
+                        .sites
+                        .open(task, after, USES)
+                        .map(|site| (site, gate.entry));
                 }
                 Place::Gate {
                     at: gate.told,
@@ -78,22 +94,42 @@ impl Handlers<'_> {
         if let Some(timer) = timer(kind) {
             self.note(task, timer, data.args[2]);
         }
-        let visits = self.may_visit && !seccomp::is_waited_for(self.service.listener.as_fd());
-        // What was opened by the thread's id was its own. A visit asks for itself.
-        if (!visits || site.is_some()) && !task.is_waiting() {
-            return None;
-        }
         // As long as the thread waits: later there may be another program's code at this place.
         if let Some((site, gate)) = site {
+            if !task.is_waiting() {
+                return None;
+            }
             self.sites.patch(&site, number, gate);
         }
+        self.post(task, notification, offsets, place)
+    }
+
+    /// Has the thread go on elsewhere.
+    pub(super) fn post(
+        &mut self,
+        task: &Task<'_>,
+        notification: &Notification,
+        offsets: &ClockOffsets,
+        place: Place,
+    ) -> Option<Answer> {
+        let service = self.service;
+        // A thread that makes a call in the midst of a visit may keep us waiting.
+        let visits = self.may_visit
+            && !matches!(place, Place::Split { .. })
+            && !seccomp::is_waited_for(service.listener.as_fd());
+        // What was opened by the thread's id was its own. A visit asks for itself.
+        if !visits && !task.is_waiting() {
+            return None;
+        }
+        let data = &notification.data;
+        let redirects = &service.journal.redirects;
         let request = Request {
             id: notification.id,
             tid: task.tid(),
-            number,
+            number: data.nr.cast_unsigned(),
             args: data.args,
             offsets: *offsets,
-            after,
+            after: data.instruction_pointer,
             place,
         };
         self.errand = match visits {
@@ -122,11 +158,14 @@ impl Handlers<'_> {
         if !task.is_waiting() {
             return Err(Missing::Gone);
         }
-        Ok(site.and_then(|site| site.rewind(number, gate.entry)))
+        Ok(site.and_then(|site| site.rewind(number, gate)))
     }
 
     /// What the gate is told of a timer's setting; `Some(None)` if the call goes on as it stands, `None`
     /// if the caller is gone.
+    ///
+    /// The kernel converts times of its clocks by the namespace of whoever makes the call, which may
+    /// be an inner one: so that is left to the caller.
     ///
     /// DIFFERENCE: without `CONFIG_CHECKPOINT_RESTORE` nobody can tell a POSIX timer's clock, and an
     /// absolute setting is taken for the host's.
@@ -136,9 +175,13 @@ impl Handlers<'_> {
         find: impl FnOnce(BorrowedFd<'_>, i32) -> Result<Option<i32>, clock_of::Unknown>,
     ) -> Option<Option<u16>> {
         let clock = find(self.service.proc.as_fd(), task.tid());
+        let is_ours = |clock: &i32| {
+            !self.service.leaves_to_kernel || matches!(*clock, REALTIME | REALTIME_ALARM | TAI)
+        };
         // What was read was another's if the thread has ended.
         task.is_waiting()
-            .then(|| clock.ok().flatten().and_then(absolute::setting))
+            .then(|| clock.ok().flatten().filter(is_ours))
+            .map(|clock| clock.and_then(absolute::setting))
     }
 
     /// Has it remembered what a timer is set to; what the kernel is to refuse may be among it.

@@ -25,7 +25,7 @@ use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
 use crate::sys::seccomp;
 
-pub(super) use slots::{Place, Request, Slot, Slots};
+pub(super) use slots::{Place, Post, RedirectSlot, Redirects, Request, Slots};
 pub(super) use turn::Turn;
 pub(super) use visit::Visited;
 
@@ -127,7 +127,7 @@ impl Pool {
     }
 
     /// Does what a request asks for that the calling thread has taken.
-    pub(super) fn visit(&self, slot: Slot<'_>) -> Visited {
+    pub(super) fn visit(&self, slot: RedirectSlot<'_>) -> Visited {
         let visited = visit::pay(self, slot.request());
         slot.free();
         visited

@@ -43,6 +43,9 @@ pub(in super::super) enum Place {
     Gate { at: u64, call: u16 },
     /// At this address, as if it had not come to the call.
     Again { at: u64 },
+    /// At the same call with `first` for this argument, and if that succeeds at the same once more
+    /// with `last`.
+    Split { argument: u8, first: u64, last: u64 },
     /// At the same call with converted times and the cookie: for a site where the thread must be seen
     /// waiting, and whose registers and red zone nobody needs.
     Here {
@@ -53,23 +56,41 @@ pub(in super::super) enum Place {
     },
 }
 
-/// All requests.
-#[repr(C)]
-pub(in super::super) struct Slots {
-    states: [AtomicU32; SLOTS],
-    /// How many were ever posted; threads sleep on it.
-    posted: AtomicU32,
-    requests: [UnsafeCell<Request>; SLOTS],
+/// What answers a notification.
+pub(in super::super) trait Post: Copy {
+    /// The notification.
+    fn id(&self) -> u64;
 }
 
-// SAFETY: see the module's description for the requests; all else is atomic.
-unsafe impl Sync for Slots {}
+impl Post for Request {
+    fn id(&self) -> u64 {
+        self.id
+    }
+}
 
-impl Slots {
+/// All requests of a kind: places for `N` of them.
+#[repr(C)]
+pub(in super::super) struct Slots<R, const N: usize> {
+    states: [AtomicU32; N],
+    /// How many were ever posted; threads sleep on it.
+    posted: AtomicU32,
+    requests: [UnsafeCell<R>; N],
+}
+
+/// Those of redirects.
+pub(in super::super) type Redirects = Slots<Request, SLOTS>;
+
+/// One of them that this thread has taken.
+pub(in super::super) type RedirectSlot<'a> = Slot<'a, Request, SLOTS>;
+
+// SAFETY: see the module's description for the requests; all else is atomic.
+unsafe impl<R: Post, const N: usize> Sync for Slots<R, N> {}
+
+impl<R: Post, const N: usize> Slots<R, N> {
     /// Puts a request down as taken by the caller; `None` if there is no room.
     ///
     /// Only the thread that receives notifications may call this.
-    pub(in super::super) fn keep(&self, request: Request) -> Option<Slot<'_>> {
+    pub(in super::super) fn keep(&self, request: R) -> Option<Slot<'_, R, N>> {
         let index = self.put(request, TAKEN)?;
         Some(Slot { slots: self, index })
     }
@@ -77,16 +98,16 @@ impl Slots {
     /// Posts a request; `None` if there is no room.
     ///
     /// Only the thread that receives notifications may call this.
-    pub(in super::super) fn post(&self, request: Request) -> Option<()> {
+    pub(in super::super) fn post(&self, request: R) -> Option<()> {
         self.put(request, POSTED)?;
         self.announce();
         Some(())
     }
 
-    fn put(&self, request: Request, state: u32) -> Option<usize> {
+    fn put(&self, request: R, state: u32) -> Option<usize> {
         let first = self.posted.load(Ordering::Relaxed) as usize;
-        let index = (first..first + SLOTS)
-            .map(|i| i % SLOTS)
+        let index = (first..first + N)
+            .map(|i| i % N)
             .find(|i| self.states[*i].load(Ordering::Acquire) == FREE)?;
         // SAFETY: the slot is free, and only this thread writes to free slots.
         unsafe { *self.requests[index].get() = request };
@@ -100,13 +121,13 @@ impl Slots {
     }
 
     /// Waits for a request, and takes it.
-    pub(super) fn take(&self) -> Slot<'_> {
+    pub(in super::super) fn take(&self) -> Slot<'_, R, N> {
         loop {
             let seen = self.posted.load(Ordering::SeqCst);
             // The last one first: it is most often the only one.
             let last = seen.wrapping_sub(1) as usize;
-            let taken = (0..SLOTS).find_map(|i| {
-                let index = last.wrapping_sub(i) % SLOTS;
+            let taken = (0..N).find_map(|i| {
+                let index = last.wrapping_sub(i) % N;
                 self.change(index, POSTED, TAKEN)
                     .then_some(Slot { slots: self, index })
             });
@@ -127,7 +148,7 @@ impl Slots {
     /// Posts again what the threads of a dead process had taken; whether there was any.
     pub(in super::super) fn post_again(&self) -> bool {
         let mut any = false;
-        for index in 0..SLOTS {
+        for index in 0..N {
             if self.change(index, TAKEN, POSTED) {
                 any = true;
                 self.announce();
@@ -140,28 +161,28 @@ impl Slots {
 
     /// Whether a request for this notification is in hand.
     pub(in super::super) fn has(&self, id: u64) -> bool {
-        (0..SLOTS).any(|i| {
+        (0..N).any(|i| {
             self.states[i].load(Ordering::Acquire) != FREE
                 // SAFETY: only the calling thread, which receives notifications, writes requests.
-                && unsafe { (*self.requests[i].get()).id } == id
+                && unsafe { (*self.requests[i].get()).id() } == id
         })
     }
 }
 
 /// A request that this thread has taken.
-pub(in super::super) struct Slot<'a> {
-    slots: &'a Slots,
+pub(in super::super) struct Slot<'a, R, const N: usize> {
+    slots: &'a Slots<R, N>,
     index: usize,
 }
 
-impl Slot<'_> {
-    pub(super) fn request(&self) -> Request {
+impl<R: Post, const N: usize> Slot<'_, R, N> {
+    pub(in super::super) fn request(&self) -> R {
         // SAFETY: this thread has taken the slot, so that nobody writes to it.
         unsafe { *self.slots.requests[self.index].get() }
     }
 
     /// The request has been dealt with.
-    pub(super) fn free(self) {
+    pub(in super::super) fn free(self) {
         self.slots.states[self.index].store(FREE, Ordering::Release);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Pool;
 use super::slots::{Place, Request};
 use crate::arch::{self, Redirect};
-use crate::sys::ptrace::{self, Change, Running, Stopped};
+use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
 
 /// The red zone of a site with [`Place::Here`]: the two times lie at its lower end.
@@ -46,7 +46,10 @@ pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
     match running.wait(pool.waiting) {
         Change::Ended(_) => {}
         Change::Stopped(stopped) => {
-            redirect(&stopped, &request, answered);
+            let stopped = match redirect(pool, stopped, &request, answered) {
+                Change::Stopped(stopped) => stopped,
+                Change::Ended(_) => return Visited::Over,
+            };
             if let Err(running) = stopped.detach() {
                 let_go(pool, running);
             }
@@ -129,9 +132,9 @@ fn let_go(pool: &Pool, mut running: Running) {
     }
 }
 
-fn redirect(stopped: &Stopped, request: &Request, answered: bool) {
+fn redirect(pool: &Pool, stopped: Stopped, request: &Request, answered: bool) -> Change {
     let Some(mut registers) = stopped.registers() else {
-        return;
+        return Change::Stopped(stopped);
     };
     // A stop outside of the call, or in another one after it, has nothing to do with us.
     if !arch::is_at_call(
@@ -141,7 +144,7 @@ fn redirect(stopped: &Stopped, request: &Request, answered: bool) {
         &request.args,
         answered,
     ) {
-        return;
+        return Change::Stopped(stopped);
     }
     let number = request.number;
     match request.place {
@@ -149,6 +152,11 @@ fn redirect(stopped: &Stopped, request: &Request, answered: bool) {
             arch::redirect(&mut registers, number, Redirect::Gate { at, call })
         }
         Place::Again { at } => arch::redirect(&mut registers, number, Redirect::Again { at }),
+        Place::Split {
+            argument,
+            first,
+            last,
+        } => return split(pool, stopped, request, argument, [first, last]),
         Place::Here {
             call,
             cookie,
@@ -160,7 +168,7 @@ fn redirect(stopped: &Stopped, request: &Request, answered: bool) {
                 let [[sec, nsec], [own_sec, own_nsec]] = times;
                 let words = [sec, nsec, own_sec, own_nsec].map(i64::cast_unsigned);
                 if stopped.write(to, &words).is_err() {
-                    return;
+                    return Change::Stopped(stopped);
                 }
                 at = Some(to);
             }
@@ -168,6 +176,53 @@ fn redirect(stopped: &Stopped, request: &Request, answered: bool) {
         }
     }
     let _ = stopped.set_registers(&registers);
+    Change::Stopped(stopped)
+}
+
+/// Has the thread make its call with the first value, and if that succeeds once more with the last,
+/// for which we shall be asked.
+fn split(
+    pool: &Pool,
+    stopped: Stopped,
+    request: &Request,
+    argument: u8,
+    [first, last]: [u64; 2],
+) -> Change {
+    let number = request.number;
+    let own = request.args[usize::from(argument)];
+    let again = |stopped: &Stopped, value: u64| {
+        if let Some(mut registers) = stopped.registers() {
+            arch::repeat(&mut registers, number, argument, value);
+            let _ = stopped.set_registers(&registers);
+        }
+    };
+    again(&stopped, first);
+    let stopped = match stopped.run_to_call(pool.waiting) {
+        Change::Stopped(stopped) if stopped.why() == Stop::Call => stopped,
+        // A signal or a stop comes first, and then the whole call.
+        Change::Stopped(stopped) => {
+            if let Some(mut registers) = stopped.registers() {
+                arch::set_argument(&mut registers, argument, own);
+                let _ = stopped.set_registers(&registers);
+            }
+            return Change::Stopped(stopped);
+        }
+        ended => return ended,
+    };
+    let stopped = match stopped.run_to_call(pool.waiting) {
+        Change::Stopped(stopped) => stopped,
+        ended => return ended,
+    };
+    match stopped.result() {
+        Some(0) => again(&stopped, last),
+        _ => {
+            if let Some(mut registers) = stopped.registers() {
+                arch::set_argument(&mut registers, argument, own);
+                let _ = stopped.set_registers(&registers);
+            }
+        }
+    }
+    Change::Stopped(stopped)
 }
 
 /// The thread cannot be traced: it is gone, or somebody else traces it.

@@ -17,13 +17,14 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use crate::page::{COOKIE, OFFSET_INDEX, Page, SHIFTED};
+use crate::page::{OFFSET_INDEX, Page, SHIFTED};
 
 #[path = "x86_64/gate.rs"]
 mod gate;
 
 /// System call numbers.
 pub(crate) mod nr {
+    pub(crate) const OPEN: u32 = 2;
     pub(crate) const RT_SIGPROCMASK: u32 = 14;
     pub(crate) const GETTIMEOFDAY: u64 = 96;
     pub(crate) const FUTEX: u32 = 202;
@@ -47,5 +48,5 @@ global_asm!(
     shifted = const SHIFTED,
     clock_gettime = const nr::CLOCK_GETTIME,
     gettimeofday = const nr::GETTIMEOFDAY,
-    cookie = const COOKIE,
+    cookie = const offset_of!(Page, cookie),
 );

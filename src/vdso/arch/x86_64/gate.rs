@@ -7,16 +7,18 @@
 //! that the call does not use. All other state is in the registers and in that frame, so handlers
 //! may interrupt the gate anywhere, come here themselves, or leave it by siglongjmp(3).
 //!
-//! A call that is no absolute wait for a clock of ours goes back to its own instruction.
+//! A call that is no absolute wait for a clock of ours goes back to its own instruction. Calls that
+//! open a file have an entry of their own, at the end, which an image may lack for want of room.
 //!
 //! From `elsewhen_gate_restart` on everything is loaded anew by the stack pointer alone: a thread
 //! that is stopped between there and `elsewhen_gate_call` may be taken back.
 #![expect(unsafe_code, reason = "assembly, and exported symbols")]
 
 use core::arch::naked_asm;
+use core::mem::offset_of;
 
 use super::nr;
-use crate::page::{CALL, FUTEX_WAIT_COOKIE, OFFSET_INDEX, SHIFTED, WAIT_COOKIE, frame};
+use crate::page::{CALL, EXCHANGE_COOKIE, OFFSET_INDEX, OPEN_COOKIE, Page, SHIFTED, frame};
 
 /// See the module's description.
 ///
@@ -29,7 +31,7 @@ pub(crate) unsafe extern "C" fn elsewhen_gate() {
     // No instruction up to `lahf` may change the flags: the kernel keeps them.
     naked_asm!(
         r#"
-    .macro page more
+    .macro page more:vararg
     .pushsection .gate_sites, "", @progbits
     .long .Lpage\@ - 4, \more
     .popsection
@@ -227,14 +229,17 @@ elsewhen_gate_restart:
     movzx edi, word ptr [rsp + {args} + rdi]
     or eax, edi
     mov edi, [rsp + {number}]
-    add edi, {cookie}
+    add edi, [rip + 0]
+    page {cookie}
     shl rdi, 32
     or rax, rdi
     mov [rsp + {args} + rcx], rax
     jmp 2f
     # Only half a register is free.
-1:  movzx eax, ax
-    or eax, {futex_wait_cookie}
+1:  shl eax, 16
+    mov ax, [rip + 0]
+    page {cookie} + 2
+    rol eax, 16
     mov [rsp + {args} + 44], eax
 2:  test byte ptr [rsp + {call}], {as_it_is}
     jne 3f
@@ -296,6 +301,9 @@ elsewhen_gate_after:
     mov r8, [rsp + {args} + 32]
     mov r9, [rsp + {args} + 40]
     jmp 6b
+    "#,
+        include_str!("opens.s"),
+        r#"
     .globl elsewhen_gate_end
 elsewhen_gate_end:
     "#,
@@ -322,16 +330,18 @@ elsewhen_gate_end:
         as_it_is = const CALL.as_it_is,
         shifted = const SHIFTED,
         index = const OFFSET_INDEX,
-        cookie = const WAIT_COOKIE,
-        futex_wait_cookie = const FUTEX_WAIT_COOKIE,
-        generation = const core::mem::offset_of!(crate::page::Page, generation),
-        offsets = const core::mem::offset_of!(crate::page::Page, offsets),
+        cookie = const offset_of!(Page, cookie) + 4,
+        generation = const offset_of!(Page, generation),
+        offsets = const offset_of!(Page, offsets),
         rt_sigprocmask = const nr::RT_SIGPROCMASK,
         futex = const nr::FUTEX,
         clock_nanosleep = const nr::CLOCK_NANOSLEEP,
         mq_timedsend = const nr::MQ_TIMEDSEND,
         futex_waitv = const nr::FUTEX_WAITV,
         futex_wait = const nr::FUTEX_WAIT,
+        open = const nr::OPEN,
+        open_cookie = const OPEN_COOKIE,
+        exchange = const EXCHANGE_COOKIE,
     )
 }
 

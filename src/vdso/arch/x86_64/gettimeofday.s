@@ -25,7 +25,7 @@ __vdso_gettimeofday:
     # The kernel judges the pointer.
     xor edi, edi
     mov al, {gettimeofday}
-    movabs r9, {cookie}
+    mov r9, [rip + ELSEWHEN_PAGE + {cookie}]
     syscall
     xor r9d, r9d
 2:  ret

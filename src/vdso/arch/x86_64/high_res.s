@@ -10,9 +10,11 @@
     .type __vdso_clock_gettime, @function
 __vdso_clock_gettime:
     .cfi_startproc
-    cmp edi, 5
+    cmp edi, HOLE8
+    site COARSE_ID, 1
     je elsewhen_realtime_coarse
-    cmp edi, 6
+    cmp edi, HOLE8
+    site COARSE_ID, 1, 1
     je elsewhen_monotonic_coarse
 elsewhen_high_res:
     cmp edi, 31

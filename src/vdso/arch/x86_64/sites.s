@@ -16,14 +16,16 @@
     .set CLOCK_DATA, 0
     .set RAW_DATA, 1
     .set COARSE_DATA, 2
-    .set SEQ, 3
-    .set MODE, 4
-    .set CYCLE_LAST, 5
-    .set MULT, 6
-    .set SHIFT, 7
-    .set BASETIME, 8
-    .set TIMENS_MODE, 9
-    .set TIMENS_PAGE, 10
-    .set HIGH_RES, 11
-    .set COARSE_SEQ, 12
-    .set COARSE_OFFSET, 13
+    .set TIME_DATA, 3
+    .set SEQ, 4
+    .set MODE, 5
+    .set CYCLE_LAST, 6
+    .set MULT, 7
+    .set SHIFT, 8
+    .set BASETIME, 9
+    .set TIMENS_MODE, 10
+    .set TIMENS_PAGE, 11
+    .set HIGH_RES, 12
+    .set COARSE_SEQ, 13
+    .set COARSE_OFFSET, 14
+    .set COARSE_ID, 15

@@ -13,7 +13,7 @@ elsewhen_slow:
 elsewhen_kernel:
     xor eax, eax
     mov al, {clock_gettime}
-    movabs r9, {cookie}
+    mov r9, [rip + ELSEWHEN_PAGE + {cookie}]
     syscall
     # The register keeps no cookie: a call of the program's own that leaves its sixth argument to
     # chance would be let through unshifted.

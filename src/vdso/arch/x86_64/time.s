@@ -6,7 +6,7 @@
 __vdso_time:
     .cfi_startproc
     lea rcx, [rip + HOLE32]
-    site COARSE_DATA, 4
+    site TIME_DATA, 4
     mov edx, [rcx + HOLE8]
     site COARSE_SEQ, 1
     mov rax, [rip + ELSEWHEN_PAGE + {offsets}]

@@ -1,0 +1,31 @@
+//! Calls that open a file: some files under `/proc` show a clock.
+//!
+//! What is opened does not show in registers, so all are notified but those that cannot be of such
+//! a file: whoever wants a directory, a path alone, or a file that is not there yet. A call with the
+//! cookie is made by the gate, which looks at the path itself; it is bound to the path's address.
+
+use super::bpf::Program;
+use crate::arch::nr;
+use crate::page::{EXCHANGE_COOKIE, OPEN_COOKIE};
+
+const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
+
+/// The rules, each ending in a verdict for its number.
+pub(super) fn rules(p: &mut Program) {
+    for (number, path) in [(nr::OPEN, 0), (nr::OPENAT, 1)] {
+        p.when_eq(number, |p| {
+            // The descriptor is there already: no second one must be.
+            p.load_arg_high(5);
+            p.when_eq(EXCHANGE_COOKIE + number, Program::notify);
+            p.load_arg_low(path + 1);
+            p.when_clear(OTHERS.cast_unsigned(), |p| {
+                p.load_arg_high(5);
+                p.when_eq(OPEN_COOKIE + number, |p| p.allow_if_same(5, path, u32::MAX));
+                p.notify();
+            });
+            p.allow();
+        });
+    }
+    // Its flags lie in memory.
+    p.when_eq(nr::OPENAT2, Program::notify);
+}

@@ -1,0 +1,39 @@
+//! open(2) and openat(2) at a site that is used often: it is patched, since an open that is let through
+//! takes ten times as long.
+
+use super::Handlers;
+use crate::arch::nr;
+use crate::inject::Task;
+use crate::sys::seccomp::Notification;
+
+/// At which use a site is patched, which takes as long as some twenty opens that are let through.
+const USES: u32 = 24;
+
+impl Handlers<'_> {
+    /// Patches the caller's site if it is worth it; the caller waits meanwhile.
+    pub(super) fn patch_open(&mut self, task: &Task<'_>, notification: &Notification) {
+        let (after, number) = (
+            notification.data.instruction_pointer,
+            notification.data.nr.cast_unsigned(),
+        );
+        if !matches!(number, nr::OPEN | nr::OPENAT) {
+            return;
+        }
+        let Some(site) = self.sites.open(task, after, USES) else {
+            return;
+        };
+        // In libc's `syscall()` any call can follow. A program without an image has no gate.
+        if !site.is_of(number) || self.member(task).is_err() {
+            return self.sites.refuse(&site);
+        }
+        let gate = match self.injector.ensure_gate(task) {
+            Ok(Some(gate)) => gate.open,
+            _ => None,
+        };
+        match gate {
+            // As long as the thread waits: later there may be another program's code at this place.
+            Some(gate) if task.is_waiting() => self.sites.patch(&site, number, gate),
+            _ => self.sites.refuse(&site),
+        }
+    }
+}

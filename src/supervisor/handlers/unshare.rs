@@ -1,0 +1,95 @@
+//! unshare(2) with `CLONE_NEWTIME`.
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::{Handlers, errno};
+use crate::inject::{Found, Missing, Task};
+use crate::supervisor::redirect::Place;
+use crate::supervisor::timens::{self, Credentials, Mark, Owner};
+use crate::supervisor::{namespaces, status};
+use crate::sys::seccomp::{Answer, Notification};
+
+/// `linux/sched.h`; plain clone(2) has no room for it.
+pub(super) const CLONE_NEWTIME: u64 = 0x80;
+
+/// `linux/capability.h`.
+pub(super) const CAP_SYS_ADMIN: u32 = 21;
+
+impl Handlers<'_> {
+    /// Gives the caller's children a namespace of their own (`kernel/time/namespace.c:
+    /// copy_time_ns`).
+    pub(super) fn unshare(
+        &mut self,
+        task: &Task<'_>,
+        notification: &Notification,
+        found: Found,
+    ) -> Option<Answer> {
+        let flags = notification.data.args[0];
+        // The kernel takes 32 bits, and makes a user namespace before all others.
+        let rest = flags & 0xffff_ffff & !CLONE_NEWTIME;
+        if rest != 0 {
+            let place = Place::Split {
+                argument: 0,
+                first: rest,
+                last: CLONE_NEWTIME,
+            };
+            return self.post(task, notification, &found.offsets, place);
+        }
+        match self.new_namespace(task, found) {
+            Ok(()) => Some(Answer::Value(0)),
+            Err(missing) => errno(missing),
+        }
+    }
+
+    fn new_namespace(&mut self, task: &Task<'_>, found: Found) -> Result<(), i32> {
+        let service = self.service;
+        let proc = service.proc();
+        let pid = namespaces::process_of(proc, task.tid()).ok_or(0)?;
+        let owner = Owner::of(proc, &task.tid().to_string()).ok_or(libc::EPERM)?;
+        let credentials = Credentials::of(proc, task.tid()).ok_or(libc::EPERM)?;
+        if !owner.grants(&credentials, CAP_SYS_ADMIN) {
+            return Err(libc::EPERM);
+        }
+        let has_threads = status::threads(proc, pid).is_none_or(|threads| threads > 1);
+        // The namespace of the children gives the offsets, as they are now.
+        let children = match Mark::of(pid) {
+            Some(mark) if mark.pid == pid => mark.children,
+            _ => found.namespace,
+        };
+        let offsets = service
+            .members()
+            .offsets_of(children)
+            .unwrap_or(found.offsets);
+        let mut nonce = [0; 4];
+        getrandom(&mut nonce, GetRandomFlags::empty()).map_err(|_| libc::ENOMEM)?;
+        let nonce = u32::from_le_bytes(nonce);
+        let records = &service.journal.timens;
+        let faults = namespaces::faults_of_children(proc, pid).unwrap_or(0);
+        let create = || records.create(&offsets, &owner, faults, nonce);
+        let (id, nonce) = match create() {
+            Some(created) => created,
+            None => {
+                let in_use = timens::in_use(proc).ok_or(libc::ENOSPC)?;
+                records.retain(|id| in_use.contains(&id));
+                create().ok_or(libc::ENOSPC)?
+            }
+        };
+        // What was learnt by the thread's id was its own.
+        if !task.is_waiting() {
+            return Err(0);
+        }
+        let mark = Mark {
+            own: found.namespace,
+            children: id,
+            pid,
+            nonce,
+        };
+        mark.set().map_err(|_| libc::ENOMEM)?;
+        match self.injector.close(task, has_threads) {
+            // One without a vDSO asks for each read as it is.
+            Ok(()) | Err(Missing::NoVdso) => Ok(()),
+            Err(Missing::Gone) => Err(0),
+            Err(_) => Err(libc::ENOMEM),
+        }
+    }
+}

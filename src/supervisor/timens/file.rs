@@ -1,0 +1,100 @@
+//! Reading and writing `/proc/PID/timens_offsets`, which is about the namespace of PID's children
+//! (`kernel/time/namespace.c: proc_timens_set_offset`).
+
+use rustix::fs::{Dir, Mode, OFlags, openat};
+
+use super::{Credentials, Mark};
+use crate::clock::{ClockOffsets, Offset, check_limits, timens_offsets};
+use crate::supervisor::members::Members;
+use crate::supervisor::namespaces;
+use crate::sys::namespace::share_memory;
+
+/// `linux/capability.h`.
+const CAP_SYS_TIME: u32 = 25;
+
+impl Members<'_> {
+    /// What `/proc/PID/timens_offsets` shows; `None` if the process is gone.
+    pub(in super::super) fn timens_offsets(&self, pid: i32) -> Option<String> {
+        let offsets = self.offsets_of(self.children_of(pid)?)?;
+        Some(timens_offsets::show(&offsets))
+    }
+
+    /// Writes `bytes` at the beginning of `/proc/PID/timens_offsets`, which somebody with these
+    /// `credentials` has opened; how many were taken.
+    ///
+    /// # Errors
+    /// `EINVAL`: this is not what the file takes. `ESRCH`: the process is gone. `EPERM`: the opener lacked
+    /// `CAP_SYS_TIME` in the namespace's user namespace. `ERANGE`: a clock would run below zero, or
+    /// too far. `EACCES`: somebody is, or was, in the namespace.
+    pub(in super::super) fn set_timens_offsets(
+        &self,
+        pid: i32,
+        credentials: &Credentials,
+        bytes: &[u8],
+    ) -> Result<usize, i32> {
+        let request = timens_offsets::parse(bytes)?;
+        let id = self.children_of(pid).ok_or(libc::ESRCH)?;
+        let owner = self.owner_of(id).ok_or(libc::ESRCH)?;
+        if !owner.grants(credentials, CAP_SYS_TIME) {
+            return Err(libc::EPERM);
+        }
+        let new = request.apply(self.offsets_of(id).ok_or(libc::ESRCH)?);
+        let since_boot = ClockOffsets {
+            realtime: Offset::ZERO,
+            tai: Offset::ZERO,
+            ..new
+        };
+        let now = crate::sys::clock::readings().map_err(|_| libc::ERANGE)?;
+        check_limits(&since_boot, &now).map_err(|_| libc::ERANGE)?;
+        if self.has_members(id) {
+            return Err(libc::EACCES);
+        }
+        match self.journal.timens.set(id, &new) {
+            Ok(()) => Ok(request.len),
+            Err(_) => Err(libc::EACCES),
+        }
+    }
+
+    /// The namespace that the children of a process are to be in.
+    pub(in super::super) fn children_of(&self, pid: i32) -> Option<u64> {
+        match self.mark_of(pid) {
+            Some(mark) => Some(mark.children),
+            None => self.namespace(pid).map(|(id, _)| id),
+        }
+    }
+
+    /// Whether somebody is, or was, in a namespace: a forked child that has asked for nothing yet too.
+    ///
+    /// DIFFERENCE: children of its maker that were there before it, and have ended since, count.
+    fn has_members(&self, id: u64) -> bool {
+        if namespaces::is_fixed(id) || self.journal.timens.is_frozen(id) {
+            return true;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Some(entries) = openat(self.proc, ".", flags, Mode::empty())
+            .ok()
+            .and_then(|proc| Dir::new(proc).ok())
+        else {
+            return true;
+        };
+        for entry in entries.flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else {
+                continue;
+            };
+            let Some(mark) = Mark::of(pid).filter(|mark| mark.children == id) else {
+                continue;
+            };
+            if mark.pid != pid {
+                if !share_memory(mark.pid, pid) {
+                    return true;
+                }
+                continue;
+            }
+            let faults = namespaces::faults_of_children(self.proc, pid);
+            if faults.is_some() && faults != self.journal.timens.faults(id) {
+                return true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,252 @@
+//! The namespaces themselves, in the journal.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::mark::NONCE_MASK;
+use super::owner::{DEPTH, Owner};
+use crate::clock::{ClockOffsets, Offset};
+use crate::image::Image;
+use crate::supervisor::journal::SLOTS;
+
+/// As many as a tree can have at a time; unshare(2) says `ENOSPC` then.
+const RECORDS: usize = 1024;
+
+/// The number of the first: those before it are the tree's own and the inner trees'.
+const FIRST: u64 = SLOTS as u64 + 1;
+
+/// The bits of a record's state; 0 is a free one.
+const USED: u32 = 1;
+/// Somebody has entered: the offsets stay as they are.
+const FROZEN: u32 = 2;
+/// Which of the two sets of offsets holds.
+const SECOND: u32 = 4;
+
+/// A namespace.
+#[repr(C)]
+struct Record {
+    state: AtomicU32,
+    /// What marks of this namespace have in them.
+    nonce: AtomicU32,
+    /// Of the process that has made it: page faults of its children that have ended.
+    faults: AtomicU64,
+    /// Two sets, so that a change is one store to `state`.
+    offsets: [[AtomicU64; 4]; 2],
+    owner: [AtomicU64; DEPTH],
+    /// How often its file was looked up, less what was forgotten.
+    files: AtomicU64,
+}
+
+/// All of a tree's.
+#[repr(C)]
+pub(in super::super) struct Records {
+    /// How many were ever made.
+    made: AtomicU64,
+    records: [Record; RECORDS],
+}
+
+/// The offsets cannot be set any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Frozen;
+
+impl Records {
+    /// Whether there is, or was, any.
+    pub(in super::super) fn any(&self) -> bool {
+        self.made.load(Ordering::Relaxed) != 0
+    }
+
+    /// Makes a namespace; its number and nonce. `None` if all records are in use.
+    ///
+    /// Only the thread that receives notifications may call this.
+    pub(in super::super) fn create(
+        &self,
+        offsets: &ClockOffsets,
+        owner: &Owner,
+        faults: u64,
+        nonce: u32,
+    ) -> Option<(u64, u32)> {
+        let words = Image::words(offsets).ok()?;
+        let nonce = nonce & NONCE_MASK;
+        let first = usize::try_from(self.made.load(Ordering::Relaxed)).unwrap_or(0);
+        let index = (first..first + RECORDS)
+            .map(|i| i % RECORDS)
+            .find(|i| self.records[*i].state.load(Ordering::Acquire) == 0)?;
+        let record = &self.records[index];
+        for (to, word) in record.offsets[0].iter().zip(words) {
+            to.store(word, Ordering::Relaxed);
+        }
+        for (to, user_namespace) in record.owner.iter().zip(owner.0) {
+            to.store(user_namespace, Ordering::Relaxed);
+        }
+        record.faults.store(faults, Ordering::Relaxed);
+        record.nonce.store(nonce, Ordering::Relaxed);
+        record.files.store(0, Ordering::Relaxed);
+        record.state.store(USED, Ordering::Release);
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Some((FIRST + index as u64, nonce))
+    }
+
+    fn record(&self, id: u64) -> Option<&Record> {
+        let index = usize::try_from(id.checked_sub(FIRST)?).ok()?;
+        let record = self.records.get(index)?;
+        (record.state.load(Ordering::Acquire) & USED != 0).then_some(record)
+    }
+
+    /// Whether `nonce` is that of namespace `id`.
+    pub(in super::super) fn knows(&self, id: u64, nonce: u32) -> bool {
+        self.record(id)
+            .is_some_and(|record| record.nonce.load(Ordering::Relaxed) == nonce)
+    }
+
+    /// The nonce of a namespace's marks.
+    pub(in super::super) fn nonce(&self, id: u64) -> Option<u32> {
+        Some(self.record(id)?.nonce.load(Ordering::Relaxed))
+    }
+
+    /// The offsets of a namespace as they are now.
+    pub(in super::super) fn offsets(&self, id: u64) -> Option<ClockOffsets> {
+        let record = self.record(id)?;
+        record.set_of(record.state.load(Ordering::Acquire))
+    }
+
+    /// The page faults that its maker's ended children had had when it was made.
+    pub(super) fn faults(&self, id: u64) -> Option<u64> {
+        Some(self.record(id)?.faults.load(Ordering::Relaxed))
+    }
+
+    /// Who owns a namespace.
+    pub(in super::super) fn owner(&self, id: u64) -> Option<Owner> {
+        let record = self.record(id)?;
+        Some(Owner(std::array::from_fn(|i| {
+            record.owner[i].load(Ordering::Relaxed)
+        })))
+    }
+
+    /// Its file is looked up.
+    pub(in super::super) fn open(&self, id: u64) {
+        if let Some(record) = self.record(id) {
+            record.files.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// So many looks are forgotten.
+    pub(in super::super) fn close(&self, id: u64, looks: u64) {
+        if let Some(record) = self.record(id) {
+            record.files.fetch_sub(looks, Ordering::Relaxed);
+        }
+    }
+
+    /// Who has served the files has died, and they with it.
+    pub(in super::super) fn close_all(&self) {
+        for record in &self.records {
+            record.files.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The offsets of a namespace that is entered now, for good.
+    pub(in super::super) fn enter(&self, id: u64) -> Option<ClockOffsets> {
+        let record = self.record(id)?;
+        record.set_of(record.state.fetch_or(FROZEN, Ordering::AcqRel))
+    }
+
+    /// Whether a namespace's offsets cannot be set any more.
+    pub(in super::super) fn is_frozen(&self, id: u64) -> bool {
+        self.record(id)
+            .is_none_or(|record| record.state.load(Ordering::Acquire) & FROZEN != 0)
+    }
+
+    /// Sets a namespace's offsets, all at once; one thread at a time.
+    pub(in super::super) fn set(&self, id: u64, offsets: &ClockOffsets) -> Result<(), Frozen> {
+        let record = self.record(id).ok_or(Frozen)?;
+        let words = Image::words(offsets).map_err(|_| Frozen)?;
+        let old = record.state.load(Ordering::Acquire);
+        let new = old ^ SECOND;
+        for (to, word) in record.offsets[usize::from(new & SECOND != 0)]
+            .iter()
+            .zip(words)
+        {
+            to.store(word, Ordering::Relaxed);
+        }
+        if old & FROZEN != 0 {
+            return Err(Frozen);
+        }
+        let changed = record
+            .state
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed);
+        changed.map(|_| ()).map_err(|_| Frozen)
+    }
+
+    /// Frees all but those that `is_used` says are in use.
+    pub(in super::super) fn retain(&self, is_used: impl Fn(u64) -> bool) {
+        for (index, record) in self.records.iter().enumerate() {
+            let has_file = record.files.load(Ordering::Relaxed) != 0;
+            if !has_file && !is_used(FIRST + index as u64) {
+                record.state.store(0, Ordering::Release);
+            }
+        }
+    }
+}
+
+impl Record {
+    fn set_of(&self, state: u32) -> Option<ClockOffsets> {
+        let set = &self.offsets[usize::from(state & SECOND != 0)];
+        let word = |i: usize| Offset::from_packed(set[i].load(Ordering::Relaxed));
+        Some(ClockOffsets {
+            realtime: word(0)?,
+            tai: word(1)?,
+            monotonic: word(2)?,
+            boottime: word(3)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::shared;
+
+    // SAFETY: zeroes are free records.
+    #[expect(unsafe_code, reason = "as the journal does")]
+    unsafe impl shared::Shared for Records {}
+
+    fn seconds(monotonic: i64) -> ClockOffsets {
+        ClockOffsets {
+            monotonic: Offset::from_secs(monotonic),
+            ..ClockOffsets::default()
+        }
+    }
+
+    fn records() -> &'static Records {
+        shared::map().unwrap()
+    }
+
+    #[test]
+    fn offsets_can_be_set_until_somebody_enters() {
+        let records = records();
+        assert!(!records.any());
+        let (id, nonce) = records
+            .create(&seconds(5), &Owner::default(), 0, 77)
+            .unwrap();
+        assert!(records.any() && records.knows(id, nonce) && !records.knows(id, nonce ^ 1));
+        assert_eq!(records.set(id, &seconds(7)), Ok(()));
+        assert_eq!(records.offsets(id), Some(seconds(7)));
+        assert_eq!(records.set(id, &seconds(8)), Ok(()));
+        assert!(!records.is_frozen(id));
+        assert_eq!(records.enter(id), Some(seconds(8)));
+        assert_eq!(records.set(id, &seconds(9)), Err(Frozen));
+        assert_eq!(records.offsets(id), Some(seconds(8)));
+        assert!(records.is_frozen(id));
+    }
+
+    #[test]
+    fn there_is_room_again_when_unused_ones_are_freed() {
+        let records = records();
+        let create = || records.create(&seconds(0), &Owner::default(), 0, 1);
+        let ids: Vec<u64> = std::iter::from_fn(|| create().map(|(id, _)| id)).collect();
+        assert_eq!(ids.len(), RECORDS);
+        records.retain(|id| id == ids[3]);
+        assert!(records.offsets(ids[3]).is_some() && records.offsets(ids[4]).is_none());
+        assert_eq!(std::iter::from_fn(create).count(), RECORDS - 1);
+        assert_eq!(records.offsets(0), None);
+        assert_eq!(records.offsets(FIRST + RECORDS as u64), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! The file system: `/dev/fuse`, and a mount that lies nowhere.
+//!
+//! # Safety
+//! unshare(2) leaves the table of descriptors as it is.
+#![expect(unsafe_code, reason = "unshare(2)")]
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
+};
+use rustix::process::{getgid, getuid};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+/// What the server holds.
+pub(super) struct Mounted {
+    /// Where requests come from.
+    pub(super) device: OwnedFd,
+    /// The root directory.
+    pub(super) root: OwnedFd,
+}
+
+/// Makes the file system, if need be in a user namespace of the calling process's own.
+pub(super) fn mount() -> io::Result<Mounted> {
+    match make(true) {
+        Err(e) if e == Errno::PERM => {
+            enter_user_namespace()?;
+            // Who may look at its files: only the user whom the namespace belongs to.
+            Ok(make(false)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn make(for_all: bool) -> rustix::io::Result<Mounted> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let device = openat(CWD, "/dev/fuse", flags, Mode::empty())?;
+    let fs = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let number = device.as_raw_fd().to_string();
+    for (key, value) in [
+        ("source", "elsewhen"),
+        ("fd", &number),
+        ("rootmode", "40555"),
+        ("user_id", "0"),
+        ("group_id", "0"),
+    ] {
+        fsconfig_set_string(&fs, key, value)?;
+    }
+    if for_all {
+        fsconfig_set_flag(&fs, "allow_other")?;
+    }
+    fsconfig_create(&fs)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let root = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    Ok(Mounted { device, root })
+}
+
+/// Where the calling process, which has one thread, may mount.
+fn enter_user_namespace() -> io::Result<()> {
+    let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
+    // SAFETY: no `UnshareFlags::FILES`.
+    unsafe { unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) }?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+}

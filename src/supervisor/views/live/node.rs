@@ -1,0 +1,168 @@
+//! The live files, by name and by number, and what they do.
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+
+use super::super::caller;
+use super::super::file::{self, View};
+use crate::clock::ClockOffsets;
+use crate::supervisor::members::Members;
+use crate::supervisor::namespaces;
+use crate::supervisor::timens::{Credentials, Records};
+
+/// A live file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    View(View),
+    /// `/proc/PID/timens_offsets`, of the process that was started then, opened by somebody with these
+    /// credentials.
+    Offsets {
+        pid: i32,
+        started: u64,
+        by: Credentials,
+    },
+    /// A file that stands for a time namespace, which lives as long as the file is open or mounted.
+    Namespace(u64),
+}
+
+/// The numbers of namespaces' files, which are their inode numbers, begin here.
+const NAMESPACES: u64 = 0xfffe_0000;
+
+/// And those of `timens_offsets` here.
+const OFFSETS: u64 = 1 << 32;
+
+/// The namespace of which this is the inode number.
+pub(super) fn namespace_of(inode: u64) -> Option<u64> {
+    (NAMESPACES..1 << 32)
+        .contains(&inode)
+        .then(|| inode - NAMESPACES)
+}
+
+/// The name of a namespace's file.
+pub(in super::super) fn namespace_name(id: u64) -> String {
+    format!("time-{id}")
+}
+
+/// The name of a `timens_offsets`.
+pub(in super::super) fn offsets_name(pid: i32, started: u64, by: &Credentials) -> String {
+    let [user_namespace, effective] = by.to_words();
+    format!("offsets-{pid}-{started}-{user_namespace}-{effective}")
+}
+
+impl Node {
+    /// The file of this name; only supervisors come to name one.
+    fn named(name: &str) -> Option<Self> {
+        let mut words = name.split('-');
+        let node = match words.next()? {
+            "uptime" => Self::View(View::Uptime),
+            "stat" => Self::View(View::Stat),
+            "time" => Self::Namespace(words.next()?.parse().ok()?),
+            "offsets" => Self::Offsets {
+                pid: words.next()?.parse().ok()?,
+                started: words.next()?.parse().ok()?,
+                by: Credentials::from_words([
+                    words.next()?.parse().ok()?,
+                    words.next()?.parse().ok()?,
+                ]),
+            },
+            _ => return None,
+        };
+        words.next().is_none().then_some(node)
+    }
+
+    /// The bits of its mode.
+    pub(super) fn mode(self) -> u32 {
+        match self {
+            Self::Offsets { .. } => 0o644,
+            Self::View(_) | Self::Namespace(_) => 0o444,
+        }
+    }
+
+    /// Whether reads and writes have no position: a write begins anew each time.
+    pub(super) fn is_stream(self) -> bool {
+        matches!(self, Self::Offsets { .. })
+    }
+
+    /// All of its text, as it is now for a reader with these offsets; or an errno.
+    pub(super) fn read(self, of: Members<'_>, offsets: &ClockOffsets) -> Result<Vec<u8>, i32> {
+        match self {
+            Self::View(view) => {
+                let file = caller::open(of.proc, view.name().as_bytes()).ok_or(libc::EIO)?;
+                file::text(view, file, offsets).ok_or(libc::EIO)
+            }
+            Self::Offsets { pid, started, .. } => {
+                is_there(of.proc, pid, started)?;
+                let text = of.timens_offsets(pid).ok_or(libc::ESRCH)?;
+                Ok(text.into_bytes())
+            }
+            Self::Namespace(_) => Err(libc::EINVAL),
+        }
+    }
+
+    /// Writes at the beginning; how much was written, or an errno.
+    pub(super) fn write(self, of: Members<'_>, bytes: &[u8]) -> Result<usize, i32> {
+        match self {
+            // As `fs/proc/inode.c: proc_reg_write` does.
+            Self::View(_) => Err(libc::EIO),
+            Self::Offsets { pid, started, by } => {
+                is_there(of.proc, pid, started)?;
+                of.set_timens_offsets(pid, &by, bytes)
+            }
+            Self::Namespace(_) => Err(libc::EINVAL),
+        }
+    }
+}
+
+fn is_there(proc: BorrowedFd<'_>, pid: i32, started: u64) -> Result<(), i32> {
+    match namespaces::start_of(proc, pid) {
+        Some(now) if now == started => Ok(()),
+        _ => Err(libc::ESRCH),
+    }
+}
+
+/// The files that the kernel knows, by number, and how often it has looked each up.
+#[derive(Default)]
+pub(super) struct Nodes {
+    known: HashMap<u64, (Node, u64)>,
+    /// `timens_offsets` that were ever looked up.
+    offsets: u64,
+}
+
+impl Nodes {
+    /// The number of the file of this name, which the kernel knows from now on.
+    pub(super) fn look_up(&mut self, name: &[u8], records: &Records) -> Option<(u64, Node)> {
+        let node = Node::named(std::str::from_utf8(name).ok()?)?;
+        let number = match node {
+            Node::View(View::Uptime) => 2,
+            Node::View(View::Stat | View::ProcessStat) => 3,
+            Node::Namespace(id) => {
+                records.open(id);
+                NAMESPACES + id
+            }
+            Node::Offsets { .. } => {
+                self.offsets += 1;
+                OFFSETS + self.offsets
+            }
+        };
+        self.known.entry(number).or_insert((node, 0)).1 += 1;
+        Some((number, node))
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<Node> {
+        Some(self.known.get(&number)?.0)
+    }
+
+    /// The kernel has forgotten so many of its looks.
+    pub(super) fn forget(&mut self, number: u64, looks: u64, records: &Records) {
+        let Some((node, known)) = self.known.get_mut(&number) else {
+            return;
+        };
+        if let Node::Namespace(id) = *node {
+            records.close(id, looks);
+        }
+        *known = known.saturating_sub(looks);
+        if *known == 0 {
+            self.known.remove(&number);
+        }
+    }
+}

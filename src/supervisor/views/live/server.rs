@@ -1,0 +1,179 @@
+//! The process that serves the live files.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use super::mount::{Mounted, mount};
+use super::node::Nodes;
+use super::protocol::{self, Request, op};
+use crate::supervisor::namespaces;
+use crate::supervisor::timens::Records;
+use crate::supervisor::views::Source;
+use crate::sys::{channel, process};
+
+/// Texts that are kept for who reads on.
+const TEXTS: usize = 256;
+
+/// Serves until the keeper ends; says by `ready` that it does.
+pub(super) fn run(source: &Source, ready: &OwnedFd) -> ! {
+    let keep = [
+        source.proc.as_raw_fd(),
+        source.keeper.as_raw_fd(),
+        ready.as_raw_fd(),
+    ];
+    process::close_all_but(0, &keep);
+    // No part of the session in which a keeper and its workers are.
+    let _ = rustix::process::setsid();
+    let Ok(mounted) = mount() else {
+        process::exit_now(1);
+    };
+    let live = &source.journal.live;
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let Some(started) = namespaces::start_of(source.proc.as_fd(), pid) else {
+        process::exit_now(1);
+    };
+    live.started.store(started, Ordering::Relaxed);
+    live.root.store(mounted.root.as_raw_fd(), Ordering::Relaxed);
+    source.journal.timens.close_all();
+    live.pid.store(pid, Ordering::Release);
+    let _ = channel::send(ready.as_fd(), b"!", None);
+    let mut server = Server {
+        source,
+        mounted,
+        texts: HashMap::new(),
+        streams: HashMap::new(),
+        nodes: Nodes::default(),
+        handles: 0,
+    };
+    while server.serve().is_some() {}
+    process::exit_now(0)
+}
+
+struct Server<'a> {
+    source: &'a Source,
+    mounted: Mounted,
+    /// What was read from the beginning, for who reads on: the text changes meanwhile.
+    texts: HashMap<u64, Vec<u8>>,
+    /// How much of a stream's text has been read.
+    streams: HashMap<u64, usize>,
+    nodes: Nodes,
+    /// Files that were ever opened.
+    handles: u64,
+}
+
+impl Server<'_> {
+    /// Waits for a request, and answers it; `None` if there will be no more.
+    fn serve(&mut self) -> Option<()> {
+        let device = &self.mounted.device;
+        let mut buffer = [0; protocol::BUFFER];
+        let len = match rustix::io::read(device, &mut buffer) {
+            Ok(len) => len,
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOENT) => return self.wait(),
+            Err(_) => return None,
+        };
+        let request = Request::read(&buffer[..len])?;
+        let result = match request.op {
+            op::FORGET | op::BATCH_FORGET => {
+                for (number, looks) in request.forgotten() {
+                    self.nodes.forget(number, looks, self.records());
+                }
+                return Some(());
+            }
+            op::INTERRUPT => return Some(()),
+            op::DESTROY => return None,
+            _ => self.answer(&request),
+        };
+        let reply = request.reply(result);
+        // ENOENT: the caller has been killed.
+        let _ = rustix::io::write(&self.mounted.device, &reply);
+        Some(())
+    }
+
+    fn wait(&self) -> Option<()> {
+        let mut fds = [
+            PollFd::new(&self.mounted.device, PollFlags::IN),
+            PollFd::new(&self.source.keeper, PollFlags::IN),
+        ];
+        let _ = poll(&mut fds, None);
+        fds[1].revents().is_empty().then_some(())
+    }
+
+    fn answer(&mut self, request: &Request<'_>) -> Result<Vec<u8>, i32> {
+        match request.op {
+            op::INIT => return Ok(protocol::init()),
+            op::LOOKUP => {
+                let name = request.body.split(|byte| *byte == 0).next();
+                let records = &self.source.journal.timens;
+                let found = name.and_then(|name| self.nodes.look_up(name, records));
+                let (number, node) = found.ok_or(libc::ENOENT)?;
+                return Ok(protocol::entry(number, node.mode()));
+            }
+            // A shell that writes to a file empties it first, which does nothing here.
+            op::GETATTR | op::SETATTR => {
+                let mode = match request.node {
+                    protocol::ROOT => 0o555,
+                    number => self.nodes.get(number).ok_or(libc::EIO)?.mode(),
+                };
+                return Ok(protocol::attr(request.node, mode));
+            }
+            op::FLUSH => return Ok(Vec::new()),
+            op::RELEASE => {
+                if let Some(handle) = request.handle() {
+                    self.texts.remove(&handle);
+                    self.streams.remove(&handle);
+                }
+                return Ok(Vec::new());
+            }
+            op::OPEN | op::READ | op::WRITE => {}
+            op::STATFS => return Ok(vec![0; 80]),
+            _ => return Err(libc::ENOSYS),
+        }
+        let node = self.nodes.get(request.node).ok_or(libc::EIO)?;
+        if request.op == op::OPEN {
+            self.handles += 1;
+            return Ok(protocol::open(self.handles, node.is_stream()));
+        }
+        let members = self.source.members();
+        let (handle, position, len) = request.range().ok_or(libc::EIO)?;
+        if request.op == op::WRITE {
+            let bytes = request.written().ok_or(libc::EIO)?;
+            // What has been read from has a position by now.
+            if self.streams.get(&handle).is_some_and(|read| *read != 0) {
+                return Err(libc::EINVAL);
+            }
+            return node.write(members, bytes).map(protocol::written);
+        }
+        let offsets = self
+            .source
+            .offsets_of(request.tid)
+            .unwrap_or(self.source.offsets);
+        let start = match node.is_stream() {
+            true => *self.streams.entry(handle).or_default(),
+            false => usize::try_from(position).unwrap_or(usize::MAX),
+        };
+        let is_new = start == 0 || !self.texts.contains_key(&handle);
+        if is_new {
+            let text = node.read(members, &offsets)?;
+            if self.texts.len() >= TEXTS {
+                // Who reads on after that may find two halves of two texts.
+                self.texts.clear();
+            }
+            self.texts.insert(handle, text);
+        }
+        let text = &self.texts[&handle];
+        let start = start.min(text.len());
+        let end = start.saturating_add(len).min(text.len());
+        if node.is_stream() {
+            self.streams.insert(handle, end);
+        }
+        Ok(text[start..end].to_vec())
+    }
+
+    fn records(&self) -> &'static Records {
+        &self.source.journal.timens
+    }
+}

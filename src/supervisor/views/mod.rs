@@ -1,0 +1,292 @@
+//! Views: files under `/proc` that show a clock, as the namespace has it.
+//!
+//! Seccomp sees no paths, so calls that open a file are notified (see `filter`). Most are let through
+//! after a look at the path's last component. The rest are looked into by threads of their own, as a
+//! path can lead into a file system that a guest serves, and as handing over a descriptor waits until
+//! the guest has run. What is not one of our files, and all that fails, the kernel opens itself.
+//!
+//! At a patched call site ([`crate::patch`]) the gate opens the file by itself, and asks for a view to
+//! take the descriptor's place only if the path may be that of one.
+//!
+//! A file whose contents change as long as it is open ([`live`]) is one of a file system of ours; a
+//! process's `stat`, which programs read once, is a [`snapshot`].
+//!
+//! DIFFERENCE: a symbolic link to such a file is one only if it has the same name.
+
+mod caller;
+mod file;
+mod live;
+mod path;
+mod pool;
+mod snapshot;
+mod text;
+mod timens;
+mod walk;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::ResolveFlags;
+
+use super::journal::Journal;
+use super::members::Members;
+use super::redirect::{Post, Slots};
+use super::timens::Owner;
+use crate::arch::{AUDIT_NATIVE, nr};
+use crate::clock::ClockOffsets;
+use crate::inject::{Fault, GuestPtr, Task};
+use crate::page::EXCHANGE_COOKIE;
+use crate::sys::rights::Own;
+use crate::sys::seccomp::{Answer, Notification};
+
+use caller::Caller;
+use file::View;
+pub(super) use live::Live;
+use path::{Name, Path};
+pub(super) use pool::Pool;
+
+/// Threads that can wait at a time for a file to be opened in their place.
+const OPENS: usize = 256;
+
+/// Those that wait, in the journal.
+pub(super) type Opens = Slots<Open, OPENS>;
+
+/// A call that opens what may be a view.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Open {
+    id: u64,
+    tid: i32,
+    /// Where a relative path begins.
+    directory: i32,
+    /// `O_*`.
+    flags: i32,
+    /// `RESOLVE_*`.
+    resolve: u64,
+    /// The descriptor that the thread has of what it named, if the view is to take its place.
+    instead: Option<i32>,
+    path: Path,
+}
+
+impl Post for Open {
+    fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+/// What is to become of a notified call.
+pub(super) enum Next {
+    /// This is its answer.
+    Answer(Answer),
+    /// Another thread gives it.
+    Elsewhere,
+    /// Nobody waits for one.
+    Gone,
+}
+
+/// Whether this call opens a file.
+pub(super) fn is_open(notification: &Notification) -> bool {
+    let data = &notification.data;
+    data.arch == AUDIT_NATIVE
+        && matches!(data.nr.cast_unsigned(), nr::OPEN | nr::OPENAT | nr::OPENAT2)
+}
+
+/// Looks at a call that opens a file.
+pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) -> Next {
+    let opens = &pool.journal().opens;
+    // A worker has died after it had posted this.
+    if opens.has(notification.id) {
+        return Next::Elsewhere;
+    }
+    match read(task, notification) {
+        Ok(None) => Next::Answer(not_ours(instead(notification))),
+        Err(Fault::Gone) => Next::Gone,
+        Err(_) => Next::Answer(not_ours(instead(notification))),
+        Ok(Some(open)) => match opens.post(open) {
+            None if open.instead.is_some() => Next::Answer(not_ours(open.instead)),
+            // "Too many open files in system": the host's clocks would be worse.
+            None => Next::Answer(Answer::Errno(libc::ENFILE)),
+            Some(()) => {
+                // The request stays in the journal, for the next.
+                let _ = pool.wake();
+                Next::Elsewhere
+            }
+        },
+    }
+}
+
+/// The answer to a call that opens no view: the kernel opens what it names, or has done so.
+fn not_ours(instead: Option<i32>) -> Answer {
+    instead.map_or(Answer::Continue, |number| Answer::Value(number.into()))
+}
+
+/// The descriptor for which the gate asks for a view instead.
+fn instead(notification: &Notification) -> Option<i32> {
+    let data = &notification.data;
+    let number = data.nr.cast_unsigned();
+    let path = match number {
+        nr::OPEN => data.args[0],
+        nr::OPENAT => data.args[1],
+        _ => return None,
+    };
+    let cookie = u64::from(EXCHANGE_COOKIE + number) << 32 | path & 0xffff_ffff;
+    // Below zero: where the kernel has no such file, as it need not have those of time namespaces.
+    (data.args[5] == cookie)
+        .then(|| low(data.args[4]))
+        .filter(|number| *number >= 0)
+}
+
+/// The call, if it may open a view for reading.
+fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fault> {
+    let data = &notification.data;
+    let args = data.args;
+    let is_openat = data.nr.cast_unsigned() != nr::OPEN;
+    let Some(path) = Path::read(task, args[usize::from(is_openat)])? else {
+        return Ok(None);
+    };
+    let Some(name) = path.name() else {
+        return Ok(None);
+    };
+    let (flags, resolve) = match data.nr.cast_unsigned() {
+        nr::OPEN => (args[1], 0),
+        nr::OPENAT => (args[2], 0),
+        // `struct open_how`.
+        _ => {
+            let [flags, _, resolve]: [u64; 3] = match task.read(GuestPtr::new(args[2])) {
+                Ok(how) => how,
+                Err(Fault::Gone) => return Err(Fault::Gone),
+                Err(_) => return Ok(None),
+            };
+            (flags, resolve)
+        }
+    };
+    const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
+    let flags = low(flags);
+    // Nothing can be written to most of them, as the kernel will say.
+    let is_read = flags & libc::O_ACCMODE == libc::O_RDONLY;
+    if flags & OTHERS != 0 || !is_read && name != Name::TimensOffsets {
+        return Ok(None);
+    }
+    Ok(Some(Open {
+        id: notification.id,
+        tid: notification.pid.cast_signed(),
+        directory: match is_openat {
+            true => low(args[0]),
+            false => libc::AT_FDCWD,
+        },
+        flags,
+        resolve,
+        instead: instead(notification),
+        path,
+    }))
+}
+
+/// What the kernel takes of an argument that is an `int`.
+fn low(argument: u64) -> i32 {
+    u32::try_from(argument & 0xffff_ffff)
+        .expect("masked to 32 bits")
+        .cast_signed()
+}
+
+/// What gives a descriptor in a thread's place.
+pub(super) struct Source {
+    pub(super) journal: &'static Journal,
+    pub(super) listener: OwnedFd,
+    pub(super) proc: OwnedFd,
+    /// The keeper, to be watched.
+    pub(super) keeper: OwnedFd,
+    /// Of the tree's own namespace.
+    pub(super) offsets: ClockOffsets,
+    pub(super) owner: Owner,
+    /// Whether time namespaces are the kernel's.
+    pub(super) leaves_to_kernel: bool,
+}
+
+/// What a call that opens a file is to have.
+enum Outcome {
+    File(OwnedFd),
+    Errno(i32),
+}
+
+impl Source {
+    /// What the call is to have; `None` if the kernel is to open the file.
+    fn open(&self, own: &Own, call: &Open) -> Option<Outcome> {
+        let proc = self.proc.as_fd();
+        let offsets = self.offsets_of(call.tid)?;
+        let is_of_namespaces = call.path.name().is_some_and(Name::is_of_namespaces);
+        let is_shown = match is_of_namespaces {
+            true => !self.leaves_to_kernel,
+            false => !offsets.realtime.is_zero() || !offsets.boottime.is_zero(),
+        };
+        if !is_shown {
+            return None;
+        }
+        let caller = Caller::new(proc, call.tid)?;
+        let rights = own.of(proc, call.tid, &caller.status)?;
+        if is_of_namespaces {
+            let start = self.start(&caller, call)?;
+            let taken = rights.take_on(own).ok()?;
+            let found = walk::walk(&caller, start, call.path.bytes())?;
+            let permission = timens::permission(&found, call.flags);
+            drop(taken);
+            return self.open_timens(&caller, &found, call.flags, permission);
+        }
+        let (opened, taken);
+        if let Some(number) = call.instead {
+            let view = call.path.name()?;
+            opened = file::reopen(&caller, number, view)?;
+            taken = rights.take_on(own).ok()?;
+        } else {
+            let start = self.start(&caller, call)?;
+            taken = rights.take_on(own).ok()?;
+            opened = file::open(proc, &walk::walk(&caller, start, call.path.bytes())?)?;
+        }
+        let view = opened.view;
+        let text = match view {
+            View::Uptime | View::ProcessStat if offsets.boottime.is_zero() => return None,
+            _ => opened.text(&offsets)?,
+        };
+        drop(taken);
+        let text = match view {
+            View::ProcessStat if text::owner(&text) == Some(call.tid) => text::running(text),
+            _ => text,
+        };
+        let live = match view {
+            View::Uptime | View::Stat => live::open(self, view.name(), libc::O_RDONLY).ok(),
+            View::ProcessStat => None,
+        };
+        live.or_else(|| snapshot::file(proc, view.name(), &text))
+            .map(Outcome::File)
+    }
+
+    /// Where the path of a call begins.
+    fn start(&self, caller: &Caller<'_>, call: &Open) -> Option<walk::Start> {
+        let root = caller.root()?;
+        let directory = match call.path.bytes().starts_with(b"/") {
+            true => root.try_clone().ok()?,
+            false => caller.base(call.directory)?,
+        };
+        Some(walk::Start {
+            root,
+            directory,
+            no_follow: call.flags & libc::O_NOFOLLOW != 0,
+            resolve: ResolveFlags::from_bits(call.resolve)?,
+        })
+    }
+
+    fn offsets_of(&self, pid: i32) -> Option<ClockOffsets> {
+        self.members().namespace(pid).map(|(_, offsets)| offsets)
+    }
+
+    fn members(&self) -> Members<'_> {
+        Members {
+            journal: self.journal,
+            proc: self.proc.as_fd(),
+            offsets: self.offsets,
+            owner: &self.owner,
+        }
+    }
+
+    fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}

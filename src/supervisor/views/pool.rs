@@ -1,0 +1,116 @@
+//! The threads that open files in other threads' place.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Open, Outcome, Source, not_ours};
+use crate::supervisor::journal::Journal;
+use crate::sys::rights::Own;
+use crate::sys::seccomp::{self, Answer};
+
+/// Threads at most: so many guests that do not run can keep us waiting.
+const THREADS: usize = 64;
+
+/// A path and a status file lie on the stack.
+const STACK: usize = 128 << 10;
+
+/// What the threads share.
+#[derive(Clone)]
+pub(in super::super) struct Pool {
+    source: Arc<Source>,
+    /// Threads that have nothing to do, and all threads.
+    idle: Arc<AtomicUsize>,
+    all: Arc<AtomicUsize>,
+}
+
+impl Pool {
+    pub(in super::super) fn new(source: Source) -> Self {
+        Self {
+            source: Arc::new(source),
+            idle: Arc::default(),
+            all: Arc::default(),
+        }
+    }
+
+    pub(super) fn journal(&self) -> &'static Journal {
+        self.source.journal
+    }
+
+    /// Goes on with what a dead worker had in hand.
+    pub(in super::super) fn take_over(&self) -> io::Result<()> {
+        match self.journal().opens.post_again() {
+            true => self.wake(),
+            false => Ok(()),
+        }
+    }
+
+    /// Has one thread more wait for work, unless there is one, or there are too many.
+    pub(super) fn wake(&self) -> io::Result<()> {
+        if self.idle.load(Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
+        if self.all.fetch_add(1, Ordering::SeqCst) >= THREADS {
+            self.all.fetch_sub(1, Ordering::SeqCst);
+            return Ok(());
+        }
+        self.idle.fetch_add(1, Ordering::SeqCst);
+        let pool = self.clone();
+        let started = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || pool.work());
+        if let Err(e) = started {
+            self.idle.fetch_sub(1, Ordering::SeqCst);
+            self.all.fetch_sub(1, Ordering::SeqCst);
+            return Err(e);
+        }
+        Ok(())
+    }
+
+    fn work(&self) -> ! {
+        let own = loop {
+            if let Some(own) = Own::read(self.source.proc.as_fd()) {
+                break own;
+            }
+            // For want of a descriptor or of memory.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        };
+        loop {
+            let slot = self.journal().opens.take();
+            self.idle.fetch_sub(1, Ordering::SeqCst);
+            // If this one has to wait, another is there for the rest.
+            let _ = self.wake();
+            self.serve(&own, &slot.request());
+            slot.free();
+            self.idle.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn serve(&self, own: &Own, call: &Open) {
+        let source = &self.source;
+        let (listener, id) = (source.listener(), call.id);
+        if !seccomp::is_valid(listener, id) {
+            return;
+        }
+        let file = source.open(own, call);
+        // What was looked at by the thread's id was its own as long as it waits. ENOENT: it is gone.
+        let answered = match file {
+            Some(Outcome::File(file)) => {
+                let close_on_exec = call.flags & libc::O_CLOEXEC != 0;
+                seccomp::answer_with(listener, id, file.as_fd(), call.instead, close_on_exec)
+            }
+            // The gate has a descriptor already, by the same rule.
+            Some(Outcome::Errno(_)) if call.instead.is_some() => {
+                seccomp::answer(listener, id, not_ours(call.instead))
+            }
+            Some(Outcome::Errno(errno)) => seccomp::answer(listener, id, Answer::Errno(errno)),
+            None => seccomp::answer(listener, id, not_ours(call.instead)),
+        };
+        if let Err(e) = answered {
+            let errno = Answer::Errno(e.raw_os_error().unwrap_or(libc::ENFILE));
+            let answer = call.instead.map_or(errno, |_| not_ours(call.instead));
+            let _ = seccomp::answer(listener, id, answer);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! util-linux's programs for time namespaces, and `ps`, unmodified: on the host, where the kernel's own
+//! namespaces are the oracle, and under the guest backend. What they print is the same.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+
+mod harness;
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use harness::clock::{Reading, SECOND};
+use harness::guests::{self, Kind};
+use harness::process::{Finished, Run};
+use harness::{Missing, need, root, skip, tools};
+
+/// Tests that the guest backend does not pass yet; one that it passes has to be taken off.
+const MISSING: &[&str] = &[
+    "a_file_keeps_a_namespace_for_nsenter",
+    "a_kept_file_names_its_namespace",
+    "a_script_of_perl_makes_a_namespace",
+    "an_ordinary_user_unshares_in_a_user_namespace",
+    "every_clock_of_unshares_child_has_its_offset",
+    "lsns_lists_the_namespace_of_a_process",
+    "nsenter_enters_by_a_process",
+    "nsenter_goes_back",
+    "nsenter_shows_the_namespace_of_the_process",
+    "offsets_of_one_namespace_are_not_added_to_anothers",
+    "unshare_sets_the_offsets",
+    "unshares_child_sees_another_uptime",
+    "uptime_and_ps_agree_with_date",
+];
+
+/// Checks the kernel's own namespaces first, where it has them, and then ours.
+fn in_each_world(check: impl Fn(&str, &Run)) {
+    if Path::new("/proc/self/ns/time").exists() {
+        check("kernel", &Run::on_host());
+    }
+    let guest = |options: &[&str]| Run::inside(&[&["--backend=guest"], options].concat());
+    let guests = [
+        ("guest", guest(&[])),
+        ("guest, another time of day", guest(&["--realtime=+10d"])),
+    ];
+    let thread = std::thread::current();
+    let is_missing = MISSING.contains(&thread.name().unwrap());
+    for (name, world) in guests {
+        if is_missing {
+            let world = world.limit(30);
+            let result = catch_unwind(AssertUnwindSafe(|| check(name, &world)));
+            assert!(result.is_err(), "{name}: no longer missing");
+        } else {
+            check(name, &world);
+        }
+    }
+}
+
+/// The tools that scripts use; those of another release print other things.
+fn has(names: &[&str]) -> Result<(), Missing> {
+    root()?;
+    names
+        .iter()
+        .try_for_each(|name| tools::find(name).map(drop))
+}
+
+/// Runs a shell script in a directory of its own in each world. What `shows` makes of the run must be
+/// the same in all.
+fn agree(script: &str, shows: impl Fn(&str, &Finished) -> String) {
+    let first: RefCell<Option<String>> = RefCell::new(None);
+    in_each_world(|name, world| {
+        let dir = guests::public_directory();
+        let run = world.clone().in_dir(dir.path()).run(&["sh", "-c", script]);
+        let shown = shows(name, &run);
+        let mut first = first.borrow_mut();
+        let expected = first.get_or_insert_with(|| shown.clone());
+        assert_eq!(shown, *expected, "{name}: {run:#?}");
+    });
+}
+
+/// The script succeeds and prints this in each world.
+fn prints(script: &str, expected: &str) {
+    agree(script, |name, run| {
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (0, expected),
+            "{name}: {run:#?}"
+        );
+        assert_eq!(run.stderr, "", "{name}");
+        String::new()
+    });
+}
+
+/// A script that prints by how much an uptime is ahead of the host's, in whole seconds: as many, or
+/// some more if it took long.
+fn is_ahead(script: &str, seconds: i64) {
+    agree(script, |name, run| {
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{name}: {run:#?}");
+        for line in run.stdout.lines() {
+            let ahead: i64 = line.parse().unwrap_or_else(|_| panic!("{name}: {run:#?}"));
+            let distance = ahead - seconds;
+            assert!(
+                (-1..30).contains(&distance),
+                "{name}: {distance} off: {run:#?}"
+            );
+        }
+        run.stdout.lines().count().to_string()
+    });
+}
+
+/// Defines `uptime_of COMMAND`: by how much the uptime that it reads is ahead of that outside.
+const UPTIME_OF: &str = "uptime_of() {
+    outside=$(cut -d. -f1 /proc/uptime)
+    inside=$(\"$@\" cut -d. -f1 /proc/uptime) || return
+    echo $((inside - outside))
+}
+";
+
+/// Starts `sleep` in a namespace whose BOOTTIME is 2,000,000 s ahead and sets `pid`; ended at the end.
+const SLEEPER: &str = "mkfifo started
+unshare --time --boottime 2000000 sh -c 'echo $$ >started; exec sleep 60' & 
+trap 'kill $!; wait $! 2>/dev/null' EXIT
+pid=$(timeout 20 cat started) && [ -n \"$pid\" ] || exit 9
+while [ \"$(cat /proc/$pid/comm)\" != sleep ]; do sleep 0.01; done
+";
+
+fn with(parts: &[&str]) -> String {
+    parts.concat()
+}
+
+#[test]
+fn unshare_sets_the_offsets() {
+    need!(has(&["unshare"]));
+    prints(
+        "unshare --time --monotonic 1000000 --boottime 2000000 cat /proc/self/timens_offsets
+         unshare --time --monotonic=-1 cat /proc/self/timens_offsets
+         unshare -T cat /proc/self/timens_offsets
+         unshare --time --fork --boottime 7 cat /proc/self/timens_offsets
+         cat /proc/self/timens_offsets",
+        "monotonic     1000000         0\nboottime      2000000         0\n\
+         monotonic          -1         0\nboottime            0         0\n\
+         monotonic           0         0\nboottime            0         0\n\
+         monotonic           0         0\nboottime            7         0\n\
+         monotonic           0         0\nboottime            0         0\n",
+    );
+}
+
+/// Each clock, read in every way that Linux offers.
+#[test]
+fn every_clock_of_unshares_child_has_its_offset() {
+    need!(has(&["unshare"]));
+    for kind in [Kind::Glibc, Kind::MuslStatic] {
+        let clocks = need!(guests::build("clocks", kind));
+        in_each_world(|name, world| {
+            let offsets = ["--monotonic=1000000", "--boottime=2000000"];
+            let words = [
+                &["unshare", "--time"],
+                &offsets[..],
+                &[clocks.to_str().unwrap()],
+            ];
+            let run = world.run(&words.concat()).succeeded();
+            let mut count = 0;
+            for line in run.stdout.lines() {
+                let fields: Vec<&str> = line.split(' ').collect();
+                let [_, clock, sec, nsec] = fields[..] else {
+                    panic!("{name}: {line}");
+                };
+                let shift = match clock {
+                    "BOOTTIME" => 2_000_000,
+                    "MONOTONIC" | "MONOTONIC_RAW" | "MONOTONIC_COARSE" => 1_000_000,
+                    _ => continue,
+                };
+                let expected = run.host(clock).shifted(shift * SECOND);
+                let reading = Reading::parse(&format!("{sec}.{nsec:0>9}")).unwrap();
+                assert!(expected.contains(reading), "{name}: {line}: {expected:?}");
+                count += 1;
+            }
+            assert_eq!(count, 16, "{name}: {run:#?}");
+        });
+    }
+}
+
+#[test]
+fn unshares_child_sees_another_uptime() {
+    need!(has(&["unshare"]));
+    let script = "uptime_of unshare --time --boottime 2000000
+        uptime_of unshare --time --boottime 2000000 --fork
+        uptime_of unshare --time --boottime 2000000 --fork --pid --mount-proc
+        uptime_of unshare --time --boottime 5 unshare --time --boottime 2000000";
+    is_ahead(&with(&[UPTIME_OF, script]), 2_000_000);
+}
+
+#[test]
+fn offsets_of_one_namespace_are_not_added_to_anothers() {
+    need!(has(&["unshare"]));
+    prints(
+        "unshare --time --boottime 500 --monotonic 40 unshare --time --monotonic 700 \
+            cat /proc/self/timens_offsets",
+        "monotonic         700         0\nboottime          500         0\n",
+    );
+}
+
+#[test]
+fn unshare_says_what_is_wrong_in_the_same_words() {
+    need!(has(&["unshare", "setpriv"]));
+    agree(
+        "unshare --time --monotonic 9223372036854775807 true; echo $?
+         unshare --time --boottime -1000000000 true; echo $?
+         unshare --monotonic 5 true; echo $?
+         setpriv --reuid=65534 --regid=65534 --clear-groups unshare --time true; echo $?
+         setpriv --bounding-set=-sys_admin unshare --time true; echo $?
+         setpriv --bounding-set=-sys_time unshare --time --boottime 5 true; echo $?",
+        |_, run| format!("{}{}", run.stdout, run.stderr),
+    );
+}
+
+#[test]
+fn an_ordinary_user_unshares_in_a_user_namespace() {
+    let dir = guests::public_directory();
+    let plain = Run::on_host().by_ordinary_user(dir.path());
+    if plain.run(&["unshare", "-Ur", "true"]).code != 0 {
+        skip!("no user namespaces for ordinary users");
+    }
+    let script = with(&[
+        UPTIME_OF,
+        "uptime_of unshare -Ur -T --monotonic 1000000 --boottime 2000000
+         unshare -Ur -T --monotonic 1000000 cat /proc/self/timens_offsets",
+    ]);
+    in_each_world(|name, world| {
+        let world = world.clone().by_ordinary_user(dir.path());
+        let run = world.run(&["sh", "-c", &script]);
+        let lines: Vec<&str> = run.stdout.lines().collect();
+        let [ahead, monotonic, boottime] = lines[..] else {
+            panic!("{name}: {run:#?}");
+        };
+        let ahead: i64 = ahead.parse().unwrap();
+        assert!((1_999_999..2_000_030).contains(&ahead), "{name}: {run:#?}");
+        assert_eq!(monotonic, "monotonic     1000000         0", "{name}");
+        assert_eq!(boottime, "boottime            0         0", "{name}");
+    });
+}
+
+#[test]
+fn nsenter_enters_by_a_process() {
+    need!(has(&["unshare", "nsenter"]));
+    let script = "uptime_of nsenter -t $pid --time
+        uptime_of nsenter --target $pid --time --no-fork
+        uptime_of nsenter --time=/proc/$pid/ns/time
+        uptime_of nsenter --time=/proc/$pid/ns/time_for_children
+        uptime_of nsenter -t $pid --time nsenter -t $$ --time nsenter -t $pid --time";
+    is_ahead(&with(&[UPTIME_OF, SLEEPER, script]), 2_000_000);
+}
+
+#[test]
+fn nsenter_goes_back() {
+    need!(has(&["unshare", "nsenter"]));
+    let script = "uptime_of nsenter -t $pid --time nsenter -t $$ --time
+        uptime_of unshare --time --boottime 2000000 nsenter -t $$ --time";
+    is_ahead(&with(&[UPTIME_OF, SLEEPER, script]), 0);
+}
+
+#[test]
+fn nsenter_shows_the_namespace_of_the_process() {
+    need!(has(&["unshare", "nsenter"]));
+    prints(
+        &with(&[
+            SLEEPER,
+            "there=$(readlink /proc/$pid/ns/time)
+             [ $there = \"$(nsenter -t $pid --time readlink /proc/self/ns/time)\" ] && echo same
+             [ $there = \"$(nsenter -t $pid --time readlink /proc/self/ns/time_for_children)\" ] && echo same
+             [ $there = \"$(readlink /proc/self/ns/time)\" ] || echo other
+             [ ${there#time:} = \"[$(stat -L -c %i /proc/$pid/ns/time)]\" ] && echo number",
+        ]),
+        "same\nsame\nother\nnumber\n",
+    );
+}
+
+#[test]
+fn a_file_keeps_a_namespace_for_nsenter() {
+    need!(has(&["unshare", "nsenter"]));
+    let script = "touch kept
+        unshare --time=kept --boottime 2000000 true
+        uptime_of nsenter --time=kept
+        uptime_of nsenter --time=kept
+        umount kept";
+    let quoted = with(&[UPTIME_OF, script]).replace('\'', "'\\''");
+    is_ahead(&format!("unshare -m sh -c '{quoted}'"), 2_000_000);
+}
+
+#[test]
+fn a_kept_file_names_its_namespace() {
+    need!(has(&["unshare", "nsenter"]));
+    prints(
+        "unshare -m sh -c 'touch kept
+            unshare --time=kept --boottime 2000000 --monotonic 3 true
+            [ \"time:[$(stat -c %i kept)]\" = \"$(nsenter --time=kept readlink /proc/self/ns/time)\" ] && echo same
+            stat -c \"%F %s %a\" kept
+            nsenter --time=kept cat /proc/self/timens_offsets
+            umount kept
+            stat -c \"%F %s\" kept
+            nsenter --time=kept true 2>/dev/null || echo no namespace'",
+        "same\nregular empty file 0 444\nmonotonic           3         0\nboottime      2000000         0\n\
+         regular empty file 0\nno namespace\n",
+    );
+}
+
+#[test]
+fn lsns_lists_the_namespace_of_a_process() {
+    need!(has(&["unshare", "lsns"]));
+    prints(
+        &with(&[
+            SLEEPER,
+            "number=$(readlink /proc/$pid/ns/time | tr -dc 0-9)
+             lsns -t time -n -r -o TYPE,NPROCS,USER,COMMAND -p $pid
+             [ \"$(lsns -t time -n -r -o NS,PID -p $pid)\" = \"$number $pid\" ] && echo number
+             lsns -t time -n -r -o NS | grep -c -x $number
+             lsns -t time -n -r -o NS | grep -c -x \"$(readlink /proc/self/ns/time | tr -dc 0-9)\"
+             lsns -n -r -o TYPE -p $pid | grep -c -x time",
+        ]),
+        "time 1 root sleep\\x2060\nnumber\n1\n1\n1\n",
+    );
+}
+
+#[test]
+fn lsns_gives_the_same_columns() {
+    need!(has(&["lsns"]));
+    prints(
+        "lsns -t time | head -n 1 | tr -s ' '",
+        " NS TYPE NPROCS PID USER COMMAND\n",
+    );
+}
+
+#[test]
+fn ls_lists_the_namespaces() {
+    need!(has(&["unshare"]));
+    prints(
+        "list() { ls -l /proc/self/ns | grep time | tr -d 0-9 | sed 's/root root.* \\(time.*->\\)/\\1/'; }
+         list
+         unshare --time sh -c 'ls -l /proc/self/ns' | grep -c ' time.* -> time:\\[[0-9]*\\]$'
+         ls /proc/self/ns | grep -c .",
+        "lrwxrwxrwx  time -> time:[]\nlrwxrwxrwx  time_for_children -> time:[]\n2\n10\n",
+    );
+}
+
+#[test]
+fn uptime_and_ps_agree_with_date() {
+    need!(has(&["unshare", "uptime", "ps"]));
+    // When the machine was started, and when a process was, by the tools' own arithmetic.
+    let script = "now=$(date +%s)
+        booted=$(date -d \"$(uptime -s)\" +%s)
+        uptime=$(cut -d. -f1 /proc/uptime)
+        echo booted $(( (now - booted - uptime) / 5 ))
+        started=$(date -d \"$(ps -o lstart= -p $$)\" +%s)
+        echo started $(( (now - started) / 20 ))
+        echo lasted $(( $(ps -o etimes= -p $$) / 20 ))";
+    let inner = with(&["unshare --time --boottime 2000000 sh -c '", script, "'"]);
+    prints(&inner, "booted 0\nstarted 0\nlasted 0\n");
+}
+
+#[test]
+fn a_script_of_perl_makes_a_namespace() {
+    need!(has(&["perl"]));
+    let perl = "perl -e 'syscall(272, 0x80) == 0 or die $!;
+        open F, \">\", \"/proc/self/timens_offsets\" or die $!;
+        print F \"boottime 2000000 0\\nmonotonic 5 0\\n\"; close F or die $!; exec @ARGV' --";
+    is_ahead(&with(&[UPTIME_OF, "uptime_of ", perl]), 2_000_000);
+}
