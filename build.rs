@@ -19,7 +19,7 @@ const PLACES: [(&str, &str); 7] = [
     ("TIME_CALLED_AT", "elsewhen_time_called"),
 ];
 /// Places in the gate, counted from its beginning.
-const GATE_PLACES: [(&str, &str); 10] = [
+const GATE_PLACES: [(&str, &str); 12] = [
     ("GATE_TOLD", "elsewhen_gate_told"),
     ("GATE_LOWERED", "elsewhen_gate_lowered"),
     ("GATE_KEPT", "elsewhen_gate_kept"),
@@ -28,7 +28,9 @@ const GATE_PLACES: [(&str, &str); 10] = [
     ("GATE_RESTART", "elsewhen_gate_restart"),
     ("GATE_CALL", "elsewhen_gate_call"),
     ("GATE_AFTER", "elsewhen_gate_after"),
+    ("GATE_LEAVE", "elsewhen_gate_leave"),
     ("GATE_OPEN", "elsewhen_gate_open"),
+    ("GATE_OPENED", "elsewhen_gate_opened"),
     ("GATE_END", "elsewhen_gate_end"),
 ];
 const ENTRIES: [&str; 3] = ["clock_gettime", "gettimeofday", "time"];

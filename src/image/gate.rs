@@ -120,6 +120,19 @@ impl Gate {
     }
 }
 
+/// What opens files, to be put elsewhere where the image has no room for it: up to the jump to the gate's
+/// end, that end, and a mark.
+pub(crate) fn opens() -> Vec<u8> {
+    let code = |range: Range<usize>| blob::GATE.get(range).unwrap_or_default();
+    let leaving = blob::GATE_LEAVE..blob::GATE_LEFT + arch::JUMP_TO_REGISTER_LEN;
+    [
+        code(blob::GATE_OPEN..blob::GATE_OPENED),
+        code(leaving),
+        b"elseopen",
+    ]
+    .concat()
+}
+
 /// The length of [`description`].
 pub(super) const DESCRIPTION: usize = (17 + RULES.len()).next_multiple_of(8) + 4;
 

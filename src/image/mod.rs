@@ -38,7 +38,7 @@ use btf::Layout;
 use compose::{Composed, compose};
 pub(crate) use doors::Doors;
 use elf::Parts;
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, opens};
 use host::Host;
 use site::{Site, Values};
 

@@ -99,7 +99,32 @@ pub fn patch(
         Form::Numbered if may_trap => Some(Way::ByteByByte),
         _ => arch::can_exchange(at).then_some(Way::AtOnce),
     };
-    try_patch(memory, maps, after, number, gate, way).unwrap_or_else(Outcome::Left)
+    try_patch(memory, maps, after, number, Gate::At(gate), way).unwrap_or_else(Outcome::Left)
+}
+
+/// The same for a gate that is to stand beside the stubs: this `code`, which may lie anywhere.
+#[must_use]
+pub fn patch_to_code(
+    memory: &File,
+    maps: &File,
+    after: u64,
+    number: u32,
+    code: &[u8],
+    may_trap: bool,
+) -> Outcome {
+    let way = |_: Form, at: u64| match may_trap {
+        true => Some(Way::ByteByByte),
+        false => arch::can_exchange(at).then_some(Way::AtOnce),
+    };
+    try_patch(memory, maps, after, number, Gate::Code(code), way).unwrap_or_else(Outcome::Left)
+}
+
+/// Where the stubs of a site are to lead.
+#[derive(Clone, Copy)]
+enum Gate<'a> {
+    At(u64),
+    /// To this code, in the same room.
+    Code(&'a [u8]),
 }
 
 /// How a site is replaced.
@@ -114,7 +139,7 @@ fn try_patch(
     maps: &File,
     after: u64,
     number: u32,
-    gate: u64,
+    gate: Gate<'_>,
     way: impl FnOnce(Form, u64) -> Option<Way>,
 ) -> Result<Outcome, Reason> {
     let site = Site::read(memory, after)?;
@@ -125,6 +150,10 @@ fn try_patch(
             let text = Text::find(memory, maps, site.at, after)?;
             let room = Room::read(memory, &text)?;
             let stub = room.stub_of(&site).ok_or(Reason::Form)?;
+            let gate = match gate {
+                Gate::At(gate) => gate,
+                Gate::Code(_) => stub.gate,
+            };
             return site.lead_to(memory, &stub, gate, Way::ByteByByte);
         }
         Err(reason) => return Err(reason),
@@ -141,7 +170,11 @@ fn try_patch(
     let _claim = room::claim(&text).ok_or(Reason::Busy)?;
     // As another may have left it before the claim was ours.
     let now = Site::read(memory, after)?;
-    let room = Room::read(memory, &text)?;
+    let mut room = Room::read(memory, &text)?;
+    let gate = match gate {
+        Gate::At(gate) => gate,
+        Gate::Code(code) => room.put_code(memory, code)?,
+    };
     let stub = match room.stub_of(&now) {
         Some(stub) => stub,
         None if now.bytes == site.bytes => room.put_stub(memory, &site, gate)?,
@@ -164,7 +197,7 @@ pub fn is_numbered(memory: &File, after: u64, number: u32) -> bool {
 /// cancelled while it is held has its handler run there.
 ///
 /// `gate_of` says where sites of a system call lead; its number is 0 where it is not known before it is
-/// made.
+/// made. With `None` the stub leads where it did.
 #[must_use]
 pub fn rewind(
     memory: &File,
@@ -180,7 +213,7 @@ pub fn rewind(
     if !arch::is_trap(stub.original, jump, number) {
         return None;
     }
-    let gate = gate_of(arch::number(stub.original).unwrap_or(0))?;
+    let gate = gate_of(arch::number(stub.original).unwrap_or(0)).unwrap_or(stub.gate);
     stub.set_gate(memory, gate).ok()?;
     match site.lead_to(memory, &stub, gate, Way::ByteByByte) {
         Ok(_) => Some(site.at),

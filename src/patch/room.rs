@@ -58,6 +58,35 @@ impl Room {
             .find(|stub| site.is_of(stub))
     }
 
+    /// Where this code stands; writes it, at the end of the room, if it is not there yet. The caller holds
+    /// the [`claim`].
+    pub(super) fn put_code(&mut self, memory: &File, code: &[u8]) -> Result<u64, Reason> {
+        let len = code.len().next_multiple_of(STUB_LEN);
+        // There must be a place for a stub before it.
+        let end = self.bytes.len() / STUB_LEN * STUB_LEN;
+        let last = end.checked_sub(len).ok_or(Reason::NoRoom)?;
+        let starts = (STUB_LEN..last + 1).step_by(STUB_LEN).rev();
+        let mut free = None;
+        for start in starts {
+            let place = &self.bytes[start..start + len];
+            if place.starts_with(code) {
+                return Ok(self.start + start as u64);
+            }
+            if free.is_none() && place.iter().all(|byte| *byte == 0) {
+                free = Some(start);
+            }
+        }
+        let start = free.ok_or(Reason::NoRoom)?;
+        let at = self.start + start as u64;
+        write(memory, code, at)?;
+        let written = &mut self.bytes[start..start + code.len()];
+        read(memory, written, at)?;
+        match written == code {
+            true => Ok(at),
+            false => Err(Reason::Gone),
+        }
+    }
+
     /// Writes a stub for this site into a free place; the caller holds the [`claim`].
     pub(super) fn put_stub(&self, memory: &File, site: &Site, gate: u64) -> Result<Stub, Reason> {
         let mut failure = Reason::NoRoom;

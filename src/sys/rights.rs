@@ -64,18 +64,26 @@ impl Rights {
     pub(crate) fn take_on<'a>(&self, own: &'a Own) -> io::Result<Taken<'a>> {
         let own = &own.rights;
         let mut taken = Taken {
-            own: None,
+            own,
+            groups: false,
+            ids: false,
+            capabilities: false,
             thread: PhantomData,
         };
-        if self == own {
-            return Ok(taken);
-        }
-        taken.own = Some(own);
-        if (self.uid, self.gid, &self.groups) != (own.uid, own.gid, &own.groups) {
+        if self.groups != own.groups {
             set_groups(&self.groups)?;
+            taken.groups = true;
+        }
+        if (self.uid, self.gid) != (own.uid, own.gid) {
+            // Also before it may fail by half.
+            taken.ids = true;
             set_file_ids(self.uid, self.gid)?;
         }
-        set_effective(own.capabilities & self.capabilities)?;
+        // A change of the user changes them too.
+        if taken.ids || self.capabilities & own.capabilities != own.capabilities {
+            taken.capabilities = true;
+            set_effective(own.capabilities & self.capabilities)?;
+        }
         Ok(taken)
     }
 }
@@ -83,25 +91,35 @@ impl Rights {
 /// The rights of another, until this is dropped.
 #[must_use]
 pub(crate) struct Taken<'a> {
-    /// What to give back, if it is something else.
-    own: Option<&'a Rights>,
+    own: &'a Rights,
+    /// What is to be given back.
+    groups: bool,
+    ids: bool,
+    capabilities: bool,
     /// They are a thread's.
     thread: PhantomData<*const ()>,
 }
 
+impl Taken<'_> {
+    fn give_back(&self) -> io::Result<()> {
+        if self.capabilities {
+            set_effective(self.own.capabilities)?;
+        }
+        if self.ids {
+            set_file_ids(self.own.uid, self.own.gid)?;
+            // As they were before the last call.
+            set_effective(self.own.capabilities)?;
+        }
+        match self.groups {
+            true => set_groups(&self.own.groups),
+            false => Ok(()),
+        }
+    }
+}
+
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let Some(own) = self.own else {
-            return;
-        };
-        let back = set_effective(own.capabilities)
-            .and_then(|()| set_file_ids(own.uid, own.gid))
-            .and_then(|()| match own.capabilities {
-                // It could not have had others.
-                0 => Ok(()),
-                _ => set_groups(&own.groups),
-            });
-        if back.is_err() {
+        if self.give_back().is_err() {
             // A thread with other rights than its process's is good for nothing.
             super::process::exit_now(1);
         }

@@ -12,6 +12,9 @@ pub(crate) const COUNTER_MODE: u32 = 1;
 /// The length of `syscall`.
 pub(crate) const SYSCALL_LEN: usize = 2;
 
+/// The length of `jmp *%r11`.
+pub(crate) const JUMP_TO_REGISTER_LEN: usize = 3;
+
 /// The length of [`jump`].
 pub(crate) const JUMP_LEN: usize = 5;
 

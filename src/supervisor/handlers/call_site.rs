@@ -32,6 +32,13 @@ pub(super) struct CallSite<'a> {
     traps: Traps,
 }
 
+/// Where a site is to lead.
+pub(super) enum To<'a> {
+    Gate(u64),
+    /// To this code, which is put beside the site's stub.
+    Code(&'a [u8]),
+}
+
 impl CallSites {
     pub(super) fn new() -> Self {
         Self {
@@ -72,11 +79,16 @@ impl CallSites {
         self.refused[index(site.place)] = site.place;
     }
 
-    /// Makes the site lead to the `gate`; its thread waits meanwhile.
-    pub(super) fn patch(&mut self, site: &CallSite<'_>, number: u32, gate: u64) {
+    /// Makes the site lead to the gate; its thread waits meanwhile.
+    pub(super) fn patch(&mut self, site: &CallSite<'_>, number: u32, gate: To<'_>) {
         let may_trap = site.traps != Traps::Never;
         let (_, after) = site.place;
-        match patch::patch(site.memory, &site.maps, after, number, gate, may_trap) {
+        let (memory, maps) = (site.memory, &site.maps);
+        let outcome = match gate {
+            To::Gate(gate) => patch::patch(memory, maps, after, number, gate, may_trap),
+            To::Code(code) => patch::patch_to_code(memory, maps, after, number, code, may_trap),
+        };
+        match outcome {
             Outcome::Patched | Outcome::Already | Outcome::Left(Reason::Busy) => {}
             Outcome::Left(_) => self.refused[index(site.place)] = site.place,
         }

@@ -2,6 +2,7 @@
 //! takes ten times as long.
 
 use super::Handlers;
+use super::call_site::To;
 use crate::arch::nr;
 use crate::inject::Task;
 use crate::sys::seccomp::Notification;
@@ -26,14 +27,21 @@ impl Handlers<'_> {
         if !site.is_of(number) || self.member(task).is_err() {
             return self.sites.refuse(&site);
         }
+        let code;
         let gate = match self.injector.ensure_gate(task) {
-            Ok(Some(gate)) => gate.open,
-            _ => None,
+            Ok(Some(gate)) => match gate.open {
+                Some(gate) => To::Gate(gate),
+                // A vDSO that is nearly full (Debian's 6.12).
+                None => {
+                    code = crate::image::opens();
+                    To::Code(&code)
+                }
+            },
+            _ => return self.sites.refuse(&site),
         };
-        match gate {
-            // As long as the thread waits: later there may be another program's code at this place.
-            Some(gate) if task.is_waiting() => self.sites.patch(&site, number, gate),
-            _ => self.sites.refuse(&site),
+        // As long as the thread waits: later there may be another program's code at this place.
+        if task.is_waiting() {
+            self.sites.patch(&site, number, gate);
         }
     }
 }

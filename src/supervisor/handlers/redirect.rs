@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use libc::{CLOCK_REALTIME as REALTIME, CLOCK_REALTIME_ALARM as REALTIME_ALARM, CLOCK_TAI as TAI};
 
 use super::absolute::{self, Kind};
-use super::call_site::CallSite;
+use super::call_site::{CallSite, To};
 use super::{Errand, Handlers};
 use crate::arch;
 use crate::clock::ClockOffsets;
@@ -99,7 +99,7 @@ impl Handlers<'_> {
             if !task.is_waiting() {
                 return None;
             }
-            self.sites.patch(&site, number, gate);
+            self.sites.patch(&site, number, To::Gate(gate));
         }
         self.post(task, notification, offsets, place)
     }

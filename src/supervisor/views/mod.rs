@@ -93,14 +93,12 @@ pub(super) fn is_open(notification: &Notification) -> bool {
 /// Looks at a call that opens a file.
 pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) -> Next {
     let opens = &pool.journal().opens;
-    // A worker has died after it had posted this.
-    if opens.has(notification.id) {
-        return Next::Elsewhere;
-    }
     match read(task, notification) {
         Ok(None) => Next::Answer(not_ours(instead(notification))),
         Err(Fault::Gone) => Next::Gone,
         Err(_) => Next::Answer(not_ours(instead(notification))),
+        // A worker has died after it had posted this.
+        Ok(Some(open)) if opens.has(open.id) => Next::Elsewhere,
         Ok(Some(open)) => match opens.post(open) {
             None if open.instead.is_some() => Next::Answer(not_ours(open.instead)),
             // "Too many open files in system": the host's clocks would be worse.

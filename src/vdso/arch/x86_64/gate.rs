@@ -125,6 +125,8 @@ elsewhen_gate_kept:
     jmp 7f
 
     # The end: `rax` as it is, to `r11`.
+    .globl elsewhen_gate_leave
+elsewhen_gate_leave:
 6:  mov r11, [rsp + {back}]
 7:  mov rcx, rax
     movzx eax, word ptr [rsp + {flags}]

@@ -72,4 +72,6 @@ elsewhen_gate_open:
 4:  mov rdx, [rsp + {args} + 16]
     mov r8, [rsp + {args} + 32]
     mov r9, [rsp + {args} + 40]
+    .globl elsewhen_gate_opened
+elsewhen_gate_opened:
     jmp 6b
