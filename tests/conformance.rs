@@ -168,7 +168,7 @@ fn the_guest_backend_does_what_linux_does_in_a_namespace() {
     need!(kernel());
     let guest = need!(guest());
     let world =
-        |backend: &str| Run::inside(&[backend, "--monotonic=+1000000.25", "--boottime=+2000000.5"]);
+        |backend: &str| Run::inside(&[backend, "--monotonic=+1000000.2", "--boottime=+2000000.5"]);
     let mut linux = told(&world("--backend=kernel"), &guest);
     let mut told = told(&world("--backend=guest"), &guest);
     // What is ours to do otherwise is seen by the tests above.

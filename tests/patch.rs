@@ -17,7 +17,7 @@ use std::sync::{Mutex, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use elsewhen::patch::{Outcome, Reason, Traps, patch, rewind, traps};
+use elsewhen::patch::{Outcome, Reason, Traps, patch, patch_to_code, rewind, traps};
 use harness::guests::{self, Kind};
 use harness::{Missing, need};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -395,6 +395,32 @@ fn where_nobody_may_trap_a_site_is_replaced_at_once_or_not_at_all() {
     }
     let (calls, gated) = guest.run(10);
     assert_eq!(gated, calls / 13 * patched);
+}
+
+#[test]
+fn a_gate_can_stand_beside_the_stubs_once() {
+    let guest = need!(Guest::start());
+    let (calls, _) = guest.run(10);
+    // `jmp *0(%rip)`, and where to: longer than one place.
+    let mut code = b"\xff\x25\x00\x00\x00\x00".to_vec();
+    code.extend(guest.gate.to_le_bytes());
+    code.extend([0x90; 40]);
+    let patch = |name: &str| {
+        let (after, number) = guest.sites[name];
+        patch_to_code(&guest.memory, &guest.maps, after, number, &code, true)
+    };
+    let mut gates = Vec::new();
+    for name in ["plain", "middle"] {
+        assert_eq!(patch(name), Outcome::Patched, "{name}");
+        assert_eq!(patch(name), Outcome::Already, "{name}");
+        let mut gate = [0; 8];
+        let at = guest.stub(name) + 24;
+        guest.memory.read_exact_at(&mut gate, at).unwrap();
+        gates.push(u64::from_le_bytes(gate));
+    }
+    assert_eq!(gates[0], gates[1]);
+    assert_ne!(gates[0], guest.gate);
+    assert_eq!(guest.run(10), (calls, 2 * calls / 13));
 }
 
 #[test]

@@ -17,9 +17,11 @@ pub(crate) const ARCH_SET_FS: u32 = 0x1002;
 /// Native numbers, also x32's below [`X32_BIT`].
 pub(crate) mod nr {
     pub(crate) const OPEN: u32 = 2;
+    pub(crate) const STAT: u32 = 4;
     pub(crate) const BRK: u32 = 12;
     pub(crate) const GETPID: u32 = 39;
     pub(crate) const EXECVE: u32 = 59;
+    pub(crate) const READLINK: u32 = 89;
     pub(crate) const GETTIMEOFDAY: u32 = 96;
     pub(crate) const SYSINFO: u32 = 99;
     pub(crate) const ARCH_PRCTL: u32 = 158;
@@ -35,6 +37,8 @@ pub(crate) mod nr {
     pub(crate) const MQ_TIMEDRECEIVE: u32 = 243;
     pub(crate) const OPENAT: u32 = 257;
     pub(crate) const TIMERFD_SETTIME: u32 = 286;
+    pub(crate) const NEWFSTATAT: u32 = 262;
+    pub(crate) const READLINKAT: u32 = 267;
     pub(crate) const UNSHARE: u32 = 272;
     pub(crate) const CLOCK_ADJTIME: u32 = 305;
     pub(crate) const SETNS: u32 = 308;

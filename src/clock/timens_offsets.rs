@@ -30,7 +30,7 @@ pub(crate) fn show(offsets: &ClockOffsets) -> String {
 /// beyond 64 bits, which then stop the clock.
 ///
 /// # Errors
-/// `EINVAL`: a line is not a clock, seconds and nanoseconds. `ERANGE`: seconds beyond 64 bits.
+/// `EINVAL`: a line is not a clock, seconds and nanoseconds.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Request, i32> {
     if bytes.len() >= PAGE_SIZE {
         return Err(libc::EINVAL);
@@ -70,34 +70,39 @@ fn line_of(line: &[u8]) -> Result<(&[u8], Offset), i32> {
     let mut word = || words.next().ok_or(libc::EINVAL);
     let (clock, seconds, nanoseconds) = (word()?, word()?, word()?);
     let (sign, digits) = match seconds.strip_prefix(b"-") {
-        Some(digits) => (-1, digits),
+        Some(digits) => (-1_i64, digits),
         None => (1, seconds),
     };
     // What is glued to the seconds would be looked at as the nanoseconds.
-    let (seconds, behind) = number(digits)?;
+    let (seconds, _, behind) = number(digits)?;
     if !behind.is_empty() {
         return Err(libc::EINVAL);
     }
-    let (nanoseconds, _) = number(nanoseconds)?;
-    let nanoseconds = nanoseconds
-        .and_then(|nsec| u32::try_from(nsec).ok())
+    let (nanoseconds, is_whole, _) = number(nanoseconds)?;
+    let nanoseconds = u32::try_from(nanoseconds)
+        .ok()
+        .filter(|_| is_whole)
         .ok_or(libc::EINVAL)?;
-    let seconds = seconds
-        .and_then(|sec| i64::try_from(sec).ok())
-        .ok_or(libc::ERANGE)?;
-    let offset = Offset::new(sign * seconds, nanoseconds).ok_or(libc::EINVAL)?;
+    // Linux drops what is beyond 64 bits.
+    let seconds = sign.wrapping_mul(seconds.cast_signed());
+    let offset = Offset::new(seconds, nanoseconds).ok_or(libc::EINVAL)?;
     Ok((clock, offset))
 }
 
-/// The number that a word begins with, unless it has no place in 64 bits, and what follows it.
-fn number(word: &[u8]) -> Result<(Option<u64>, &[u8]), i32> {
+/// The number that a word begins with, its low 64 bits, and whether that is all; and what follows it.
+fn number(word: &[u8]) -> Result<(u64, bool, &[u8]), i32> {
     let len = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if len == 0 {
         return Err(libc::EINVAL);
     }
-    let add =
-        |sum: Option<u64>, digit: &u8| sum?.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    Ok((word[..len].iter().fold(Some(0), add), &word[len..]))
+    let add = |(sum, is_whole): (u64, bool), digit: &u8| {
+        let digit = u64::from(digit - b'0');
+        let whole = sum.checked_mul(10).and_then(|sum| sum.checked_add(digit));
+        let low = sum.wrapping_mul(10).wrapping_add(digit);
+        (low, is_whole && whole.is_some())
+    };
+    let (number, is_whole) = word[..len].iter().fold((0, true), add);
+    Ok((number, is_whole, &word[len..]))
 }
 
 impl Request {
@@ -180,7 +185,7 @@ mod tests {
         ] {
             assert_eq!(set(text), Err(libc::EINVAL), "{text:?}");
         }
-        assert_eq!(set("monotonic 9223372036854775808 0"), Err(libc::ERANGE));
+        assert_eq!(set("1 18446744073709551617 0"), Ok((Some(1), None, 24)));
         assert_eq!(parse(&[b' '; PAGE_SIZE]), Err(libc::EINVAL));
     }
 }

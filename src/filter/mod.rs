@@ -96,6 +96,9 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
     }
     if rules.views {
         opens::rules(&mut p);
+        if rules.timens {
+            opens::rules_for_names(&mut p);
+        }
     }
     if rules.strict {
         for number in [nr::EXECVE, nr::EXECVEAT] {
@@ -526,7 +529,8 @@ mod tests {
         // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
         let p = program(STRICT);
         let listed = [
-            2, 12, 59, 96, 99, 158, 159, 164, 201, 227, 228, 257, 305, 322, 425, 437,
+            2, 4, 12, 59, 89, 96, 99, 158, 159, 164, 201, 227, 228, 257, 262, 267, 305, 322, 425,
+            437,
         ];
         let absolute = [202, 223, 230, 242, 243, 286, 449, 455];
         let namespaces = [272, 308];

@@ -29,3 +29,26 @@ pub(super) fn rules(p: &mut Program) {
     // Its flags lie in memory.
     p.when_eq(nr::OPENAT2, Program::notify);
 }
+
+/// The rules for calls that name a file and do not open it: `/proc/PID/ns/time` is another one in each time
+/// namespace.
+pub(super) fn rules_for_names(p: &mut Program) {
+    for (number, path, flags) in [
+        (nr::STAT, 0, None),
+        (nr::READLINK, 0, None),
+        (nr::NEWFSTATAT, 1, Some(3)),
+        (nr::READLINKAT, 1, None),
+    ] {
+        p.when_eq(number, |p| {
+            if let Some(flags) = flags {
+                // Where links are not followed, and descriptors.
+                p.load_arg_low(flags);
+                p.when_ne(0, Program::allow);
+            }
+            p.load_arg_high(5);
+            p.when_eq(EXCHANGE_COOKIE + number, Program::notify);
+            p.when_eq(OPEN_COOKIE + number, |p| p.allow_if_same(5, path, u32::MAX));
+            p.notify();
+        });
+    }
+}

@@ -218,7 +218,7 @@ fn string(vdso: &[u8], strings: usize, at: usize) -> Option<String> {
 }
 
 /// The end of the segment, of the section headers and of all sections, whichever is last.
-fn end(vdso: &[u8], segment: usize) -> Option<usize> {
+pub(super) fn end(vdso: &[u8], segment: usize) -> Option<usize> {
     let headers = index(vdso, 40)?;
     let count = usize::from(u16(vdso, 60)?);
     let mut end = segment.max(headers.checked_add(count * SHDR_LEN)?);

@@ -19,6 +19,7 @@ mod host;
 mod kernel;
 mod layout;
 mod reading;
+mod relink;
 mod site;
 mod unwind;
 
@@ -110,7 +111,10 @@ impl Image {
     /// As for [`compose`](Self::compose).
     pub fn compose_with(choice: ReadPathChoice) -> Result<Self> {
         let place = Host::find()?;
-        let host = place.bytes();
+        let mapped = place.bytes();
+        let mut host = mapped.clone();
+        // What is wrong with it, `compose` says.
+        let _ = relink::at_zero(&mut host);
         if host.chunks_exact(8).any(|word| word == MAGIC.to_le_bytes()) {
             return Err(Error::new(
                 "this process is already in a time namespace of elsewhen; they do not nest",
@@ -148,7 +152,7 @@ impl Image {
         );
         let doors = Doors::between(&bytes, &closed, &read_path);
         Ok(Self {
-            host,
+            host: mapped,
             bytes,
             page_at: blob_at + blob::PAGE_AT,
             gate,

@@ -228,6 +228,14 @@ impl<'a> Task<'a> {
             .map_err(|_| Fault::Address)
     }
 
+    /// The same for bytes.
+    pub(crate) fn write_bytes(&self, to: GuestPtr<u8>, bytes: &[u8]) -> Result<(), Fault> {
+        let mem = self.mem()?;
+        self.check(to.address, bytes.len(), maps::Access::Write)?;
+        mem.write_all_at(bytes, to.address)
+            .map_err(|_| Fault::Address)
+    }
+
     /// `/proc/PID/mem` disregards the pages' protection (FOLL_FORCE), the program's own call would
     /// not: look first.
     fn check(&self, address: u64, len: usize, access: maps::Access) -> Result<(), Fault> {

@@ -20,6 +20,12 @@ pub(super) struct Members<'a> {
 }
 
 impl Members<'_> {
+    /// Whether the tree's own namespace passes for the first one, as its clocks that a time namespace of
+    /// Linux has are the host's.
+    pub(super) fn is_first(&self) -> bool {
+        self.offsets.monotonic.is_zero() && self.offsets.boottime.is_zero()
+    }
+
     /// The number (0 is the tree's own) and the offsets of a process's namespace.
     pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
         if let Some(mark) = self.mark_of(pid) {

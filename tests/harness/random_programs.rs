@@ -240,12 +240,17 @@ fn timer(random: &mut Random) -> String {
     let clock = clock(random);
     let flags = random.pick(&[1, 1, 1, 1, 0, 0, 3, 2, 4]);
     match (random.next() % 9, kind) {
-        // One that never fires is waited for in vain, and long.
+        // One that never fires would be waited for in vain, and long.
         (8, _) => loop {
             let (word, end) = time(random, clock);
+            let is_refused = |word: &str| {
+                let is_address = !word.contains(':') && !word.contains("now");
+                is_address || WRONG.iter().any(|wrong| word.starts_with(wrong))
+            };
             // What is past lies ahead of a relative timer, or stops it.
-            let fires = end == End::Soon || flags & 1 == 1 && !word.starts_with("0:0");
-            if end != End::Never && fires && (CLOCKS.contains(&clock) || end == End::AtOnce) {
+            let is_past = end == End::AtOnce && flags & 1 == 1 && !word.starts_with("0:0");
+            let fires = CLOCKS.contains(&clock) && (end == End::Soon || is_past);
+            if is_refused(&word) || fires {
                 break format!("tsignal {clock} {flags} {word}");
             }
         },

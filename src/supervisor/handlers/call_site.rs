@@ -19,8 +19,11 @@ const PLACES: usize = 1024;
 /// A thread's id may come to mean another thread, whose site is then left unpatched: slower, and right.
 pub(super) struct CallSites {
     refused: Vec<(i32, u64)>,
-    /// Places that were used, by whomever, and how often: a child of fork(2) has its parent's.
-    used: Vec<(u64, u32)>,
+    /// Places that were used, by whomever: a child of fork(2) has its parent's.
+    used: Vec<u64>,
+    /// How often a thread has opened files at a place: a program that is started again and again, at the
+    /// same addresses, opens a few files each time.
+    opens: Vec<((i32, u64), u32)>,
 }
 
 /// A site about to be patched: what was opened while its thread was known to wait.
@@ -43,40 +46,49 @@ impl CallSites {
     pub(super) fn new() -> Self {
         Self {
             refused: vec![(0, 0); PLACES],
-            used: vec![(0, 0); PLACES],
+            used: vec![0; PLACES],
+            opens: vec![((0, 0), 0); PLACES],
         }
     }
 
-    /// The site before `after` that the thread is in, unless it has been used fewer than `uses` times;
-    /// `None` too if it is not worth a try.
+    /// The site before `after` that the thread is in, at its second use; `None` if it is not worth a try.
     ///
     /// The caller is to make sure that the thread still waits.
-    pub(super) fn open<'a>(
+    pub(super) fn open<'a>(&mut self, task: &'a Task<'_>, after: u64) -> Option<CallSite<'a>> {
+        let place = (task.tid(), after);
+        let used = std::mem::replace(&mut self.used[index((0, after))], after);
+        if used != after || self.refused[index(place)] == place {
+            return None;
+        }
+        Self::opened(task, after)
+    }
+
+    /// The same of a site that opens files, at the thread's use number `uses` of it.
+    pub(super) fn open_often<'a>(
         &mut self,
         task: &'a Task<'_>,
         after: u64,
         uses: u32,
     ) -> Option<CallSite<'a>> {
         let place = (task.tid(), after);
-        let used = &mut self.used[index((0, after))];
-        if used.0 != after {
-            *used = (after, 0);
+        let opens = &mut self.opens[index(place)];
+        if opens.0 != place {
+            *opens = (place, 0);
         }
-        used.1 = used.1.saturating_add(1);
-        if used.1 < uses || self.refused[index(place)] == place {
-            return None;
+        opens.1 = opens.1.saturating_add(1);
+        match opens.1 == uses {
+            true => Self::opened(task, after),
+            false => None,
         }
+    }
+
+    fn opened<'a>(task: &'a Task<'_>, after: u64) -> Option<CallSite<'a>> {
         let status = task.open("status", false).ok()?;
         let traps = patch::traps(&status, OUR_FILTERS);
         Some(CallSite {
             traps,
             ..CallSite::open(task, after)?
         })
-    }
-
-    /// The site is not to be tried again.
-    pub(super) fn refuse(&mut self, site: &CallSite<'_>) {
-        self.refused[index(site.place)] = site.place;
     }
 
     /// Makes the site lead to the gate; its thread waits meanwhile.

@@ -40,7 +40,11 @@ impl Handlers<'_> {
         let Some(mark) = Mark::of(pid) else {
             return Ok(found);
         };
-        if mark.pid == pid || share_memory(mark.pid, pid) {
+        if mark.pid == pid {
+            return Ok(found);
+        }
+        if share_memory(mark.pid, pid) {
+            service.journal.timens.expect_sharers(mark.children);
             return Ok(found);
         }
         let Some(offsets) = service.members().enter(mark.children, mark.nonce) else {

@@ -1,4 +1,4 @@
-//! open(2) and openat(2) at a site that is used often: it is patched, since an open that is let through
+//! open(2), openat(2) and calls that name a file at a site that is used often: it is patched, since an open that is let through
 //! takes ten times as long.
 
 use super::Handlers;
@@ -17,15 +17,16 @@ impl Handlers<'_> {
             notification.data.instruction_pointer,
             notification.data.nr.cast_unsigned(),
         );
-        if !matches!(number, nr::OPEN | nr::OPENAT) {
+        // Its flags lie in memory.
+        if number == nr::OPENAT2 {
             return;
         }
-        let Some(site) = self.sites.open(task, after, USES) else {
+        let Some(site) = self.sites.open_often(task, after, USES) else {
             return;
         };
         // In libc's `syscall()` any call can follow. A program without an image has no gate.
         if !site.is_of(number) || self.member(task).is_err() {
-            return self.sites.refuse(&site);
+            return;
         }
         let code;
         let gate = match self.injector.ensure_gate(task) {
@@ -37,7 +38,7 @@ impl Handlers<'_> {
                     To::Code(&code)
                 }
             },
-            _ => return self.sites.refuse(&site),
+            _ => return,
         };
         // As long as the thread waits: later there may be another program's code at this place.
         if task.is_waiting() {

@@ -18,9 +18,6 @@ use crate::supervisor::redirect::{Place, Request};
 use crate::supervisor::settings::{Setting, Timer};
 use crate::sys::seccomp::{self, Answer, Notification};
 
-/// At which use a site is patched.
-const USES: u32 = 2;
-
 impl Handlers<'_> {
     /// Has the caller make its call with a converted time.
     pub(super) fn redirect(
@@ -73,10 +70,7 @@ impl Handlers<'_> {
                     }
                 };
                 if matches!(kind, Kind::Wait(_)) {
-                    site = self
-                        .sites
-                        .open(task, after, USES)
-                        .map(|site| (site, gate.entry));
+                    site = self.sites.open(task, after).map(|site| (site, gate.entry));
                 }
                 Place::Gate {
                     at: gate.told,

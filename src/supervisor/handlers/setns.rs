@@ -8,6 +8,7 @@ use crate::inject::{Found, Task};
 use crate::supervisor::redirect::Place;
 use crate::supervisor::timens::{Credentials, Mark, Owner};
 use crate::supervisor::{lines, namespaces, status};
+use crate::sys::namespace::share_memory;
 use crate::sys::seccomp::{Answer, Notification};
 
 impl Handlers<'_> {
@@ -52,7 +53,9 @@ impl Handlers<'_> {
         let service = self.service;
         let proc = service.proc();
         let pid = namespaces::process_of(proc, task.tid()).ok_or(0)?;
-        if status::threads(proc, pid).ok_or(0)? > 1 {
+        // Who shares its memory counts as a thread (`lib/is_single_threaded.c`).
+        let parent = namespaces::parent_of(proc, pid).ok_or(0)?;
+        if status::threads(proc, pid).ok_or(0)? > 1 || share_memory(parent, pid) {
             return Err(libc::EUSERS);
         }
         let own = Owner::of(proc, &task.tid().to_string()).ok_or(libc::EPERM)?;

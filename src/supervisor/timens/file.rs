@@ -15,6 +15,10 @@ const CAP_SYS_TIME: u32 = 25;
 impl Members<'_> {
     /// What `/proc/PID/timens_offsets` shows; `None` if the process is gone.
     pub(in super::super) fn timens_offsets(&self, pid: i32) -> Option<String> {
+        // It has no namespace any more (`kernel/time/namespace.c: proc_timens_show_offsets`).
+        if namespaces::is_zombie(self.proc, pid) {
+            return Some(String::new());
+        }
         let offsets = self.offsets_of(self.children_of(pid)?)?;
         Some(timens_offsets::show(&offsets))
     }
@@ -33,6 +37,9 @@ impl Members<'_> {
         bytes: &[u8],
     ) -> Result<usize, i32> {
         let request = timens_offsets::parse(bytes)?;
+        if namespaces::is_zombie(self.proc, pid) {
+            return Err(libc::ESRCH);
+        }
         let id = self.children_of(pid).ok_or(libc::ESRCH)?;
         let owner = self.owner_of(id).ok_or(libc::ESRCH)?;
         if !owner.grants(credentials, CAP_SYS_TIME) {
@@ -65,7 +72,9 @@ impl Members<'_> {
 
     /// Whether somebody is, or was, in a namespace: a forked child that has asked for nothing yet too.
     ///
-    /// DIFFERENCE: children of its maker that were there before it, and have ended since, count.
+    /// DIFFERENCE: children of its maker that were there before it, and have ended since, count, and so
+    /// do those that vfork(2) has made and that have neither read a clock nor executed a program. After
+    /// one that has read a clock, those count no more that have forked, asked nothing, and ended.
     fn has_members(&self, id: u64) -> bool {
         if namespaces::is_fixed(id) || self.journal.timens.is_frozen(id) {
             return true;
@@ -90,8 +99,9 @@ impl Members<'_> {
                 }
                 continue;
             }
-            let faults = namespaces::faults_of_children(self.proc, pid);
-            if faults.is_some() && faults != self.journal.timens.faults(id) {
+            let before = self.journal.timens.faults(id);
+            let now = namespaces::faults_of_children(self.proc, pid);
+            if before.is_some() && now.is_some() && now != before {
                 return true;
             }
         }

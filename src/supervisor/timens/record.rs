@@ -21,6 +21,9 @@ const FROZEN: u32 = 2;
 /// Which of the two sets of offsets holds.
 const SECOND: u32 = 4;
 
+/// Page faults that tell nothing.
+const UNKNOWN: u64 = u64::MAX;
+
 /// A namespace.
 #[repr(C)]
 struct Record {
@@ -108,9 +111,18 @@ impl Records {
         record.set_of(record.state.load(Ordering::Acquire))
     }
 
-    /// The page faults that its maker's ended children had had when it was made.
+    /// The page faults that its maker's ended children had had when it was made; `None` if there were
+    /// children since that do not enter.
     pub(super) fn faults(&self, id: u64) -> Option<u64> {
-        Some(self.record(id)?.faults.load(Ordering::Relaxed))
+        let faults = self.record(id)?.faults.load(Ordering::Relaxed);
+        (faults != UNKNOWN).then_some(faults)
+    }
+
+    /// Its maker has a child that shares its memory, as after vfork(2).
+    pub(in super::super) fn expect_sharers(&self, id: u64) {
+        if let Some(record) = self.record(id) {
+            record.faults.store(UNKNOWN, Ordering::Relaxed);
+        }
     }
 
     /// Who owns a namespace.

@@ -62,9 +62,22 @@ pub(super) struct Open {
     flags: i32,
     /// `RESOLVE_*`.
     resolve: u64,
-    /// The descriptor that the thread has of what it named, if the view is to take its place.
+    /// The descriptor that the thread has of what it named, if the view is to take its place; of what it
+    /// only asks about, the answer that it has.
     instead: Option<i32>,
+    asks: Asks,
     path: Path,
+}
+
+/// What is asked about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// A descriptor of it.
+    File,
+    /// Where the link leads: for how many bytes there is room, and where.
+    Link { size: u64, to: u64 },
+    /// Its `struct stat`, and where.
+    Status { to: u64 },
 }
 
 impl Post for Open {
@@ -83,11 +96,34 @@ pub(super) enum Next {
     Gone,
 }
 
-/// Whether this call opens a file.
+/// Whether this call opens a file, or asks about one that it names.
 pub(super) fn is_open(notification: &Notification) -> bool {
     let data = &notification.data;
+    let number = data.nr.cast_unsigned();
     data.arch == AUDIT_NATIVE
-        && matches!(data.nr.cast_unsigned(), nr::OPEN | nr::OPENAT | nr::OPENAT2)
+        && (matches!(number, nr::OPEN | nr::OPENAT | nr::OPENAT2)
+            || asks(number, &data.args) != Asks::File)
+}
+
+fn asks(number: u32, args: &[u64; 6]) -> Asks {
+    match number {
+        nr::STAT => Asks::Status { to: args[1] },
+        nr::NEWFSTATAT => Asks::Status { to: args[2] },
+        nr::READLINK => Asks::Link {
+            size: args[2],
+            to: args[1],
+        },
+        nr::READLINKAT => Asks::Link {
+            size: args[3],
+            to: args[2],
+        },
+        _ => Asks::File,
+    }
+}
+
+/// Whether a call names its path's directory before the path.
+fn is_at(number: u32) -> bool {
+    !matches!(number, nr::OPEN | nr::STAT | nr::READLINK)
 }
 
 /// Looks at a call that opens a file.
@@ -121,11 +157,7 @@ fn not_ours(instead: Option<i32>) -> Answer {
 fn instead(notification: &Notification) -> Option<i32> {
     let data = &notification.data;
     let number = data.nr.cast_unsigned();
-    let path = match number {
-        nr::OPEN => data.args[0],
-        nr::OPENAT => data.args[1],
-        _ => return None,
-    };
+    let path = data.args[usize::from(is_at(number))];
     let cookie = u64::from(EXCHANGE_COOKIE + number) << 32 | path & 0xffff_ffff;
     // Below zero: where the kernel has no such file, as it need not have those of time namespaces.
     (data.args[5] == cookie)
@@ -137,14 +169,20 @@ fn instead(notification: &Notification) -> Option<i32> {
 fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fault> {
     let data = &notification.data;
     let args = data.args;
-    let is_openat = data.nr.cast_unsigned() != nr::OPEN;
+    let number = data.nr.cast_unsigned();
+    let is_openat = is_at(number);
     let Some(path) = Path::read(task, args[usize::from(is_openat)])? else {
         return Ok(None);
     };
     let Some(name) = path.name() else {
         return Ok(None);
     };
-    let (flags, resolve) = match data.nr.cast_unsigned() {
+    let asks = asks(number, &args);
+    if asks != Asks::File && !matches!(name, Name::Time | Name::TimeForChildren) {
+        return Ok(None);
+    }
+    let (flags, resolve) = match number {
+        _ if asks != Asks::File => (0, 0),
         nr::OPEN => (args[1], 0),
         nr::OPENAT => (args[2], 0),
         // `struct open_how`.
@@ -174,6 +212,7 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
         flags,
         resolve,
         instead: instead(notification),
+        asks,
         path,
     }))
 }
@@ -202,6 +241,8 @@ pub(super) struct Source {
 /// What a call that opens a file is to have.
 enum Outcome {
     File(OwnedFd),
+    /// What was asked for has been written; the call gives this.
+    Value(i64),
     Errno(i32),
 }
 
@@ -226,7 +267,7 @@ impl Source {
             let found = walk::walk(&caller, start, call.path.bytes())?;
             let permission = timens::permission(&found, call.flags);
             drop(taken);
-            return self.open_timens(&caller, &found, call.flags, permission);
+            return self.open_timens(&caller, &found, call, permission);
         }
         let (opened, taken);
         if let Some(number) = call.instead {

@@ -104,6 +104,7 @@ impl Pool {
             Some(Outcome::Errno(_)) if call.instead.is_some() => {
                 seccomp::answer(listener, id, not_ours(call.instead))
             }
+            Some(Outcome::Value(value)) => seccomp::answer(listener, id, Answer::Value(value)),
             Some(Outcome::Errno(errno)) => seccomp::answer(listener, id, Answer::Errno(errno)),
             None => seccomp::answer(listener, id, not_ours(call.instead)),
         };

@@ -6,13 +6,14 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, fstat, openat};
 
 use super::caller::{self, Caller};
 use super::live;
 use super::path::Name;
-use super::walk::Found;
-use super::{Outcome, Source};
+use super::walk::{Found, PROC_ROOT};
+use super::{Asks, Open, Outcome, Source};
+use crate::inject::{Fault, GuestPtr, Task};
 use crate::supervisor::namespaces;
 use crate::supervisor::timens::Credentials;
 
@@ -38,18 +39,24 @@ impl Source {
         &self,
         caller: &Caller<'_>,
         found: &Found,
-        flags: i32,
+        call: &Open,
         permission: Result<(), i32>,
     ) -> Option<Outcome> {
+        let flags = call.flags;
         let name = Name::of(&found.name)?;
         let proc = self.proc.as_fd();
         let directory = match name {
+            // Threads have none.
+            Name::TimensOffsets if !is_of_process(&found.directory) => return Some(ENOENT),
             Name::TimensOffsets => found.directory.try_clone().ok()?,
             _ => parent(&found.directory)?,
         };
         let pid = caller::process_of(proc, directory.as_fd())?;
         if let Err(errno) = permission {
             return Some(Outcome::Errno(errno));
+        }
+        if name != Name::TimensOffsets && namespaces::is_zombie(proc, pid) {
+            return Some(ENOENT);
         }
         let live_name = match name {
             Name::TimensOffsets => {
@@ -66,11 +73,64 @@ impl Source {
             Name::TimensOffsets => flags & libc::O_ACCMODE,
             _ => libc::O_RDONLY,
         };
-        Some(match live::open(self, &live_name, access) {
-            Ok(file) => Outcome::File(file),
-            Err(errno) => Outcome::Errno(errno),
-        })
+        let file = match live::open(self, &live_name, access) {
+            Ok(file) => file,
+            Err(errno) => return Some(Outcome::Errno(errno)),
+        };
+        match call.asks {
+            Asks::File => Some(Outcome::File(file)),
+            Asks::Link { size, to } => self.tell_link(call, &file, size, to),
+            Asks::Status { to } => self.tell_status(call, &file, to),
+        }
     }
+
+    /// Writes where a namespace's link leads (`fs/proc/namespaces.c: proc_ns_readlink`).
+    fn tell_link(&self, call: &Open, file: &OwnedFd, size: u64, to: u64) -> Option<Outcome> {
+        // The kernel takes an `int`, and refuses what is not above zero.
+        let size = usize::try_from(size & 0x7fff_ffff)
+            .ok()
+            .filter(|size| *size > 0)?;
+        let text = format!("time:[{}]", fstat(file).ok()?.st_ino);
+        let text = &text.as_bytes()[..text.len().min(size)];
+        let task = self.task(call);
+        told(
+            task.write_bytes(GuestPtr::new(to), text),
+            i64::try_from(text.len()).ok()?,
+        )
+    }
+
+    /// Writes a `struct stat` of a namespace's file.
+    fn tell_status(&self, call: &Open, file: &OwnedFd, to: u64) -> Option<Outcome> {
+        let stat = fstat(file).ok()?;
+        // `arch/x86/include/uapi/asm/stat.h`: numbers, links, mode and user, group, and the rest.
+        let mut words = [0_u64; 18];
+        words[..3].copy_from_slice(&[stat.st_dev, stat.st_ino, 1]);
+        words[3] = stat.st_mode.into();
+        words[7] = 4096;
+        told(self.task(call).write(GuestPtr::new(to), &words), 0)
+    }
+
+    fn task(&self, call: &Open) -> Task<'_> {
+        Task::new(self.listener(), self.proc.as_fd(), call.id, call.tid, None)
+    }
+}
+
+/// What a call gives whose answer was written like this; `None` if the kernel is to answer it.
+fn told(written: Result<(), Fault>, value: i64) -> Option<Outcome> {
+    match written {
+        Ok(()) => Some(Outcome::Value(value)),
+        Err(Fault::Address) => Some(Outcome::Errno(libc::EFAULT)),
+        Err(Fault::Gone | Fault::Denied) => None,
+    }
+}
+
+const ENOENT: Outcome = Outcome::Errno(libc::ENOENT);
+
+/// Whether a directory of a proc(5) is that of a process, and not of a thread.
+fn is_of_process(directory: &OwnedFd) -> bool {
+    parent(directory)
+        .and_then(|parent| fstat(&parent).ok())
+        .is_some_and(|parent| parent.st_ino == PROC_ROOT)
 }
 
 /// The directory that this one, `ns`, lies in.

@@ -24,13 +24,13 @@ mod gate;
 
 /// System call numbers.
 pub(crate) mod nr {
-    pub(crate) const OPEN: u32 = 2;
     pub(crate) const RT_SIGPROCMASK: u32 = 14;
     pub(crate) const GETTIMEOFDAY: u64 = 96;
     pub(crate) const FUTEX: u32 = 202;
     pub(crate) const CLOCK_GETTIME: u64 = 228;
     pub(crate) const CLOCK_NANOSLEEP: u32 = 230;
     pub(crate) const MQ_TIMEDSEND: u32 = 242;
+    pub(crate) const OPENAT: u32 = 257;
     pub(crate) const FUTEX_WAITV: u32 = 449;
     pub(crate) const FUTEX_WAIT: u32 = 455;
 }

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use super::super::caller;
 use super::super::file::{self, View};
-use crate::clock::ClockOffsets;
+use crate::clock::{ClockOffsets, timens_offsets};
 use crate::supervisor::members::Members;
 use crate::supervisor::namespaces;
 use crate::supervisor::timens::{Credentials, Records};
@@ -28,14 +28,20 @@ pub(super) enum Node {
 /// The numbers of namespaces' files, which are their inode numbers, begin here.
 const NAMESPACES: u64 = 0xfffe_0000;
 
+/// That of the first time namespace (`PROC_TIME_INIT_INO` of `linux/proc_ns.h`), for a tree that shifts
+/// neither MONOTONIC nor BOOTTIME.
+const FIRST: u64 = 0xefff_fffa;
+
 /// And those of `timens_offsets` here.
 const OFFSETS: u64 = 1 << 32;
 
 /// The namespace of which this is the inode number.
 pub(super) fn namespace_of(inode: u64) -> Option<u64> {
-    (NAMESPACES..1 << 32)
-        .contains(&inode)
-        .then(|| inode - NAMESPACES)
+    match inode {
+        FIRST => Some(0),
+        NAMESPACES..OFFSETS => Some(inode - NAMESPACES),
+        _ => None,
+    }
 }
 
 /// The name of a namespace's file.
@@ -78,8 +84,8 @@ impl Node {
         }
     }
 
-    /// Whether reads and writes have no position: a write begins anew each time.
-    pub(super) fn is_stream(self) -> bool {
+    /// Whether a write leaves the position where it is (`fs/proc/base.c: timens_offsets_write`).
+    pub(super) fn stays(self) -> bool {
         matches!(self, Self::Offsets { .. })
     }
 
@@ -105,6 +111,8 @@ impl Node {
             // As `fs/proc/inode.c: proc_reg_write` does.
             Self::View(_) => Err(libc::EIO),
             Self::Offsets { pid, started, by } => {
+                // Nonsense is nonsense, whoever is there.
+                timens_offsets::parse(bytes)?;
                 is_there(of.proc, pid, started)?;
                 of.set_timens_offsets(pid, &by, bytes)
             }
@@ -130,13 +138,14 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// The number of the file of this name, which the kernel knows from now on.
-    pub(super) fn look_up(&mut self, name: &[u8], records: &Records) -> Option<(u64, Node)> {
+    pub(super) fn look_up(&mut self, name: &[u8], of: Members<'_>) -> Option<(u64, Node)> {
         let node = Node::named(std::str::from_utf8(name).ok()?)?;
         let number = match node {
             Node::View(View::Uptime) => 2,
             Node::View(View::Stat | View::ProcessStat) => 3,
+            Node::Namespace(0) if of.is_first() => FIRST,
             Node::Namespace(id) => {
-                records.open(id);
+                of.journal.timens.open(id);
                 NAMESPACES + id
             }
             Node::Offsets { .. } => {

@@ -150,17 +150,11 @@ pub(super) fn attr(node: u64, mode: u32) -> Vec<u8> {
     out.0
 }
 
-/// `struct fuse_open_out`: nothing is to be kept in the page cache; a stream has no position.
-pub(super) fn open(handle: u64, is_stream: bool) -> Vec<u8> {
+/// `struct fuse_open_out`: nothing is to be kept in the page cache.
+pub(super) fn open(handle: u64) -> Vec<u8> {
     const DIRECT_IO: u32 = 1;
-    const NONSEEKABLE: u32 = 1 << 2;
-    const STREAM: u32 = 1 << 4;
-    let flags = match is_stream {
-        true => DIRECT_IO | NONSEEKABLE | STREAM,
-        false => DIRECT_IO,
-    };
     let mut out = Out::default();
-    out.longs(&[handle]).words(&[flags, 0]);
+    out.longs(&[handle]).words(&[DIRECT_IO, 0]);
     out.0
 }
 
@@ -197,7 +191,7 @@ mod tests {
         assert_eq!(init().len(), 64);
         assert_eq!(entry(2, 0o444).len(), 128);
         assert_eq!(attr(2, 0o444).len(), 104);
-        assert_eq!(open(7, false).len(), 16);
+        assert_eq!(open(7).len(), 16);
         assert_eq!(written(7).len(), 8);
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn run(source: &Source, ready: &OwnedFd) -> ! {
         source,
         mounted,
         texts: HashMap::new(),
-        streams: HashMap::new(),
+        begins: HashMap::new(),
         nodes: Nodes::default(),
         handles: 0,
     };
@@ -58,8 +58,9 @@ struct Server<'a> {
     mounted: Mounted,
     /// What was read from the beginning, for who reads on: the text changes meanwhile.
     texts: HashMap<u64, Vec<u8>>,
-    /// How much of a stream's text has been read.
-    streams: HashMap<u64, usize>,
+    /// Where the position stands that is the file's beginning: behind what was written, as the kernel
+    /// has moved it there.
+    begins: HashMap<u64, u64>,
     nodes: Nodes,
     /// Files that were ever opened.
     handles: u64,
@@ -107,8 +108,8 @@ impl Server<'_> {
             op::INIT => return Ok(protocol::init()),
             op::LOOKUP => {
                 let name = request.body.split(|byte| *byte == 0).next();
-                let records = &self.source.journal.timens;
-                let found = name.and_then(|name| self.nodes.look_up(name, records));
+                let members = self.source.members();
+                let found = name.and_then(|name| self.nodes.look_up(name, members));
                 let (number, node) = found.ok_or(libc::ENOENT)?;
                 return Ok(protocol::entry(number, node.mode()));
             }
@@ -124,7 +125,7 @@ impl Server<'_> {
             op::RELEASE => {
                 if let Some(handle) = request.handle() {
                     self.texts.remove(&handle);
-                    self.streams.remove(&handle);
+                    self.begins.remove(&handle);
                 }
                 return Ok(Vec::new());
             }
@@ -135,26 +136,30 @@ impl Server<'_> {
         let node = self.nodes.get(request.node).ok_or(libc::EIO)?;
         if request.op == op::OPEN {
             self.handles += 1;
-            return Ok(protocol::open(self.handles, node.is_stream()));
+            return Ok(protocol::open(self.handles));
         }
         let members = self.source.members();
         let (handle, position, len) = request.range().ok_or(libc::EIO)?;
+        let begin = self.begins.get(&handle).copied().unwrap_or(0);
+        // Before it is where somebody has moved it back to.
+        let position = position.checked_sub(begin).unwrap_or(position);
         if request.op == op::WRITE {
             let bytes = request.written().ok_or(libc::EIO)?;
-            // What has been read from has a position by now.
-            if self.streams.get(&handle).is_some_and(|read| *read != 0) {
+            if position != 0 {
                 return Err(libc::EINVAL);
             }
-            return node.write(members, bytes).map(protocol::written);
+            let written = node.write(members, bytes)?;
+            if node.stays() {
+                let (_, at, _) = request.range().ok_or(libc::EIO)?;
+                self.begins.insert(handle, at + written as u64);
+            }
+            return Ok(protocol::written(written));
         }
         let offsets = self
             .source
             .offsets_of(request.tid)
             .unwrap_or(self.source.offsets);
-        let start = match node.is_stream() {
-            true => *self.streams.entry(handle).or_default(),
-            false => usize::try_from(position).unwrap_or(usize::MAX),
-        };
+        let start = usize::try_from(position).unwrap_or(usize::MAX);
         let is_new = start == 0 || !self.texts.contains_key(&handle);
         if is_new {
             let text = node.read(members, &offsets)?;
@@ -167,9 +172,6 @@ impl Server<'_> {
         let text = &self.texts[&handle];
         let start = start.min(text.len());
         let end = start.saturating_add(len).min(text.len());
-        if node.is_stream() {
-            self.streams.insert(handle, end);
-        }
         Ok(text[start..end].to_vec())
     }
 

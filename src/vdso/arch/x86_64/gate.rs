@@ -341,7 +341,7 @@ elsewhen_gate_end:
         mq_timedsend = const nr::MQ_TIMEDSEND,
         futex_waitv = const nr::FUTEX_WAITV,
         futex_wait = const nr::FUTEX_WAIT,
-        open = const nr::OPEN,
+        older = const nr::OPENAT,
         open_cookie = const OPEN_COOKIE,
         exchange = const EXCHANGE_COOKIE,
     )

@@ -1,4 +1,5 @@
-    # Where threads come in from a patched site that opens a file: open(2) and openat(2).
+    # Where threads come in from a patched site that opens a file: open(2) and openat(2). So do those
+    # that only name one: stat(2), newfstatat(2), readlink(2) and readlinkat(2).
     #
     # First the kernel opens it. Only then is the path looked at: that there is one the kernel has
     # found out, and an error is the answer. If the path's last component may be that of a view, the
@@ -17,8 +18,9 @@ elsewhen_gate_open:
     mov [rsp + {args} + 40], r9
     mov eax, [rsp + {number}]
     mov rcx, rsi
-    cmp eax, {open}
-    cmove rcx, rdi
+    # The older calls begin with the path, the newer ones with its directory.
+    cmp eax, {older}
+    cmovb rcx, rdi
     mov [rsp + {time}], rcx
     # The number, and the low half of the path's address, bind the cookie to this call.
     lea r9d, [rax + {open_cookie}]
