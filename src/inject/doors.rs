@@ -51,10 +51,9 @@ impl Injector {
     }
 
     pub(super) fn base(&self, task: &Task<'_>) -> Result<u64, Missing> {
-        let (tid, base) = self.bases[super::place_of(task.tid())];
-        match tid == task.tid() {
-            true => Ok(base),
-            false => self.find_base(task),
+        match self.hint(task) {
+            Some(hint) => Ok(hint.base),
+            None => self.find_base(task),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Putting the gate into a program that has an image.
 
-use super::{Injector, Missing, Task, force, gone_or};
+use super::{Hint, Injector, Missing, Task, force, gone_or};
 use crate::arch::nr;
+
+/// How many bytes at the end of a gate tell that it is in place.
+pub(super) const MARK: usize = 8;
 
 /// Where a program's gate lies.
 #[derive(Clone, Copy, Debug)]
@@ -34,23 +37,33 @@ impl Injector {
         let Some(gate) = self.image.gate() else {
             return Ok(None);
         };
+        let hint = self.hint(task);
         let base = self.base(task)?;
         let at = |place: usize| base + place as u64;
         let (range, bytes) = (gate.range(), gate.bytes());
-        let mark = &bytes[bytes.len() - 8..];
-        let mut found = [0; 8];
-        task.peek(at(range.end - 8), &mut found)
-            .map_err(|_| gone_or(task, Missing::Foreign))?;
-        if found != mark {
+        let has_gate = match hint {
+            Some(Hint { is_new: true, .. }) => false,
+            _ => {
+                let mut found = [0; MARK];
+                task.peek(at(range.end - MARK), &mut found)
+                    .map_err(|_| gone_or(task, Missing::Foreign))?;
+                bytes.ends_with(&found)
+            }
+        };
+        let gate_at = GateAt {
+            entry: at(gate.entry()),
+            told: at(gate.told()),
+            open: gate.open().map(at),
+        };
+        if !has_gate {
             let mem = task.mem().map_err(|_| gone_or(task, Missing::Denied))?;
             if !force::write(task.tid(), mem, bytes, at(range.start)) {
                 return Err(gone_or(task, Missing::Denied));
             }
         }
-        Ok(Some(GateAt {
-            entry: at(gate.entry()),
-            told: at(gate.told()),
-            open: gate.open().map(at),
-        }))
+        if hint.is_some() {
+            self.remember(task.tid(), base, false);
+        }
+        Ok(Some(gate_at))
     }
 }

@@ -4,6 +4,7 @@
 //! image. fork(2) copies it, exec(2) drops it with the memory, and nothing has to be remembered
 //! about a process that could be wrong by the time it is used.
 
+mod ahead;
 mod auxv;
 mod doors;
 mod force;
@@ -50,14 +51,27 @@ pub(crate) struct Found {
     pub(crate) is_closed: bool,
 }
 
-/// How many bases are remembered, each by the low bits of its thread's id; a base is only a hint.
-const BASES: usize = 4096;
+/// How many threads are remembered, each by the low bits of its id.
+const HINTS: usize = 4096;
+
+/// What a thread is thought to have; nothing is believed that its memory does not show.
+#[derive(Clone, Copy, Default)]
+struct Hint {
+    tid: i32,
+    /// Of its image.
+    base: u64,
+    /// Whether its image was put in place just now, so that there can hardly be a gate. Writing one a
+    /// second time does no harm, unless the image has been closed meanwhile.
+    is_new: bool,
+}
 
 /// Writes images, and reads the offsets of those that are in place.
 pub(crate) struct Injector {
     image: Image,
-    /// Threads and the bases of their images.
-    bases: Vec<(i32, u64)>,
+    /// Threads and where their images are.
+    hints: Vec<Hint>,
+    /// The base that was met last: most often another thread of the same program asks next.
+    last: u64,
     /// The pages to be written.
     changed: Range<usize>,
     /// From here to their end an image is looked at: the last page of theirs that is not empty in
@@ -75,7 +89,8 @@ impl Injector {
         let last_byte = last_byte.unwrap_or(0);
         let tail_at = last_byte.min(image.page_at()) & !4095;
         Self {
-            bases: vec![(0, 0); BASES],
+            hints: vec![Hint::default(); HINTS],
+            last: 0,
             tail_at,
             tail: vec![0; changed.end - tail_at],
             changed,
@@ -95,6 +110,7 @@ impl Injector {
         if let Some(found) = self.peek(task) {
             return Ok(found);
         }
+        self.hints[place_of(task.tid())] = Hint::default();
         let base = self.find_base(task)?;
         let mem = task.mem().map_err(|fault| match fault {
             Fault::Gone => Missing::Gone,
@@ -106,7 +122,7 @@ impl Injector {
             return Err(gone_or(task, Missing::Foreign));
         }
         if let Some(found) = found_in(&self.tail[self.image.page_at() - self.tail_at..]) {
-            self.remember(task.tid(), base);
+            self.remember(task.tid(), base, false);
             return Ok(found);
         }
         if !self.is_untouched() {
@@ -119,7 +135,7 @@ impl Injector {
         if !force::write(task.tid(), mem, changed, at) {
             return Err(gone_or(task, Missing::Denied));
         }
-        self.remember(task.tid(), base);
+        self.remember(task.tid(), base, true);
         found_in(&bytes[self.image.page_at()..]).ok_or(Missing::Foreign)
     }
 
@@ -131,15 +147,39 @@ impl Injector {
     }
 
     /// What the image at the remembered base says; a stale base shows no magic.
-    fn peek(&self, task: &Task<'_>) -> Option<Found> {
-        let (tid, base) = self.bases[place_of(task.tid())];
-        if tid != task.tid() || !task.is_open_to_us() {
+    fn peek(&mut self, task: &Task<'_>) -> Option<Found> {
+        let base = self.hint(task)?.base;
+        if !task.is_open_to_us() {
             return None;
         }
         let mut page = [0; size_of::<Page>()];
-        let at = base + u64::try_from(self.image.page_at()).ok()?;
-        crate::sys::memory::read_by_pid(task.tid(), at, &mut page)?;
-        found_in(&page)
+        task.glance(base + self.image.page_at() as u64, &mut page)?;
+        let found = found_in(&page)?;
+        // Another of its threads has closed it, and has had a gate written for that.
+        if found.is_closed {
+            self.hints[place_of(task.tid())].is_new = false;
+        }
+        Some(found)
+    }
+
+    /// The places that are looked at for an absolute wait, to be read ahead.
+    pub(crate) fn places(&mut self, task: &Task<'_>) -> [(u64, usize); 2] {
+        if self.hint(task).is_none() {
+            self.remember(task.tid(), self.last, false);
+        }
+        let hint = self.hints[place_of(task.tid())];
+        self.last = hint.base;
+        let at = |place: usize| hint.base.wrapping_add(place as u64);
+        let mark = match self.image.gate() {
+            Some(gate) if !hint.is_new => (at(gate.range().end - gate::MARK), gate::MARK),
+            _ => (0, 0),
+        };
+        [(at(self.image.page_at()), size_of::<Page>()), mark]
+    }
+
+    fn hint(&self, task: &Task<'_>) -> Option<Hint> {
+        let hint = self.hints[place_of(task.tid())];
+        (hint.tid == task.tid()).then_some(hint)
     }
 
     fn find_base(&self, task: &Task<'_>) -> Result<u64, Missing> {
@@ -168,8 +208,9 @@ impl Injector {
         })
     }
 
-    fn remember(&mut self, tid: i32, base: u64) {
-        self.bases[place_of(tid)] = (tid, base);
+    fn remember(&mut self, tid: i32, base: u64, is_new: bool) {
+        self.hints[place_of(tid)] = Hint { tid, base, is_new };
+        self.last = base;
     }
 }
 
@@ -196,7 +237,7 @@ fn found_in(page: &[u8]) -> Option<Found> {
 }
 
 fn place_of(tid: i32) -> usize {
-    usize::try_from(tid).unwrap_or(0) % BASES
+    usize::try_from(tid).unwrap_or(0) % HINTS
 }
 
 fn gone_or(task: &Task<'_>, otherwise: Missing) -> Missing {

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Mode, OFlags, openat};
 
+use super::ahead::Ahead;
 use super::{Opener, maps};
 use crate::sys::memory::{self, Plain, bytes_of, from_bytes};
 use crate::sys::ptrace::Stopped;
@@ -62,6 +63,7 @@ pub(crate) struct Task<'a> {
     /// Who opens the memory, if not this process.
     opener: Option<&'a Opener>,
     mem: OnceCell<File>,
+    ahead: Option<Ahead>,
 }
 
 impl<'a> Task<'a> {
@@ -79,6 +81,7 @@ impl<'a> Task<'a> {
             tid,
             opener,
             mem: OnceCell::new(),
+            ahead: None,
         }
     }
 
@@ -90,6 +93,7 @@ impl<'a> Task<'a> {
             tid: stopped.tid(),
             opener: None,
             mem: OnceCell::new(),
+            ahead: None,
         }
     }
 
@@ -113,6 +117,16 @@ impl<'a> Task<'a> {
         }
     }
 
+    /// Reads places that are asked for later, all in one call.
+    ///
+    /// Whoever asks for one of just these places gets what was there now, and is to ask by
+    /// [`is_waiting`](Self::is_waiting) whether it was the thread's.
+    pub(crate) fn read_ahead(&mut self, places: impl IntoIterator<Item = (u64, usize)>) {
+        if self.is_open_to_us() {
+            self.ahead = Some(Ahead::read(self.tid, places));
+        }
+    }
+
     /// Opens `/proc/TID/name`; call [`is_waiting`](Self::is_waiting) before using it.
     pub(crate) fn open(&self, name: &str, write: bool) -> io::Result<File> {
         open(self.proc, self.tid, name, write)
@@ -132,6 +146,11 @@ impl<'a> Task<'a> {
         }
         let mem = mem.map_err(|_| Fault::Denied)?;
         Ok(self.mem.get_or_init(|| mem))
+    }
+
+    /// The memory, if it was opened: closing it takes a while.
+    pub(crate) fn into_mem(self) -> Option<File> {
+        self.mem.into_inner()
     }
 
     /// Reads a value of the program's; whether the call still waits is checked after it.
@@ -171,6 +190,9 @@ impl<'a> Task<'a> {
     /// Whether all of it could be read without opening anything, which costs less than half; only
     /// what the program itself can read can be.
     fn read_by_pid(&self, from: u64, into: &mut [u8]) -> Result<bool, Fault> {
+        if self.copy_ahead(from, into) {
+            return Ok(true);
+        }
         if !self.is_open_to_us() || memory::read_by_pid(self.tid, from, into).is_none() {
             return Ok(false);
         }
@@ -178,6 +200,23 @@ impl<'a> Task<'a> {
             true => Ok(true),
             false => Err(Fault::Gone),
         }
+    }
+
+    /// Reads what lies at an address in the memory of whoever has the thread's id now.
+    pub(super) fn glance(&self, at: u64, into: &mut [u8]) -> Option<()> {
+        match self.copy_ahead(at, into) {
+            true => Some(()),
+            false => memory::read_by_pid(self.tid, at, into),
+        }
+    }
+
+    fn copy_ahead(&self, at: u64, into: &mut [u8]) -> bool {
+        let ahead = self.ahead.as_ref();
+        match ahead.and_then(|ahead| ahead.get(at, into.len())) {
+            Some(bytes) => into.copy_from_slice(bytes),
+            None => return false,
+        }
+        true
     }
 
     /// Writes a value into the program's memory, where the program itself could have.

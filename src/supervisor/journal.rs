@@ -1,13 +1,13 @@
 //! What a new worker must know when the old one has died: a page that the keeper shares with it.
 //!
 //! # Safety
-//! The notification is written and read by the one worker that runs: a new one starts only after the
-//! keeper has reaped the old one, or has killed one that hangs in the kernel, in a program's
+//! The notification is written and read by the one thread of the one worker that has the turn to
+//! receive (`redirect::Turn`): a new worker starts only after the keeper has reaped the old one, or has killed one that hangs in the kernel, in a program's
 //! memory, and never comes back from there. All else is atomic, but for what its own module answers for.
 #![expect(unsafe_code, reason = "a notification received into shared memory")]
 
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::execs::{EXECS, Exec};
 use super::held::Sleeps;
@@ -27,6 +27,8 @@ pub(super) struct Journal {
     pending: UnsafeCell<Notification>,
     /// The id of the notification that the worker serves, or 0.
     serving: AtomicU64,
+    /// The thread that receives, or 0.
+    receiver: AtomicI32,
     /// Whether the watchdog's timer ticks.
     ticking: AtomicBool,
     /// Workers that died or hung over the pending notification.
@@ -88,6 +90,16 @@ impl Journal {
     /// What the worker serves now, or 0.
     pub(super) fn serving(&self) -> u64 {
         self.serving.load(Ordering::SeqCst)
+    }
+
+    /// Notes which thread receives, of the worker that runs; 0: none yet.
+    pub(super) fn set_receiver(&self, tid: i32) {
+        self.receiver.store(tid, Ordering::Relaxed);
+    }
+
+    /// The thread that receives.
+    pub(super) fn receiver(&self) -> Option<i32> {
+        Some(self.receiver.load(Ordering::Relaxed)).filter(|tid| *tid != 0)
     }
 
     /// Notes that the watchdog's timer must be started by the next who needs it.

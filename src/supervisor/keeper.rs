@@ -120,6 +120,7 @@ impl Keeper {
         };
         // The last one may have died before it had started the timer that it said it would.
         service.journal.note_rest();
+        service.journal.set_receiver(0);
         let opener = match service.opening {
             Opening::ByWorker => None,
             Opening::ByKeeper => {
@@ -175,7 +176,8 @@ impl Keeper {
         let (Some(worker), Some(service)) = (self.worker, &self.service) else {
             return;
         };
-        if is_runnable(service.proc.as_fd(), worker) {
+        let thread = service.journal.receiver().unwrap_or(worker);
+        if is_runnable(service.proc.as_fd(), thread) {
             return;
         }
         service.journal.note_failure();

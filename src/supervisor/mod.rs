@@ -27,6 +27,7 @@ mod lines;
 mod members;
 mod message;
 mod namespaces;
+mod receiver;
 mod redirect;
 mod settings;
 mod split;

@@ -1,7 +1,7 @@
 //! The worker: receives a notification, answers it, and waits for the next.
 //!
-//! One thread blocks in RECV, since the kernel's synchronous wake-up reaches only such a thread. A
-//! second one watches the keeper. All that a new worker must know lies in the journal.
+//! The first thread watches the keeper, and others receive (`receiver`). All that a new worker must
+//! know lies in the journal.
 
 use std::borrow::Cow;
 use std::io;
@@ -12,9 +12,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::cgroup::Cgroup;
 use super::handlers::Handlers;
 use super::journal::Journal;
-use super::keeper::is_hung_up;
 use super::members::Members;
-use super::redirect::Pool;
+use super::receiver::Receiver;
+use super::redirect::{Pool, Turn};
 use super::timens::{Mark, Owner};
 use super::tracer::Tracer;
 use super::views;
@@ -25,7 +25,6 @@ use crate::image::Image;
 use crate::inject::Opener;
 use crate::sys::process;
 use crate::sys::ptrace::Waiting;
-use crate::sys::seccomp::{self, Answer, Notification};
 
 /// Workers that may fail over one notification before its call fails.
 pub(super) const MOST_FAILURES: u32 = 2;
@@ -141,19 +140,15 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
     keep.extend(front.as_ref().map(AsRawFd::as_raw_fd));
     keep.extend(opener.as_ref().map(AsRawFd::as_raw_fd));
     process::close_all_but(0, &keep);
-    // A worker that could not watch its keeper would outlive it: better none.
-    let cgroup = service.cgroup.clone();
     let watchdog = service.strict.then(timer);
     let started = watchdog.transpose().and_then(|watchdog| {
         let watched = watchdog.as_ref().map(OwnedFd::try_clone).transpose()?;
-        let keeper = service.keeper.try_clone()?;
-        std::thread::Builder::new()
-            .spawn(move || watch_keeper(&keeper, cgroup.as_ref(), watched.as_ref()))?;
-        watchdog
+        let tracer = watchdog
             .map(|watchdog| Tracer::start(service, watchdog))
-            .transpose()
+            .transpose()?;
+        Ok((watched, tracer))
     });
-    let Ok(tracer) = started else {
+    let Ok((watched, tracer)) = started else {
         process::exit_now(1);
     };
     let pool = match service.opening {
@@ -173,48 +168,17 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
         process::exit_now(1);
     };
     let _ = views.take_over();
-    let mut handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool, views);
-    if let Some(pending) = service.journal.pending() {
-        handle(service, &mut handlers, &pending);
-    }
-    loop {
-        match seccomp::receive(service.listener.as_fd(), service.journal.receive_into()) {
-            Ok(()) => {
-                if let Some(pending) = service.journal.pending() {
-                    handle(service, &mut handlers, &pending);
-                }
-            }
-            // All are gone: the keeper ends this process, or the thread that watches for the keeper's
-            // death does when it has cleared up.
-            Err(_) if is_hung_up(service.listener.as_fd()) => loop {
-                std::thread::park();
-            },
-            Err(_) => {}
-        }
-    }
-}
-
-fn handle(service: &Service, handlers: &mut Handlers<'_>, notification: &Notification) {
-    let Service {
-        journal, watchdog, ..
-    } = service;
-    watchdog.begin(journal, notification.id);
-    let mut answer = if journal.failures() < MOST_FAILURES {
-        handlers.answer(notification)
-    } else {
-        Some(Answer::Errno(libc::ENOSYS))
+    let Ok(turn) = Turn::new() else {
+        process::exit_now(1);
     };
-    // Whoever was taken for gone by mistake, for want of descriptors perhaps, is not to wait for ever.
-    let listener = service.listener.as_fd();
-    if answer.is_none() && !handlers.is_elsewhere() && seccomp::is_valid(listener, notification.id)
-    {
-        answer = Some(Answer::Errno(libc::EINTR));
-    }
-    if let Some(answer) = answer {
-        // ENOENT: the thread was killed meanwhile, which needs no answer.
-        let _ = seccomp::answer(service.listener.as_fd(), notification.id, answer);
-    }
-    journal.clear();
+    let handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool.clone(), views);
+    let receiver = Receiver::new(service, handlers, turn, pool);
+    std::thread::scope(|scope| {
+        if receiver.start(scope).is_err() {
+            process::exit_now(1);
+        }
+        watch_keeper(&service.keeper, service.cgroup.as_ref(), watched.as_ref())
+    })
 }
 
 /// Ends the worker for a fault of its tracer, which the notification received last has no part in:
@@ -229,7 +193,7 @@ pub(super) fn give_up() -> ! {
 
 /// Ends the tree when the keeper has died; what cannot be ended fails at its next start, as the
 /// listener closes with this process. Ends the worker alone when its tracer hangs.
-fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&OwnedFd>) {
+fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&OwnedFd>) -> ! {
     let mut fds = vec![PollFd::new(keeper, PollFlags::IN)];
     fds.extend(watchdog.map(|timer| PollFd::new(timer, PollFlags::IN)));
     while poll(&mut fds, None).is_err() {}

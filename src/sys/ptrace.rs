@@ -14,6 +14,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+use super::memory;
 use crate::arch;
 
 /// A thread that this thread traces and that runs, or has stopped or ended without our knowing.
@@ -249,11 +250,21 @@ impl Stopped {
         }
     }
 
-    /// Writes a word into its memory.
+    /// Writes words into its memory.
     ///
     /// # Errors
     /// `EIO`, `EFAULT`: there is no such memory. `ESRCH`: it is being killed.
-    pub(crate) fn poke(&self, address: u64, word: u64) -> io::Result<()> {
+    pub(crate) fn write<const N: usize>(&self, address: u64, words: &[u64; N]) -> io::Result<()> {
+        if memory::write_by_pid(self.tid, address, memory::bytes_of(words)).is_some() {
+            return Ok(());
+        }
+        // A stack grows for this one only (`mm/memory.c: __access_remote_vm`).
+        (0_u64..)
+            .zip(words)
+            .try_for_each(|(i, word)| self.poke(address + 8 * i, *word))
+    }
+
+    fn poke(&self, address: u64, word: u64) -> io::Result<()> {
         // SAFETY: both are numbers to the caller's side; the kernel writes into the tracee only.
         let r = unsafe { libc::ptrace(libc::PTRACE_POKEDATA, self.tid, address, word) };
         if r == -1 {

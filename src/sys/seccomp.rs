@@ -7,6 +7,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` of `linux/seccomp.h` (6.6).
 const FD_SYNC_WAKE_UP: u64 = 1;
 
@@ -83,6 +86,16 @@ pub(crate) fn receive(listener: BorrowedFd<'_>, into: *mut Notification) -> io::
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Whether another notification can be received at once.
+pub(crate) fn is_waited_for(listener: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&listener, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Whether the thread of notification `id` still waits in that very call.

@@ -147,7 +147,8 @@ static int round_of(const char *mode)
         call(SYS_futex, (long)&word, FUTEX_WAKE, 1, 0, 0, 0);
         usleep(1000);
     }
-    for (int i = 0; i < 3 + has_handlers; i++)
+    /* First the one that sends signals to the others: what has been joined has no id any more. */
+    for (int i = 2 + has_handlers; i >= 0; i--)
         pthread_join(threads[i], NULL);
     __atomic_add_fetch(&total->patched, is_patched(SLEEP_SITE) && is_patched(FUTEX_SITE), __ATOMIC_RELAXED);
     if (stopper > 0) {

@@ -17,11 +17,12 @@ mod time;
 pub(super) mod timerfd_settime;
 mod unshare;
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::door;
 use super::journal::Journal;
-use super::redirect::Pool;
+use super::redirect::{Pool, RedirectSlot};
 use super::tracer::Tracer;
 use super::views::{self, Next};
 use super::warning::Warnings;
@@ -31,6 +32,7 @@ use crate::clock::{ClockOffsets, Offset};
 use crate::inject::{Fault, Found, Injector, Missing, Opener, Task};
 use crate::page::CLOSED_COOKIE;
 use crate::sys::seccomp::{Answer, Notification};
+use absolute::Kind;
 use call_site::CallSites;
 
 /// A notified call, as its handler sees it.
@@ -84,6 +86,19 @@ pub(super) struct Handlers<'a> {
     sites: CallSites,
     /// Whether another thread is to give the answer to the call looked at last.
     is_elsewhere: bool,
+    /// Whether a dead worker may have begun with it.
+    is_inherited: bool,
+    /// Whether the calling thread may go on visits.
+    may_visit: bool,
+    errand: Option<Errand>,
+}
+
+/// What a call leaves to be done when it is no more in hand.
+pub(super) enum Errand {
+    /// A visit, by the calling thread; and the program's memory, to be closed afterwards.
+    Visit(RedirectSlot<'static>, Option<File>),
+    /// Nothing: a thread of the pool does it.
+    ByPool,
 }
 
 impl<'a> Handlers<'a> {
@@ -105,7 +120,22 @@ impl<'a> Handlers<'a> {
             views,
             sites: CallSites::new(),
             is_elsewhere: false,
+            is_inherited: false,
+            may_visit: false,
+            errand: None,
         }
+    }
+
+    /// Says of the next notification whether a dead worker may have begun with it, and whether the
+    /// calling thread may go on a visit for it.
+    pub(super) fn prepare(&mut self, is_inherited: bool, may_visit: bool) {
+        self.is_inherited = is_inherited;
+        self.may_visit = may_visit;
+    }
+
+    /// What the last call has left to be done.
+    pub(super) fn take_errand(&mut self) -> Option<Errand> {
+        self.errand.take()
     }
 
     /// The answer to a notification; `None` if nobody waits for it any more, or if it is
@@ -138,6 +168,15 @@ impl<'a> Handlers<'a> {
             journal: service.journal,
             proc: service.proc.as_fd(),
         };
+        let absolute = match data.arch {
+            AUDIT_NATIVE => absolute::kind(number, &call.args),
+            _ => None,
+        };
+        if let Some(Kind::Wait(told)) = absolute {
+            let places = self.injector.places(&call.task);
+            let more = redirect::places(data, told);
+            call.task.read_ahead(places.into_iter().chain(more));
+        }
         let setter = setter(data.arch, number);
         let mut found = Found::default();
         match self.member(&call.task) {
@@ -151,12 +190,12 @@ impl<'a> Handlers<'a> {
             }
         }
         call.offsets = found.offsets;
-        let absolute = match data.arch {
-            AUDIT_NATIVE => absolute::kind(number, &call.args),
-            _ => None,
-        };
         if let Some(kind) = absolute {
-            return self.redirect(&call.task, notification, found, kind);
+            let answer = self.redirect(&call.task, notification, found, kind);
+            if let Some(Errand::Visit(_, mem)) = &mut self.errand {
+                *mem = call.task.into_mem();
+            }
+            return answer;
         }
         match (data.arch, number) {
             (AUDIT_NATIVE, nr::UNSHARE) => return self.unshare(&call.task, notification, found),

@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::{CLOCK_REALTIME as REALTIME, CLOCK_REALTIME_ALARM as REALTIME_ALARM, CLOCK_TAI as TAI};
 
-use super::Handlers;
 use super::absolute::{self, Kind};
 use super::call_site::{CallSite, To};
+use super::{Errand, Handlers};
 use crate::arch;
 use crate::clock::ClockOffsets;
 use crate::inject::{Fault, Found, GuestPtr, Missing, Task};
@@ -16,7 +16,7 @@ use crate::supervisor::clock_of;
 use crate::supervisor::namespaces;
 use crate::supervisor::redirect::{Place, Request};
 use crate::supervisor::settings::{Setting, Timer};
-use crate::sys::seccomp::{Answer, Notification};
+use crate::sys::seccomp::{self, Answer, Notification};
 
 impl Handlers<'_> {
     /// Has the caller make its call with a converted time.
@@ -28,7 +28,7 @@ impl Handlers<'_> {
         kind: Kind,
     ) -> Option<Answer> {
         // A worker has died after it had posted this.
-        if self.service.journal.redirects.has(notification.id) {
+        if self.is_inherited && self.service.journal.redirects.has(notification.id) {
             self.is_elsewhere = true;
             return None;
         }
@@ -88,12 +88,11 @@ impl Handlers<'_> {
         if let Some(timer) = timer(kind) {
             self.note(task, timer, data.args[2]);
         }
-        // What was opened by the thread's id was its own.
-        if !task.is_waiting() {
-            return None;
-        }
         // As long as the thread waits: later there may be another program's code at this place.
         if let Some((site, gate)) = site {
+            if !task.is_waiting() {
+                return None;
+            }
             self.sites.patch(&site, number, To::Gate(gate));
         }
         self.post(task, notification, offsets, place)
@@ -107,8 +106,18 @@ impl Handlers<'_> {
         offsets: &ClockOffsets,
         place: Place,
     ) -> Option<Answer> {
+        let service = self.service;
+        // A thread that makes a call in the midst of a visit may keep us waiting.
+        let visits = self.may_visit
+            && !matches!(place, Place::Split { .. })
+            && !seccomp::is_waited_for(service.listener.as_fd());
+        // What was opened by the thread's id was its own. A visit asks for itself.
+        if !visits && !task.is_waiting() {
+            return None;
+        }
         let data = &notification.data;
-        let posted = self.service.journal.redirects.post(Request {
+        let redirects = &service.journal.redirects;
+        let request = Request {
             id: notification.id,
             tid: task.tid(),
             number: data.nr.cast_unsigned(),
@@ -116,15 +125,20 @@ impl Handlers<'_> {
             offsets: *offsets,
             after: data.instruction_pointer,
             place,
-        });
-        if posted.is_none() {
-            return Some(Answer::Errno(libc::EINTR));
+        };
+        self.errand = match visits {
+            true => redirects
+                .keep(request)
+                .map(|slot| Errand::Visit(slot, None)),
+            false => redirects.post(request).map(|()| Errand::ByPool),
+        };
+        match (&self.errand, &self.pool) {
+            (None, _) => return Some(Answer::Errno(libc::EINTR)),
+            // The request stays in the journal, for the next.
+            (Some(Errand::ByPool), Some(pool)) => drop(pool.wake()),
+            _ => {}
         }
         self.is_elsewhere = true;
-        if let Some(pool) = &self.pool {
-            // The request stays in the journal, for the next.
-            let _ = pool.wake();
-        }
         None
     }
 
@@ -191,12 +205,31 @@ fn timer(kind: Kind) -> Option<Timer> {
     }
 }
 
+/// The places that are looked at for a wait whatever becomes of it: the time comes last, as its
+/// address may be wrong.
+pub(super) fn places(data: &libc::seccomp_data, told: u16) -> [(u64, usize); 2] {
+    [
+        (before_bridge(data.instruction_pointer), arch::BRIDGE.len()),
+        (time_of(data, told), size_of::<[i64; 2]>()),
+    ]
+}
+
+/// Where [`arch::BRIDGE`] would begin.
+fn before_bridge(after: u64) -> u64 {
+    after.wrapping_sub(arch::BRIDGE_BEFORE)
+}
+
+/// The address of a wait's time.
+fn time_of(data: &libc::seccomp_data, told: u16) -> u64 {
+    let [time, _] = told.to_le_bytes();
+    data.args[usize::from(time & 0x38) / 8]
+}
+
 /// Whether the call is made where a C library looks for a thread that is to be cancelled: the thread
 /// has to wait in this very place (glibc 2.41: `__syscall_cancel_arch`, musl: `__syscall_cp_asm`).
 fn is_bridge(task: &Task<'_>, after: u64) -> Result<bool, Missing> {
     let mut bytes = [0; arch::BRIDGE.len()];
-    let at = after.wrapping_sub(arch::BRIDGE_BEFORE);
-    match task.peek(at, &mut bytes) {
+    match task.peek(before_bridge(after), &mut bytes) {
         Ok(()) => Ok(bytes == arch::BRIDGE),
         Err(Fault::Gone) => Err(Missing::Gone),
         Err(_) => Ok(false),
@@ -220,8 +253,7 @@ fn times(
     offsets: &ClockOffsets,
     call: u16,
 ) -> Result<Option<[[i64; 2]; 2]>, Missing> {
-    let [time, _] = call.to_le_bytes();
-    let from = data.args[usize::from(time & 0x38) / 8];
+    let from = time_of(data, call);
     let guest = match task.read(GuestPtr::<[i64; 2]>::new(from)) {
         Ok(guest) => guest,
         Err(Fault::Gone) => return Err(Missing::Gone),

@@ -1,8 +1,9 @@
 //! Redirecting threads: a thread that waits in a notified call is made to go on elsewhere, by a short
 //! visit of ptrace(2).
 //!
-//! What is to be done lies in slots of the journal, so that nothing is lost with a worker. A few
-//! threads take it from there, each with one tracee at a time: one that waits for a tracee that
+//! What is to be done lies in slots of the journal, so that nothing is lost with a worker. Who has
+//! received the notification does it, as long as that lasts no time ([`Turn`]); else a few threads take
+//! it from there, each with one tracee at a time: one that waits for a tracee that
 //! does not come (it is frozen, or gets no CPU) keeps nobody else waiting, and one that waits for
 //! the mutex of an execve(2) (`kernel/ptrace.c: ptrace_attach`) does not keep that execve(2) waiting
 //! for a sibling to be reaped, as another thread reaps it.
@@ -10,10 +11,11 @@
 //! They are threads of the worker, or, where only an ancestor may trace, of the keeper.
 
 mod slots;
+mod turn;
 mod visit;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -21,8 +23,11 @@ use std::time::{Duration, Instant};
 use super::in_place::InPlace;
 use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
+use crate::sys::seccomp;
 
-pub(super) use slots::{Place, Post, Redirects, Request, Slots};
+pub(super) use slots::{Place, Post, RedirectSlot, Redirects, Request, Slots};
+pub(super) use turn::Turn;
+pub(super) use visit::Visited;
 
 /// Threads at most: so many tracees can keep us waiting.
 const THREADS: usize = 64;
@@ -91,20 +96,53 @@ impl Pool {
         Ok(())
     }
 
+    /// Whether another thread may be kept waiting.
+    pub(super) fn has_room(&self) -> bool {
+        self.all.load(Ordering::SeqCst) < THREADS
+    }
+
+    /// Counts the calling thread, which goes on a visit, among these.
+    pub(super) fn join(&self) {
+        self.all.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The calling thread, which has joined, has other things to do.
+    pub(super) fn part(&self) {
+        self.all.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Has the calling thread, which has joined, be one of these.
+    pub(super) fn stay(&self) {
+        self.idle.fetch_add(1, Ordering::SeqCst);
+        self.work();
+    }
+
+    /// The calling thread is none of these any more.
+    pub(super) fn leave(&self) {
+        self.all.fetch_sub(1, Ordering::SeqCst);
+        // The last one does not leave before there is another.
+        while self.all.load(Ordering::SeqCst) == 0 && self.wake().is_err() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Does what a request asks for that the calling thread has taken.
+    pub(super) fn visit(&self, slot: RedirectSlot<'_>) -> Visited {
+        let visited = visit::pay(self, slot.request());
+        slot.free();
+        visited
+    }
+
     fn work(&self) {
         loop {
             let slot = self.journal.redirects.take();
             self.idle.fetch_sub(1, Ordering::SeqCst);
             // If this one has to wait, another is there for the rest.
             let _ = self.wake();
-            let after = visit::pay(self, slot.request());
-            slot.free();
-            if matches!(after, visit::After::Tracee) {
-                self.all.fetch_sub(1, Ordering::SeqCst);
-                // The last one does not leave before there is another.
-                while self.all.load(Ordering::SeqCst) == 0 && self.wake().is_err() {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
+            if !seccomp::is_valid(self.listener.as_fd(), slot.request().id) {
+                slot.free();
+            } else if self.visit(slot) == Visited::AtTracee {
+                self.leave();
                 return;
             }
             self.idle.fetch_add(1, Ordering::SeqCst);

@@ -1,8 +1,8 @@
 //! Requests in the journal, from the thread that receives notifications to those that trace.
 //!
 //! # Safety
-//! A request is written by the one thread that receives notifications, while its slot is free; it is
-//! read by the one thread that has taken the slot.
+//! A request is written by the one thread that has the turn to receive notifications, while its slot is
+//! free; it is read by the one thread that has taken the slot.
 #![expect(unsafe_code, reason = "requests in shared memory")]
 
 use std::cell::UnsafeCell;
@@ -80,23 +80,39 @@ pub(in super::super) struct Slots<R, const N: usize> {
 /// Those of redirects.
 pub(in super::super) type Redirects = Slots<Request, SLOTS>;
 
+/// One of them that this thread has taken.
+pub(in super::super) type RedirectSlot<'a> = Slot<'a, Request, SLOTS>;
+
 // SAFETY: see the module's description for the requests; all else is atomic.
 unsafe impl<R: Post, const N: usize> Sync for Slots<R, N> {}
 
 impl<R: Post, const N: usize> Slots<R, N> {
+    /// Puts a request down as taken by the caller; `None` if there is no room.
+    ///
+    /// Only the thread that receives notifications may call this.
+    pub(in super::super) fn keep(&self, request: R) -> Option<Slot<'_, R, N>> {
+        let index = self.put(request, TAKEN)?;
+        Some(Slot { slots: self, index })
+    }
+
     /// Posts a request; `None` if there is no room.
     ///
     /// Only the thread that receives notifications may call this.
     pub(in super::super) fn post(&self, request: R) -> Option<()> {
+        self.put(request, POSTED)?;
+        self.announce();
+        Some(())
+    }
+
+    fn put(&self, request: R, state: u32) -> Option<usize> {
         let first = self.posted.load(Ordering::Relaxed) as usize;
         let index = (first..first + N)
             .map(|i| i % N)
             .find(|i| self.states[*i].load(Ordering::Acquire) == FREE)?;
         // SAFETY: the slot is free, and only this thread writes to free slots.
         unsafe { *self.requests[index].get() = request };
-        self.states[index].store(POSTED, Ordering::Release);
-        self.announce();
-        Some(())
+        self.states[index].store(state, Ordering::Release);
+        Some(index)
     }
 
     fn announce(&self) {

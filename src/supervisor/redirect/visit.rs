@@ -17,27 +17,27 @@ const INHERITANCE: Duration = Duration::from_secs(2);
 
 /// What a visit leaves behind.
 #[must_use]
-pub(super) enum After {
-    Nothing,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Visited {
+    Over,
     /// A tracee that has to be let go of as it is: by the end of this thread.
-    Tracee,
+    AtTracee,
 }
 
 /// Does what `request` asks for.
-pub(super) fn pay(pool: &Pool, request: Request) -> After {
+///
+/// The caller is to have asked whether the thread still waits: most that do not are met so.
+pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
     let listener = pool.listener.as_fd();
-    if !seccomp::is_valid(listener, request.id) {
-        return After::Nothing;
-    }
     let Some(running) = seize(pool, &request) else {
         refused(pool, &request);
-        return After::Nothing;
+        return Visited::Over;
     };
     if !seccomp::is_valid(listener, request.id) {
         // It may be another thread by now, or wait for the answer to another call, in which it
         // would not stop until somebody has seized it for that.
         running.forget();
-        return After::Tracee;
+        return Visited::AtTracee;
     }
     running.interrupt();
     // Should we die before the registers are set, the thread sees a signal's usual error, and not
@@ -48,14 +48,14 @@ pub(super) fn pay(pool: &Pool, request: Request) -> After {
         Change::Stopped(stopped) => {
             let stopped = match redirect(pool, stopped, &request, answered) {
                 Change::Stopped(stopped) => stopped,
-                Change::Ended(_) => return After::Nothing,
+                Change::Ended(_) => return Visited::Over,
             };
             if let Err(running) = stopped.detach() {
                 let_go(pool, running);
             }
         }
     }
-    After::Nothing
+    Visited::Over
 }
 
 /// Seizes the thread; `None` if it cannot be traced.
@@ -165,14 +165,10 @@ fn redirect(pool: &Pool, stopped: Stopped, request: &Request, answered: bool) ->
             let mut at = None;
             if let Some(times) = times {
                 let to = arch::stack(&registers).wrapping_sub(RED_ZONE);
-                let words = times.as_flattened().iter().enumerate();
-                for (i, word) in words {
-                    if stopped
-                        .poke(to + 8 * i as u64, word.cast_unsigned())
-                        .is_err()
-                    {
-                        return Change::Stopped(stopped);
-                    }
+                let [[sec, nsec], [own_sec, own_nsec]] = times;
+                let words = [sec, nsec, own_sec, own_nsec].map(i64::cast_unsigned);
+                if stopped.write(to, &words).is_err() {
+                    return Change::Stopped(stopped);
                 }
                 at = Some(to);
             }
