@@ -64,6 +64,8 @@ impl Source {
                 let credentials = Credentials::of(proc, caller.tid)?;
                 live::offsets_name(pid, started, &credentials)
             }
+            // Nobody can cut it short (`fs/nsfs.c`).
+            _ if flags & libc::O_TRUNC != 0 => return Some(Outcome::Errno(libc::EPERM)),
             // A link.
             _ if flags & libc::O_NOFOLLOW != 0 => return Some(Outcome::Errno(libc::ELOOP)),
             Name::Time => live::namespace_name(self.members().namespace(pid)?.0),
