@@ -60,12 +60,12 @@ impl Handlers<'_> {
             .members()
             .offsets_of(children)
             .unwrap_or(found.offsets);
-        let mut nonce = [0; 4];
-        getrandom(&mut nonce, GetRandomFlags::empty()).map_err(|_| libc::ENOMEM)?;
-        let nonce = u32::from_le_bytes(nonce);
+        let mut random = [0; 4];
+        getrandom(&mut random, GetRandomFlags::empty()).map_err(|_| libc::ENOMEM)?;
+        let random = u32::from_le_bytes(random);
         let records = &service.journal.timens;
         let faults = namespaces::faults_of_children(proc, pid).unwrap_or(0);
-        let create = || records.create(&offsets, &owner, faults, nonce);
+        let create = || records.create(&offsets, &owner, faults, random);
         let (id, nonce) = match create() {
             Some(created) => created,
             None => {

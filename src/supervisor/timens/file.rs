@@ -79,6 +79,7 @@ impl Members<'_> {
         if namespaces::is_fixed(id) || self.journal.timens.is_frozen(id) {
             return true;
         }
+        let nonce = self.journal.timens.nonce(id);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Some(entries) = openat(self.proc, ".", flags, Mode::empty())
             .ok()
@@ -90,7 +91,9 @@ impl Members<'_> {
             let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else {
                 continue;
             };
-            let Some(mark) = Mark::of(pid).filter(|mark| mark.children == id) else {
+            // Those of other trees have the same numbers, and another nonce.
+            let is_of_it = |mark: &Mark| mark.children == id && Some(mark.nonce) == nonce;
+            let Some(mark) = Mark::of(pid).filter(is_of_it) else {
                 continue;
             };
             if mark.pid != pid {

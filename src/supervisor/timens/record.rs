@@ -59,17 +59,20 @@ impl Records {
 
     /// Makes a namespace; its number and nonce. `None` if all records are in use.
     ///
+    /// Both are taken from the bits of `random`: trees see each other's marks, and are not to take them
+    /// for their own.
+    ///
     /// Only the thread that receives notifications may call this.
     pub(in super::super) fn create(
         &self,
         offsets: &ClockOffsets,
         owner: &Owner,
         faults: u64,
-        nonce: u32,
+        random: u32,
     ) -> Option<(u64, u32)> {
         let words = Image::words(offsets).ok()?;
-        let nonce = nonce & NONCE_MASK;
-        let first = usize::try_from(self.made.load(Ordering::Relaxed)).unwrap_or(0);
+        let nonce = random & NONCE_MASK;
+        let first = usize::try_from(random / (NONCE_MASK + 1)).unwrap_or(0);
         let index = (first..first + RECORDS)
             .map(|i| i % RECORDS)
             .find(|i| self.records[*i].state.load(Ordering::Acquire) == 0)?;
