@@ -10,7 +10,7 @@ mod harness;
 
 use harness::guests::{self, Kind};
 use harness::process::Run;
-use harness::{Missing, need, root};
+use harness::{Missing, fuse_for_all, need, root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -155,6 +155,7 @@ fn the_guest_backend_does_what_linux_does_at_another_time_of_day() {
 
 #[test]
 fn the_guest_backend_does_what_linux_does_for_an_ordinary_user() {
+    need!(fuse_for_all());
     let (dir, guest) = need!(ordinary_user());
     let run = Run::inside(&["--backend=guest"]).by_ordinary_user(dir.path());
     let told = told(&run, &guest);

@@ -11,7 +11,7 @@ use std::path::Path;
 use harness::clock::{Reading, SECOND};
 use harness::guests::{self, Kind};
 use harness::process::{Finished, Run};
-use harness::{Missing, need, root, skip, tools};
+use harness::{Missing, fuse_for_all, need, root, skip, tools};
 
 /// Tests that the guest backend does not pass yet; one that it passes has to be taken off.
 const MISSING: &[&str] = &[
@@ -213,6 +213,7 @@ fn unshare_says_what_is_wrong_in_the_same_words() {
 
 #[test]
 fn an_ordinary_user_unshares_in_a_user_namespace() {
+    need!(fuse_for_all());
     let dir = guests::public_directory();
     let plain = Run::on_host().by_ordinary_user(dir.path());
     if plain.run(&["unshare", "-Ur", "true"]).code != 0 {

@@ -80,6 +80,17 @@ pub(crate) fn root() -> Result<(), Missing> {
     }
 }
 
+/// Ordinary users may use FUSE, as udev lets them.
+pub(crate) fn fuse_for_all() -> Result<(), Missing> {
+    use std::os::unix::fs::MetadataExt as _;
+    match std::fs::metadata("/dev/fuse") {
+        Ok(device) if device.mode() & 0o006 == 0o006 => Ok(()),
+        _ => Err(Missing(
+            "`/dev/fuse` is not there for ordinary users (`chmod a+rw`)".into(),
+        )),
+    }
+}
+
 /// Whether a line of elsewhen's own warns that a program sees the host's clocks.
 pub(crate) fn is_warned(stderr: &str, program: &str) -> bool {
     stderr.lines().any(|line| {
