@@ -25,11 +25,15 @@ impl Injector {
     }
 
     /// Puts other offsets into the caller's image, and has it ask no more.
+    ///
+    /// `has_threads`: others of its threads may be in the image meanwhile. Where the kernel's own function
+    /// was called it goes on by system call then.
     pub(crate) fn enter(
         &mut self,
         task: &Task<'_>,
         offsets: &ClockOffsets,
         namespace: u64,
+        has_threads: bool,
     ) -> Result<(), Missing> {
         let base = self.base(task)?;
         let words = Image::words(offsets).map_err(|_| Missing::Foreign)?;
@@ -37,7 +41,7 @@ impl Injector {
         bytes.extend(namespace.to_le_bytes());
         bytes.extend(COOKIE.to_le_bytes());
         self.put(task, base, self.image.offsets_at(), &bytes)?;
-        for door in self.image.doors().words(false) {
+        for door in self.image.doors().words(has_threads) {
             self.put(task, base, door.at, &door.open)?;
         }
         Ok(())

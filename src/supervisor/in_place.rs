@@ -55,6 +55,11 @@ impl InPlace {
         if matches!(request.place, Place::Again { .. }) {
             return Some(Answer::Errno(libc::EINTR));
         }
+        // DIFFERENCE: unshare(2) and setns(2) with more flags, of a thread that somebody else traces, fail
+        // as on a kernel without time namespaces: half of it would be worse.
+        if matches!(request.place, Place::Split { .. }) {
+            return Some(Answer::Errno(libc::EINVAL));
+        }
         match request.number {
             nr::CLOCK_NANOSLEEP => self.sleep(request.id, &call),
             nr::FUTEX if call.args[1] & FUTEX_COMMAND == FUTEX_WAIT_BITSET => {

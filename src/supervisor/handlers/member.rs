@@ -3,8 +3,8 @@
 use super::Handlers;
 use crate::clock::ClockOffsets;
 use crate::inject::{Found, Missing, Task};
-use crate::supervisor::namespaces;
 use crate::supervisor::timens::Mark;
+use crate::supervisor::{namespaces, status};
 use crate::sys::namespace::share_memory;
 
 impl Handlers<'_> {
@@ -70,7 +70,9 @@ impl Handlers<'_> {
         offsets: &ClockOffsets,
         mark: &Mark,
     ) -> Result<(), Missing> {
-        match self.injector.enter(task, offsets, mark.own) {
+        let threads = status::threads(self.service.proc(), mark.pid);
+        let has_threads = threads.is_none_or(|threads| threads > 1);
+        match self.injector.enter(task, offsets, mark.own, has_threads) {
             Ok(()) | Err(Missing::NoVdso) => {}
             Err(missing) => return Err(missing),
         }

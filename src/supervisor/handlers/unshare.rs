@@ -69,7 +69,7 @@ impl Handlers<'_> {
         let (id, nonce) = match create() {
             Some(created) => created,
             None => {
-                let in_use = timens::in_use(proc).ok_or(libc::ENOSPC)?;
+                let in_use = timens::in_use(proc, records).ok_or(libc::ENOSPC)?;
                 records.retain(|id| in_use.contains(&id));
                 create().ok_or(libc::ENOSPC)?
             }
@@ -84,12 +84,16 @@ impl Handlers<'_> {
             pid,
             nonce,
         };
-        mark.set().map_err(|_| libc::ENOMEM)?;
+        // A closed image without a mark does no harm, a mark without a closed image does.
         match self.injector.close(task, has_threads) {
             // One without a vDSO asks for each read as it is.
-            Ok(()) | Err(Missing::NoVdso) => Ok(()),
-            Err(Missing::Gone) => Err(0),
-            Err(_) => Err(libc::ENOMEM),
+            Ok(()) | Err(Missing::NoVdso) => {}
+            Err(Missing::Gone) => return Err(0),
+            Err(_) => return Err(libc::ENOMEM),
+        }
+        match task.is_waiting() {
+            true => mark.set().map_err(|_| libc::ENOMEM),
+            false => Err(0),
         }
     }
 }

@@ -136,11 +136,11 @@ impl Records {
         })))
     }
 
-    /// Its file is looked up.
-    pub(in super::super) fn open(&self, id: u64) {
-        if let Some(record) = self.record(id) {
-            record.files.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Its file is looked up; false if there is no such namespace.
+    pub(in super::super) fn open(&self, id: u64) -> bool {
+        self.record(id)
+            .map(|record| record.files.fetch_add(1, Ordering::Relaxed))
+            .is_some()
     }
 
     /// So many looks are forgotten.

@@ -6,16 +6,22 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 
 use super::mark::Mark;
+use super::record::Records;
+use crate::supervisor::namespaces;
 
 /// The numbers of all namespaces that a process is in, or its children are to be in.
 ///
 /// `None` if the processes cannot be listed.
-pub(in super::super) fn in_use(proc: BorrowedFd<'_>) -> Option<HashSet<u64>> {
+pub(in super::super) fn in_use(proc: BorrowedFd<'_>, records: &Records) -> Option<HashSet<u64>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut in_use = HashSet::new();
     for entry in Dir::new(openat(proc, ".", flags, Mode::empty()).ok()?).ok()? {
         let name = entry.ok()?.file_name().to_string_lossy().parse();
-        if let Some(mark) = name.ok().and_then(Mark::of) {
+        // Those of other trees, and of whoever writes such a limit himself, know no nonce of ours.
+        let is_ours = |mark: &Mark| {
+            namespaces::is_fixed(mark.children) || records.knows(mark.children, mark.nonce)
+        };
+        if let Some(mark) = name.ok().and_then(Mark::of).filter(is_ours) {
             in_use.extend([mark.own, mark.children]);
         }
     }

@@ -117,7 +117,11 @@ fn status(proc: BorrowedFd<'_>, id: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&contents(&file)?).into_owned())
 }
 
-/// All of a file of a proc(5), which gives less than it is asked for only at its end.
+/// No view, and no status, is longer.
+const MOST: usize = 4 << 20;
+
+/// All of a file of a proc(5), which gives less than it is asked for only at its end; `None` too if it is
+/// so long that it is something else.
 pub(super) fn contents(file: impl AsFd) -> Option<Vec<u8>> {
     let mut bytes = vec![0; 8 << 10];
     let mut len = 0;
@@ -126,6 +130,9 @@ pub(super) fn contents(file: impl AsFd) -> Option<Vec<u8>> {
         if len < bytes.len() {
             bytes.truncate(len);
             return Some(bytes);
+        }
+        if len >= MOST {
+            return None;
         }
         bytes.resize(2 * len, 0);
     }

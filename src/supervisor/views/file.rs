@@ -38,9 +38,9 @@ pub(super) struct Opened {
     file: OwnedFd,
 }
 
-/// Opens once more what a thread has opened as its descriptor `number`, by the name of `name`; `None` if
+/// What a thread has opened as its descriptor `number`, by the name of `name`, not opened yet; `None` if
 /// it is not one of these files.
-pub(super) fn reopen(caller: &Caller<'_>, number: i32, name: Name) -> Option<Opened> {
+pub(super) fn held(caller: &Caller<'_>, number: i32, name: Name) -> Option<(View, OwnedFd)> {
     let path = format!("{}/fd/{number}", caller.tid);
     // It may be anything: it is looked at before it is opened.
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -57,6 +57,11 @@ pub(super) fn reopen(caller: &Caller<'_>, number: i32, name: Name) -> Option<Ope
         Name::Stat => View::ProcessStat,
         _ => return None,
     };
+    Some((view, file))
+}
+
+/// Opens what is held, with the rights that the calling thread has taken on.
+pub(super) fn reopen(caller: &Caller<'_>, (view, file): (View, OwnedFd)) -> Option<Opened> {
     let file = for_reading(caller.proc, &file)?;
     Some(Opened { view, file })
 }

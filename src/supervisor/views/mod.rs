@@ -272,8 +272,10 @@ impl Source {
         let (opened, taken);
         if let Some(number) = call.instead {
             let view = call.path.name()?;
-            opened = file::reopen(&caller, number, view)?;
+            // It may be a descriptor for which nobody was asked (`O_PATH`): the thread's rights decide.
+            let held = file::held(&caller, number, view)?;
             taken = rights.take_on(own).ok()?;
+            opened = file::reopen(&caller, held)?;
         } else {
             let start = self.start(&caller, call)?;
             taken = rights.take_on(own).ok()?;

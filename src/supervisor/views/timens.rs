@@ -12,7 +12,7 @@ use super::caller::{self, Caller};
 use super::live;
 use super::path::Name;
 use super::walk::{Found, PROC_ROOT};
-use super::{Asks, Open, Outcome, Source};
+use super::{Asks, Open, Outcome, Source, low, snapshot};
 use crate::inject::{Fault, GuestPtr, Task};
 use crate::supervisor::namespaces;
 use crate::supervisor::timens::Credentials;
@@ -58,41 +58,51 @@ impl Source {
         if name != Name::TimensOffsets && namespaces::is_zombie(proc, pid) {
             return Some(ENOENT);
         }
-        let live_name = match name {
-            Name::TimensOffsets => {
-                let started = namespaces::start_of(proc, pid)?;
-                let credentials = Credentials::of(proc, caller.tid)?;
-                live::offsets_name(pid, started, &credentials)
-            }
-            // Nobody can cut it short (`fs/nsfs.c`).
-            _ if flags & libc::O_TRUNC != 0 => return Some(Outcome::Errno(libc::EPERM)),
-            // A link.
-            _ if flags & libc::O_NOFOLLOW != 0 => return Some(Outcome::Errno(libc::ELOOP)),
-            Name::Time => live::namespace_name(self.members().namespace(pid)?.0),
-            _ => live::namespace_name(self.members().children_of(pid)?),
+        if name == Name::TimensOffsets {
+            return self.open_offsets(caller, pid, flags & libc::O_ACCMODE);
+        }
+        // Nobody can cut it short (`fs/nsfs.c`), and it is a link.
+        if flags & libc::O_TRUNC != 0 {
+            return Some(Outcome::Errno(libc::EPERM));
+        }
+        if flags & libc::O_NOFOLLOW != 0 {
+            return Some(Outcome::Errno(libc::ELOOP));
+        }
+        let id = match name {
+            Name::Time => self.members().namespace(pid)?.0,
+            _ => self.members().children_of(pid)?,
         };
-        let access = match name {
-            Name::TimensOffsets => flags & libc::O_ACCMODE,
-            _ => libc::O_RDONLY,
-        };
-        let file = match live::open(self, &live_name, access) {
-            Ok(file) => file,
-            Err(errno) => return Some(Outcome::Errno(errno)),
-        };
+        let file = || live::open(self, &live::namespace_name(id), libc::O_RDONLY);
         match call.asks {
-            Asks::File => Some(Outcome::File(file)),
-            Asks::Link { size, to } => self.tell_link(call, &file, size, to),
-            Asks::Status { to } => self.tell_status(call, &file, to),
+            Asks::File => Some(file().map_or_else(Outcome::Errno, Outcome::File)),
+            Asks::Link { size, to } => self.tell_link(call, id, size, to),
+            Asks::Status { to } => self.tell_status(call, id, file().ok(), to),
         }
     }
 
+    fn open_offsets(&self, caller: &Caller<'_>, pid: i32, access: i32) -> Option<Outcome> {
+        let proc = self.proc.as_fd();
+        let started = namespaces::start_of(proc, pid)?;
+        let credentials = Credentials::of(proc, caller.tid)?;
+        let writable = access != libc::O_RDONLY;
+        let name = live::offsets_name(pid, started, &credentials, writable);
+        Some(match live::open(self, &name, access) {
+            Ok(file) => Outcome::File(file),
+            Err(errno) if writable => Outcome::Errno(errno),
+            // Where there can be no live file it is as it is now.
+            Err(errno) => {
+                let text = self.members().timens_offsets(pid)?;
+                let file = snapshot::file(proc, "timens_offsets", text.as_bytes());
+                file.map_or(Outcome::Errno(errno), Outcome::File)
+            }
+        })
+    }
+
     /// Writes where a namespace's link leads (`fs/proc/namespaces.c: proc_ns_readlink`).
-    fn tell_link(&self, call: &Open, file: &OwnedFd, size: u64, to: u64) -> Option<Outcome> {
+    fn tell_link(&self, call: &Open, id: u64, size: u64, to: u64) -> Option<Outcome> {
         // The kernel takes an `int`, and refuses what is not above zero.
-        let size = usize::try_from(size & 0x7fff_ffff)
-            .ok()
-            .filter(|size| *size > 0)?;
-        let text = format!("time:[{}]", fstat(file).ok()?.st_ino);
+        let size = usize::try_from(low(size)).ok().filter(|size| *size > 0)?;
+        let text = format!("time:[{}]", live::inode_of(id, self.members()));
         let text = &text.as_bytes()[..text.len().min(size)];
         let task = self.task(call);
         told(
@@ -101,13 +111,15 @@ impl Source {
         )
     }
 
-    /// Writes a `struct stat` of a namespace's file.
-    fn tell_status(&self, call: &Open, file: &OwnedFd, to: u64) -> Option<Outcome> {
-        let stat = fstat(file).ok()?;
+    /// Writes a `struct stat` of a namespace's file; that of no device if there can be none here.
+    fn tell_status(&self, call: &Open, id: u64, file: Option<OwnedFd>, to: u64) -> Option<Outcome> {
+        let device = file
+            .and_then(|file| fstat(file).ok())
+            .map_or(0, |stat| stat.st_dev);
         // `arch/x86/include/uapi/asm/stat.h`: numbers, links, mode and user, group, and the rest.
         let mut words = [0_u64; 18];
-        words[..3].copy_from_slice(&[stat.st_dev, stat.st_ino, 1]);
-        words[3] = stat.st_mode.into();
+        words[..3].copy_from_slice(&[device, live::inode_of(id, self.members()), 1]);
+        words[3] = u64::from(libc::S_IFREG | 0o444);
         words[7] = 4096;
         told(self.task(call).write(GuestPtr::new(to), &words), 0)
     }

@@ -22,7 +22,7 @@ use super::Source;
 use crate::supervisor::namespaces;
 use crate::sys::channel;
 use crate::sys::process::{self, Forked};
-pub(super) use node::{namespace_name, offsets_name};
+pub(super) use node::{inode_of, namespace_name, offsets_name};
 
 /// `FUSE_SUPER_MAGIC` of `linux/magic.h`.
 const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;

@@ -20,6 +20,8 @@ pub(super) enum Node {
         pid: i32,
         started: u64,
         by: Credentials,
+        /// Whether it was opened for writing.
+        writable: bool,
     },
     /// A file that stands for a time namespace, which lives as long as the file is open or mounted.
     Namespace(u64),
@@ -44,15 +46,29 @@ pub(super) fn namespace_of(inode: u64) -> Option<u64> {
     }
 }
 
+/// The inode number of a namespace of this tree.
+pub(in super::super) fn inode_of(namespace: u64, of: Members<'_>) -> u64 {
+    match namespace {
+        0 if of.is_first() => FIRST,
+        id => NAMESPACES + id,
+    }
+}
+
 /// The name of a namespace's file.
 pub(in super::super) fn namespace_name(id: u64) -> String {
     format!("time-{id}")
 }
 
 /// The name of a `timens_offsets`.
-pub(in super::super) fn offsets_name(pid: i32, started: u64, by: &Credentials) -> String {
+pub(in super::super) fn offsets_name(
+    pid: i32,
+    started: u64,
+    by: &Credentials,
+    writable: bool,
+) -> String {
     let [user_namespace, effective] = by.to_words();
-    format!("offsets-{pid}-{started}-{user_namespace}-{effective}")
+    let writable = u8::from(writable);
+    format!("offsets-{pid}-{started}-{user_namespace}-{effective}-{writable}")
 }
 
 impl Node {
@@ -70,6 +86,7 @@ impl Node {
                     words.next()?.parse().ok()?,
                     words.next()?.parse().ok()?,
                 ]),
+                writable: words.next()? == "1",
             },
             _ => return None,
         };
@@ -110,7 +127,13 @@ impl Node {
         match self {
             // As `fs/proc/inode.c: proc_reg_write` does.
             Self::View(_) => Err(libc::EIO),
-            Self::Offsets { pid, started, by } => {
+            // Opened once more, by /proc/self/fd, by whoever was given a descriptor for reading.
+            Self::Offsets {
+                writable: false, ..
+            } => Err(libc::EACCES),
+            Self::Offsets {
+                pid, started, by, ..
+            } => {
                 // Nonsense is nonsense, whoever is there.
                 timens_offsets::parse(bytes)?;
                 is_there(of.proc, pid, started)?;
@@ -143,10 +166,12 @@ impl Nodes {
         let number = match node {
             Node::View(View::Uptime) => 2,
             Node::View(View::Stat | View::ProcessStat) => 3,
-            Node::Namespace(0) if of.is_first() => FIRST,
             Node::Namespace(id) => {
-                of.journal.timens.open(id);
-                NAMESPACES + id
+                // One that has been freed meanwhile has no file.
+                if !namespaces::is_fixed(id) && !of.journal.timens.open(id) {
+                    return None;
+                }
+                inode_of(id, of)
             }
             Node::Offsets { .. } => {
                 self.offsets += 1;

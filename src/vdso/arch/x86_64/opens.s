@@ -36,6 +36,9 @@ elsewhen_gate_open:
     js 4f
 5:
     mov rcx, [rsp + {time}]
+    # newfstatat(2) takes no path at all since Linux 6.11.
+    test rcx, rcx
+    je 4f
 1:  mov rdx, rcx
 2:  movzx r11d, byte ptr [rcx]
     inc rcx
