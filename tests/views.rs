@@ -112,6 +112,18 @@ fn top_shows_the_uptime() {
     assert!(days >= 200, "{line}");
 }
 
+/// The file's size is said to be 0, and busybox's `cat` lets sendfile(2) copy it.
+#[test]
+fn what_sendfile_copies_is_not_empty() {
+    let busybox = need!(tools::find("busybox"));
+    let script = format!(
+        "{0} cat /proc/uptime && {0} cat /proc/self/timens_offsets",
+        busybox.display()
+    );
+    let run = shifted().run(&["sh", "-c", &script]).succeeded();
+    assert_eq!(run.stdout.lines().count(), 3, "{run:#?}");
+}
+
 #[test]
 fn python_reads_what_is_open_again() {
     need!(live());

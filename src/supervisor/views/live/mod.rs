@@ -77,7 +77,10 @@ fn try_open(source: &Source, name: &str, access: i32) -> Result<OwnedFd, i32> {
     let (live, proc) = (&source.journal.live, source.proc.as_fd());
     let pid = serving(live, proc).ok_or(libc::EACCES)?;
     let path = format!("{pid}/fd/{}/{name}", live.root.load(Ordering::Relaxed));
-    let flags = OFlags::from_bits_retain(access.cast_unsigned()) | OFlags::CLOEXEC;
+    // Without O_DIRECT sendfile(2) would take the file for an empty one (since Linux 6.5:
+    // `mm/filemap.c: filemap_splice_read`), as its size is said to be 0; busybox's `cat` does that.
+    let access = OFlags::from_bits_retain(access.cast_unsigned());
+    let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
     let file = openat(proc, path, flags, Mode::empty()).map_err(|e| e.raw_os_error())?;
     let is_fuse = fstatfs(&file).is_ok_and(|fs| fs.f_type == FUSE_SUPER_MAGIC);
     // The number may have come to mean another process meanwhile.
