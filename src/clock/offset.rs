@@ -154,6 +154,31 @@ impl ClockOffsets {
             _ => None,
         }
     }
+
+    /// The offsets in the order in which an image holds them.
+    pub(crate) const fn in_order(&self) -> [Offset; 4] {
+        [self.realtime, self.tai, self.monotonic, self.boottime]
+    }
+
+    /// The four words that an image holds; `None` if an offset is too great ([`Offset::packed`]).
+    pub(crate) fn packed(&self) -> Option<[u64; 4]> {
+        let mut words = [0; 4];
+        for (word, offset) in words.iter_mut().zip(self.in_order()) {
+            *word = offset.packed()?;
+        }
+        Some(words)
+    }
+
+    /// The offsets that [`packed`](Self::packed) made `words` from; `None` if these are no such words.
+    pub(crate) fn from_packed(words: [u64; 4]) -> Option<Self> {
+        let [realtime, tai, monotonic, boottime] = words.map(Offset::from_packed);
+        Some(Self {
+            realtime: realtime?,
+            tai: tai?,
+            monotonic: monotonic?,
+            boottime: boottime?,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -199,14 +199,8 @@ impl Image {
     /// # Errors
     /// An offset is beyond ±272 years.
     pub fn words(offsets: &ClockOffsets) -> Result<[u64; 4]> {
-        let ClockOffsets {
-            realtime,
-            tai,
-            monotonic,
-            boottime,
-        } = *offsets;
         let mut words = [0; 4];
-        for (word, offset) in words.iter_mut().zip([realtime, tai, monotonic, boottime]) {
+        for (word, offset) in words.iter_mut().zip(offsets.in_order()) {
             *word = offset.packed().ok_or_else(|| {
                 Error::new(format!(
                     "offset out of range: {offset}; at most 272 years either way"

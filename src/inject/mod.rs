@@ -21,7 +21,7 @@ pub(crate) use gate::GateAt;
 pub(crate) use opener::Opener;
 pub(crate) use task::{Fault, GuestPtr, Task};
 
-use crate::clock::{ClockOffsets, Offset};
+use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::page::{CLOSED_COOKIE, MAGIC, Page};
 use auxv::Auxv;
@@ -223,14 +223,9 @@ fn found_in(page: &[u8]) -> Option<Found> {
         return None;
     }
     let at = std::mem::offset_of!(Page, offsets);
-    let offset = |i: usize| Offset::from_packed(word(at + 8 * i)?);
+    let words = [word(at)?, word(at + 8)?, word(at + 16)?, word(at + 24)?];
     Some(Found {
-        offsets: ClockOffsets {
-            realtime: offset(0)?,
-            tai: offset(1)?,
-            monotonic: offset(2)?,
-            boottime: offset(3)?,
-        },
+        offsets: ClockOffsets::from_packed(words)?,
         namespace: word(std::mem::offset_of!(Page, namespace))?,
         is_closed: word(std::mem::offset_of!(Page, cookie))? == CLOSED_COOKIE,
     })

@@ -10,7 +10,7 @@ use super::handlers::{Call, Failure};
 use super::journal::SLOTS;
 use super::namespaces;
 use super::timens::Mark;
-use crate::clock::{ClockOffsets, Offset};
+use crate::clock::ClockOffsets;
 use crate::inject::GuestPtr;
 use crate::page::{COOKIE, MAGIC};
 use crate::{Error, Result, sys};
@@ -82,7 +82,9 @@ impl Outer {
     }
 
     fn ask_for_anchor(self, request: u64, offsets: &ClockOffsets) -> Result<ClockOffsets> {
-        let words = pack(offsets).ok_or_else(|| Error::new("an offset lies beyond 272 years"))?;
+        let words = offsets
+            .packed()
+            .ok_or_else(|| Error::new("an offset lies beyond 272 years"))?;
         ask(request, words).map_err(|errno| {
             let why = match errno {
                 libc::ENOSPC => format!("it has {SLOTS} already"),
@@ -106,7 +108,7 @@ fn ask(request: u64, mut words: [u64; 4]) -> std::result::Result<ClockOffsets, i
     if answer != 0 {
         return Err(i32::try_from(-answer).unwrap_or(libc::EPROTO));
     }
-    unpack(words).ok_or(libc::EPROTO)
+    ClockOffsets::from_packed(words).ok_or(libc::EPROTO)
 }
 
 /// Answers a request; `None` if the call is an ordinary `brk(NULL)`.
@@ -128,13 +130,14 @@ pub(super) fn answer(
 
 fn add_namespace(call: &Call<'_>) -> std::result::Result<i64, Failure> {
     let place = GuestPtr::<[u64; 4]>::new(call.args[3]);
-    let inner = unpack(call.task.read(place)?).ok_or(Failure::Errno(libc::EINVAL))?;
+    let inner =
+        ClockOffsets::from_packed(call.task.read(place)?).ok_or(Failure::Errno(libc::EINVAL))?;
     let outer = match call.args[2] {
         ANCHOR_AT => ClockOffsets::default(),
         _ => call.offsets,
     };
     let sum = add(&outer, &inner).ok_or(Failure::Errno(libc::ERANGE))?;
-    let words = pack(&sum).ok_or(Failure::Errno(libc::ERANGE))?;
+    let words = sum.packed().ok_or(Failure::Errno(libc::ERANGE))?;
     call.task.write(place, &words)?;
     let anchor = namespaces::process_of(call.proc, call.task.tid()).ok_or(Failure::Gone)?;
     if !call.task.is_waiting() {
@@ -147,27 +150,9 @@ fn add_namespace(call: &Call<'_>) -> std::result::Result<i64, Failure> {
 }
 
 fn tell_offsets(call: &Call<'_>) -> std::result::Result<i64, Failure> {
-    let words = pack(&call.offsets).ok_or(Failure::Errno(libc::ERANGE))?;
+    let words = call.offsets.packed().ok_or(Failure::Errno(libc::ERANGE))?;
     call.task.write(GuestPtr::new(call.args[3]), &words)?;
     Ok(0)
-}
-
-fn pack(offsets: &ClockOffsets) -> Option<[u64; 4]> {
-    Some([
-        offsets.realtime.packed()?,
-        offsets.tai.packed()?,
-        offsets.monotonic.packed()?,
-        offsets.boottime.packed()?,
-    ])
-}
-
-fn unpack(words: [u64; 4]) -> Option<ClockOffsets> {
-    Some(ClockOffsets {
-        realtime: Offset::from_packed(words[0])?,
-        tai: Offset::from_packed(words[1])?,
-        monotonic: Offset::from_packed(words[2])?,
-        boottime: Offset::from_packed(words[3])?,
-    })
 }
 
 /// The sum of two namespaces' offsets, if an image can hold it.
@@ -178,5 +163,5 @@ fn add(outer: &ClockOffsets, inner: &ClockOffsets) -> Option<ClockOffsets> {
         monotonic: outer.monotonic.checked_add(inner.monotonic)?,
         boottime: outer.boottime.checked_add(inner.boottime)?,
     };
-    pack(&sum).map(|_| sum)
+    sum.packed().map(|_| sum)
 }

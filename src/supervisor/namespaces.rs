@@ -7,10 +7,10 @@
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Dir, Mode, OFlags, openat};
 
 use super::journal::{Journal, SLOTS};
-use crate::clock::{ClockOffsets, Offset};
+use crate::clock::ClockOffsets;
 
 /// An inner namespace, in the journal.
 #[repr(C)]
@@ -40,12 +40,7 @@ pub(super) fn add(
     anchor: i32,
     offsets: &ClockOffsets,
 ) -> Option<()> {
-    let words = [
-        offsets.realtime,
-        offsets.tai,
-        offsets.monotonic,
-        offsets.boottime,
-    ];
+    let words = offsets.packed()?;
     let stat = stat(proc, anchor)?;
     let slot = journal
         .slots
@@ -54,8 +49,8 @@ pub(super) fn add(
     journal.note_inner();
     // The anchor's pid is the commit: without it the slot is free.
     slot.anchor.store(0, Ordering::Release);
-    for (word, offset) in slot.offsets.iter().zip(words) {
-        word.store(offset.packed()?, Ordering::Relaxed);
+    for (to, word) in slot.offsets.iter().zip(words) {
+        to.store(word, Ordering::Relaxed);
     }
     slot.started.store(stat.started, Ordering::Relaxed);
     slot.anchor.store(anchor, Ordering::Release);
@@ -117,13 +112,8 @@ impl Slot {
     }
 
     fn offsets(&self) -> Option<ClockOffsets> {
-        let word = |i: usize| Offset::from_packed(self.offsets[i].load(Ordering::Relaxed));
-        Some(ClockOffsets {
-            realtime: word(0)?,
-            tai: word(1)?,
-            monotonic: word(2)?,
-            boottime: word(3)?,
-        })
+        let word = |i: usize| self.offsets[i].load(Ordering::Relaxed);
+        ClockOffsets::from_packed(std::array::from_fn(word))
     }
 }
 
@@ -168,6 +158,13 @@ fn parse(text: &str) -> Option<Stat> {
         parent,
         started,
     })
+}
+
+/// All processes at about one time; `None` if they cannot be listed.
+pub(super) fn processes(proc: BorrowedFd<'_>) -> Option<impl Iterator<Item = i32>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let entries = Dir::new(openat(proc, ".", flags, Mode::empty()).ok()?).ok()?;
+    Some(entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()))
 }
 
 /// How many page faults the children of process `pid` have had that have ended: field 11 of

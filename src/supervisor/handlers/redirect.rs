@@ -259,13 +259,7 @@ fn times(
         Err(Fault::Gone) => return Err(Missing::Gone),
         Err(_) => return Ok(None),
     };
-    let ClockOffsets {
-        realtime,
-        tai,
-        monotonic,
-        boottime,
-    } = *offsets;
-    let offset = [realtime, tai, monotonic, boottime][usize::from(call >> 14)];
+    let offset = offsets.in_order()[usize::from(call >> 14)];
     Ok(offset
         .to_host(guest[0], guest[1])
         .map(|(sec, nsec)| [[sec, nsec], guest]))

@@ -1,8 +1,6 @@
 //! Reading and writing `/proc/PID/timens_offsets`, which is about the namespace of PID's children
 //! (`kernel/time/namespace.c: proc_timens_set_offset`).
 
-use rustix::fs::{Dir, Mode, OFlags, openat};
-
 use super::{Credentials, Mark};
 use crate::clock::{ClockOffsets, Offset, check_limits, timens_offsets};
 use crate::supervisor::members::Members;
@@ -80,17 +78,10 @@ impl Members<'_> {
             return true;
         }
         let nonce = self.journal.timens.nonce(id);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Some(entries) = openat(self.proc, ".", flags, Mode::empty())
-            .ok()
-            .and_then(|proc| Dir::new(proc).ok())
-        else {
+        let Some(processes) = namespaces::processes(self.proc) else {
             return true;
         };
-        for entry in entries.flatten() {
-            let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else {
-                continue;
-            };
+        for pid in processes {
             // Those of other trees have the same numbers, and another nonce.
             let is_of_it = |mark: &Mark| mark.children == id && Some(mark.nonce) == nonce;
             let Some(mark) = Mark::of(pid).filter(is_of_it) else {

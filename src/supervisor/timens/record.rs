@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::mark::NONCE_MASK;
 use super::owner::{DEPTH, Owner};
-use crate::clock::{ClockOffsets, Offset};
-use crate::image::Image;
+use crate::clock::ClockOffsets;
 use crate::supervisor::journal::SLOTS;
 
 /// As many as a tree can have at a time; unshare(2) says `ENOSPC` then.
@@ -70,7 +69,7 @@ impl Records {
         faults: u64,
         random: u32,
     ) -> Option<(u64, u32)> {
-        let words = Image::words(offsets).ok()?;
+        let words = offsets.packed()?;
         let nonce = random & NONCE_MASK;
         let first = usize::try_from(random / (NONCE_MASK + 1)).unwrap_or(0);
         let index = (first..first + RECORDS)
@@ -172,7 +171,7 @@ impl Records {
     /// Sets a namespace's offsets, all at once; one thread at a time.
     pub(in super::super) fn set(&self, id: u64, offsets: &ClockOffsets) -> Result<(), Frozen> {
         let record = self.record(id).ok_or(Frozen)?;
-        let words = Image::words(offsets).map_err(|_| Frozen)?;
+        let words = offsets.packed().ok_or(Frozen)?;
         let old = record.state.load(Ordering::Acquire);
         let new = old ^ SECOND;
         for (to, word) in record.offsets[usize::from(new & SECOND != 0)]
@@ -204,19 +203,14 @@ impl Records {
 impl Record {
     fn set_of(&self, state: u32) -> Option<ClockOffsets> {
         let set = &self.offsets[usize::from(state & SECOND != 0)];
-        let word = |i: usize| Offset::from_packed(set[i].load(Ordering::Relaxed));
-        Some(ClockOffsets {
-            realtime: word(0)?,
-            tai: word(1)?,
-            monotonic: word(2)?,
-            boottime: word(3)?,
-        })
+        ClockOffsets::from_packed(std::array::from_fn(|i| set[i].load(Ordering::Relaxed)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Offset;
     use crate::sys::shared;
 
     // SAFETY: zeroes are free records.

@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{Dir, Mode, OFlags, openat};
-
 use super::mark::Mark;
 use super::record::Records;
 use crate::supervisor::namespaces;
@@ -13,15 +11,13 @@ use crate::supervisor::namespaces;
 ///
 /// `None` if the processes cannot be listed.
 pub(in super::super) fn in_use(proc: BorrowedFd<'_>, records: &Records) -> Option<HashSet<u64>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut in_use = HashSet::new();
-    for entry in Dir::new(openat(proc, ".", flags, Mode::empty()).ok()?).ok()? {
-        let name = entry.ok()?.file_name().to_string_lossy().parse();
+    for pid in namespaces::processes(proc)? {
         // Those of other trees, and of whoever writes such a limit himself, know no nonce of ours.
         let is_ours = |mark: &Mark| {
             namespaces::is_fixed(mark.children) || records.knows(mark.children, mark.nonce)
         };
-        if let Some(mark) = name.ok().and_then(Mark::of).filter(is_ours) {
+        if let Some(mark) = Mark::of(pid).filter(is_ours) {
             in_use.extend([mark.own, mark.children]);
         }
     }

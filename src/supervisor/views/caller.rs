@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Dir, Mode, OFlags, fstat, openat, readlinkat};
+use rustix::fs::{Mode, OFlags, fstat, openat, readlinkat};
+
+use crate::supervisor::namespaces;
 
 /// A thread in a notified call; whether it still is, is to be asked after each use.
 pub(super) struct Caller<'a> {
@@ -71,19 +73,15 @@ pub(super) fn process_of(proc: BorrowedFd<'_>, directory: BorrowedFd<'_>) -> Opt
     let namespace = |directory: BorrowedFd<'_>, pid: &str| {
         readlinkat(directory, format!("{pid}/ns/pid"), Vec::new()).ok()
     };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let entries = Dir::new(openat(proc, ".", flags, Mode::empty()).ok()?).ok()?;
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy();
-        let Ok(pid) = name.parse::<i32>() else {
-            continue;
-        };
+    for pid in namespaces::processes(proc)? {
+        let name = pid.to_string();
         let Some(here) = status(proc, &name).and_then(|status| Ids::of(&status)) else {
             continue;
         };
         let is_it = here.process.len() > there.process.len()
             && here.process.ends_with(&there.process)
-            && namespace(proc, &name) == namespace(directory, ".");
+            // What cannot be read is no proof.
+            && namespace(proc, &name).is_some_and(|its| Some(its) == namespace(directory, "."));
         if is_it {
             return Some(pid);
         }
