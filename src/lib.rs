@@ -46,6 +46,7 @@ mod inject;
 mod kernel;
 mod line;
 mod namespace;
+mod oci;
 mod page;
 #[doc(hidden)]
 pub mod patch;
@@ -59,3 +60,4 @@ pub use command::CommandExt;
 pub use error::{Error, Result};
 pub use namespace::TimeNamespace;
 pub use registry::{RunningNamespace, RunningProcess, RunningTree};
+pub use supervisor::AdoptedFilter;
