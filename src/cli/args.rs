@@ -21,6 +21,9 @@ pub(crate) enum Command {
     Show(ShowArgs),
     Check(CheckArgs),
     Bench(BenchArgs),
+    /// Keep a namespace for processes that are there, as standard input says
+    #[command(hide = true)]
+    Adopt,
     #[command(hide = true)]
     BenchSide(BenchSideArgs),
     #[command(hide = true, subcommand)]
