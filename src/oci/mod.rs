@@ -1,0 +1,3 @@
+//! Containers: what an engine or runtime of the Open Container Initiative is given.
+
+pub(crate) mod profile;
