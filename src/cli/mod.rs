@@ -5,6 +5,7 @@ mod args;
 mod exec;
 mod ls;
 mod message;
+mod oci_profile;
 mod run;
 mod show;
 mod users;
@@ -54,6 +55,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Show(args) => show::show(&args),
         Command::Adopt => adopt::adopt(),
         Command::Check(args) => check(args.json),
+        Command::OciProfile(args) => oci_profile::oci_profile(&args),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),
         Command::BenchPart(part) => bench_part(part),
