@@ -11,10 +11,11 @@ pub(crate) fn of_usage(error: &clap::Error) -> Option<String> {
     Some(match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return None,
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "no subcommand; use `elsewhen run`, `exec`, `ls`, `show`, `check` or `bench`".to_owned()
+            "no subcommand; use `elsewhen run`, `exec`, `ls`, `show`, `save`, `check` or `bench`"
+                .to_owned()
         }
         ErrorKind::InvalidSubcommand => format!(
-            "unknown subcommand `{}`; use `elsewhen run`, `exec`, `ls`, `show`, `check` or `bench`",
+            "unknown subcommand `{}`; use `elsewhen run`, `exec`, `ls`, `show`, `save`, `check` or `bench`",
             shown(context(ContextKind::InvalidSubcommand).as_ref())
         ),
         ErrorKind::UnknownArgument => unknown(
@@ -26,6 +27,11 @@ pub(crate) fn of_usage(error: &clap::Error) -> Option<String> {
         {
             "no namespace; write its name, or a process in it, as `elsewhen ls` shows them"
                 .to_owned()
+        }
+        ErrorKind::MissingRequiredArgument
+            if context(ContextKind::InvalidArg).contains("--resume") =>
+        {
+            "`--policy` says how saved clocks go on; name their file by `--resume FILE`".to_owned()
         }
         ErrorKind::MissingRequiredArgument => {
             "no command; write one after the options, as in `elsewhen run --realtime +10d date`"

@@ -4,7 +4,9 @@ mod args;
 mod exec;
 mod ls;
 mod message;
+mod resume;
 mod run;
+mod save;
 mod show;
 mod users;
 mod view;
@@ -51,6 +53,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Exec(args) => exec::exec(args),
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
+        Command::Save(args) => save::save(&args),
         Command::Check(args) => check(args.json),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),

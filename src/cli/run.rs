@@ -2,9 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::Failure;
 use super::args::{Backend, Proc, Reads, RunArgs};
-use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check_limits};
+use super::{Failure, resume};
+use crate::clock::{
+    By, ClockOffsets, LimitError, Offset, ParseError, Readings, When, check_limits,
+};
 use crate::image::ReadPathChoice;
 use crate::kernel;
 use crate::line::shown;
@@ -16,6 +18,8 @@ use crate::{Error, Result, TimeNamespace, reading};
 pub(crate) struct RunPlan {
     /// Each clock's offset from the host's.
     pub(crate) offsets: ClockOffsets,
+    /// Whether some of them come from a file.
+    pub(crate) resumes: bool,
     /// Who is to keep them.
     pub(crate) backend: Backend,
     /// The namespace's name.
@@ -71,6 +75,11 @@ pub(super) fn become_command(command: &OsStr, args: &[OsString]) -> Failure {
 fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
     match kernel::lacking(&plan.offsets, plan.name.as_deref()) {
         None => Ok(()),
+        Some((option, lacking)) if option != "--name" && plan.resumes => Err(Error::new(format!(
+            "`{option}` of the saved clocks: the kernel's time namespaces have no {lacking}; \
+             let it be the host's by `--policy {}=host`, or use `--backend=guest`",
+            option.trim_start_matches('-')
+        ))),
         Some((option, lacking)) => Err(Error::new(format!(
             "`{option}`: the kernel's time namespaces have no {lacking}; \
              leave it out or use `--backend=guest`"
@@ -81,23 +90,12 @@ fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
 /// Reads the clocks once and resolves the options against them.
 fn plan(args: RunArgs) -> Result<RunPlan> {
     let now = reading::now()?;
-    let when = |option: &str, value: &Option<OsString>, now| {
-        parsed(option, value, |text| When::parse(text)?.resolve(now))
-    };
-    let by = |option: &str, value: &Option<OsString>| {
-        parsed(option, value, |text| By::parse(text).map(By::offset))
-    };
-    let realtime = when("--realtime", &args.realtime, now.realtime)?.unwrap_or_default();
-    let offsets = ClockOffsets {
-        realtime,
-        tai: when("--tai", &args.tai, now.tai)?.unwrap_or(realtime),
-        monotonic: by("--monotonic", &args.monotonic)?.unwrap_or_default(),
-        boottime: by("--boottime", &args.boottime)?.unwrap_or_default(),
-    };
+    let offsets = offsets(&args, &now)?;
     check_limits(&offsets, &now).map_err(|error| beyond(&error, &args))?;
     let mut command = args.command.into_iter();
     Ok(RunPlan {
         offsets,
+        resumes: args.resume.is_some(),
         backend: args.backend,
         name: args.name.as_deref().map(name).transpose()?,
         strict: args.strict,
@@ -105,6 +103,32 @@ fn plan(args: RunArgs) -> Result<RunPlan> {
         proc: args.proc,
         command: command.next().unwrap_or_default(),
         args: command.collect(),
+    })
+}
+
+/// What an option says of a clock holds; of the others a saved file, if there is one.
+fn offsets(args: &RunArgs, now: &Readings) -> Result<ClockOffsets> {
+    let when = |option: &str, value: &Option<OsString>, now| {
+        parsed(option, value, |text| When::parse(text)?.resolve(now))
+    };
+    let by = |option: &str, value: &Option<OsString>| {
+        parsed(option, value, |text| By::parse(text).map(By::offset))
+    };
+    let realtime = when("--realtime", &args.realtime, now.realtime)?;
+    let tai = when("--tai", &args.tai, now.tai)?;
+    let monotonic = by("--monotonic", &args.monotonic)?;
+    let boottime = by("--boottime", &args.boottime)?;
+    let (resumed, policies) = match &args.resume {
+        Some(file) => resume::offsets(file, args, now)?,
+        None => Default::default(),
+    };
+    // TAI is shifted as REALTIME is, unless anything is said of it.
+    let tai = tai.or(realtime.filter(|_| !policies.names("tai")));
+    Ok(ClockOffsets {
+        realtime: realtime.unwrap_or(resumed.realtime),
+        tai: tai.unwrap_or(resumed.tai),
+        monotonic: monotonic.unwrap_or(resumed.monotonic),
+        boottime: boottime.unwrap_or(resumed.boottime),
     })
 }
 
