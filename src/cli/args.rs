@@ -22,6 +22,9 @@ pub(crate) enum Command {
     Save(SaveArgs),
     Check(CheckArgs),
     Bench(BenchArgs),
+    /// Keep a namespace for processes that are there, as standard input says
+    #[command(hide = true)]
+    Adopt,
     #[command(hide = true)]
     BenchSide(BenchSideArgs),
     #[command(hide = true, subcommand)]

@@ -1,5 +1,6 @@
 //! The command line: what the options mean, and how errors reach the user.
 
+mod adopt;
 mod args;
 mod exec;
 mod ls;
@@ -54,6 +55,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
         Command::Save(args) => save::save(&args),
+        Command::Adopt => adopt::adopt(),
         Command::Check(args) => check(args.json),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),
