@@ -6,7 +6,9 @@ mod exec;
 mod ls;
 mod message;
 mod oci_profile;
+mod resume;
 mod run;
+mod save;
 mod show;
 mod users;
 mod view;
@@ -53,6 +55,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Exec(args) => exec::exec(args),
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
+        Command::Save(args) => save::save(&args),
         Command::Adopt => adopt::adopt(),
         Command::Check(args) => check(args.json),
         Command::OciProfile(args) => oci_profile::oci_profile(&args),
