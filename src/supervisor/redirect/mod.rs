@@ -128,7 +128,7 @@ impl Pool {
 
     /// Does what a request asks for that the calling thread has taken.
     pub(super) fn visit(&self, slot: RedirectSlot<'_>) -> Visited {
-        let visited = visit::pay(self, slot.request());
+        let visited = visit::pay(self, &slot);
         slot.free();
         visited
     }

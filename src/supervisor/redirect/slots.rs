@@ -2,10 +2,10 @@
 //!
 //! # Safety
 //! A request is written by the one thread that has the turn to receive notifications, while its slot is
-//! free; it is read by the one thread that has taken the slot.
+//! free; it is read by the one thread that has taken the slot, and by who receives if it is half done.
 #![expect(unsafe_code, reason = "requests in shared memory")]
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::clock::ClockOffsets;
@@ -17,6 +17,8 @@ const SLOTS: usize = 1024;
 const FREE: u32 = 0;
 const POSTED: u32 = 1;
 const TAKEN: u32 = 2;
+/// The thread is about to make its call again, for the other half.
+const HALF_DONE: u32 = 3;
 
 /// Where a thread is to go on, and with what.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +45,18 @@ pub(in super::super) enum Place {
     Gate { at: u64, call: u16 },
     /// At this address, as if it had not come to the call.
     Again { at: u64 },
-    /// At the same call with `first` for this argument, and if that succeeds at the same once more
-    /// with `last`.
-    Split { argument: u8, first: u64, last: u64 },
+    /// At the same call with `first` for this argument, and if that succeeds at the same once more as
+    /// the program has made it.
+    Split {
+        argument: u8,
+        first: u64,
+        /// When the thread was started, since ids are used again.
+        started: u64,
+        /// The time namespace that is to be entered, with its nonce, if the call enters one.
+        enters: Option<(u64, u32)>,
+        /// Whether the caller has been found to have the right to do that.
+        is_granted: bool,
+    },
     /// At the same call with converted times and the cookie: for a site where the thread must be seen
     /// waiting, and whose registers and red zone nobody needs.
     Here {
@@ -54,6 +65,16 @@ pub(in super::super) enum Place {
         /// The host's time and the program's own, as a `timespec` each; `None`: as it is.
         times: Option<[[i64; 2]; 2]>,
     },
+}
+
+impl Place {
+    /// When the thread was started of which one half is to be made after the other.
+    pub(in super::super) fn started(&self) -> Option<u64> {
+        match self {
+            Self::Split { started, .. } => Some(*started),
+            _ => None,
+        }
+    }
 }
 
 /// What answers a notification.
@@ -92,7 +113,7 @@ impl<R: Post, const N: usize> Slots<R, N> {
     /// Only the thread that receives notifications may call this.
     pub(in super::super) fn keep(&self, request: R) -> Option<Slot<'_, R, N>> {
         let index = self.put(request, TAKEN)?;
-        Some(Slot { slots: self, index })
+        Some(Slot::new(self, index))
     }
 
     /// Posts a request; `None` if there is no room.
@@ -129,7 +150,7 @@ impl<R: Post, const N: usize> Slots<R, N> {
             let taken = (0..N).find_map(|i| {
                 let index = last.wrapping_sub(i) % N;
                 self.change(index, POSTED, TAKEN)
-                    .then_some(Slot { slots: self, index })
+                    .then(|| Slot::new(self, index))
             });
             if let Some(slot) = taken {
                 return slot;
@@ -159,6 +180,24 @@ impl<R: Post, const N: usize> Slots<R, N> {
         any
     }
 
+    /// Takes what is half done and what `is_wanted` says yes to off the list; the last of these.
+    ///
+    /// Only the thread that receives notifications may call this.
+    pub(in super::super) fn take_half_done(&self, is_wanted: impl Fn(&R) -> bool) -> Option<R> {
+        let mut last = None;
+        for index in 0..N {
+            if self.states[index].load(Ordering::Acquire) == HALF_DONE {
+                // SAFETY: nobody has taken the slot, and only this thread makes it free.
+                let request = unsafe { *self.requests[index].get() };
+                if is_wanted(&request) {
+                    self.states[index].store(FREE, Ordering::Release);
+                    last = Some(request);
+                }
+            }
+        }
+        last
+    }
+
     /// Whether a request for this notification is in hand.
     pub(in super::super) fn has(&self, id: u64) -> bool {
         (0..N).any(|i| {
@@ -173,16 +212,34 @@ impl<R: Post, const N: usize> Slots<R, N> {
 pub(in super::super) struct Slot<'a, R, const N: usize> {
     slots: &'a Slots<R, N>,
     index: usize,
+    is_half_done: Cell<bool>,
 }
 
-impl<R: Post, const N: usize> Slot<'_, R, N> {
+impl<'a, R: Post, const N: usize> Slot<'a, R, N> {
+    fn new(slots: &'a Slots<R, N>, index: usize) -> Self {
+        Self {
+            slots,
+            index,
+            is_half_done: Cell::new(false),
+        }
+    }
+
     pub(in super::super) fn request(&self) -> R {
         // SAFETY: this thread has taken the slot, so that nobody writes to it.
         unsafe { *self.slots.requests[self.index].get() }
     }
 
+    /// The first half is done: the request remains on the list as long as the thread is held, and after
+    /// it, until who receives takes it off.
+    pub(in super::super) fn leave_half_done(&self) {
+        self.is_half_done.set(true);
+        self.slots.states[self.index].store(HALF_DONE, Ordering::Release);
+    }
+
     /// The request has been dealt with.
     pub(in super::super) fn free(self) {
-        self.slots.states[self.index].store(FREE, Ordering::Release);
+        if !self.is_half_done.get() {
+            self.slots.states[self.index].store(FREE, Ordering::Release);
+        }
     }
 }
