@@ -25,7 +25,7 @@ use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
 use crate::sys::seccomp;
 
-pub(super) use slots::{Place, Post, RedirectSlot, Redirects, Request, Slots};
+pub(super) use slots::{Place, Post, RedirectSlot, Redirects, Request, Slot, Slots};
 pub(super) use turn::Turn;
 pub(super) use visit::Visited;
 

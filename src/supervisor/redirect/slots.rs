@@ -144,19 +144,45 @@ impl<R: Post, const N: usize> Slots<R, N> {
     /// Waits for a request, and takes it.
     pub(in super::super) fn take(&self) -> Slot<'_, R, N> {
         loop {
-            let seen = self.posted.load(Ordering::SeqCst);
-            // The last one first: it is most often the only one.
-            let last = seen.wrapping_sub(1) as usize;
-            let taken = (0..N).find_map(|i| {
-                let index = last.wrapping_sub(i) % N;
-                self.change(index, POSTED, TAKEN)
-                    .then(|| Slot::new(self, index))
-            });
-            if let Some(slot) = taken {
+            let seen = self.seen();
+            if let Some(slot) = self.try_take(seen, |_| true) {
                 return slot;
             }
-            futex::wait(&self.posted, seen);
+            self.wait(seen);
         }
+    }
+
+    /// How many were posted so far.
+    pub(in super::super) fn seen(&self) -> u32 {
+        self.posted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until more were posted than were `seen`; may also return without cause.
+    pub(in super::super) fn wait(&self, seen: u32) {
+        futex::wait(&self.posted, seen);
+    }
+
+    /// Takes a request that is wanted; `None` if there is none. One that is not wanted does not show to
+    /// others while it is looked at.
+    pub(in super::super) fn try_take(
+        &self,
+        seen: u32,
+        is_wanted: impl Fn(&R) -> bool,
+    ) -> Option<Slot<'_, R, N>> {
+        // The last one first: it is most often the only one.
+        let last = seen.wrapping_sub(1) as usize;
+        (0..N).find_map(|i| {
+            let index = last.wrapping_sub(i) % N;
+            if !self.change(index, POSTED, TAKEN) {
+                return None;
+            }
+            let slot = Slot::new(self, index);
+            if is_wanted(&slot.request()) {
+                return Some(slot);
+            }
+            self.states[index].store(POSTED, Ordering::Release);
+            None
+        })
     }
 
     fn change(&self, index: usize, from: u32, to: u32) -> bool {
@@ -196,6 +222,24 @@ impl<R: Post, const N: usize> Slots<R, N> {
             }
         }
         last
+    }
+
+    /// How many requests in hand are such.
+    ///
+    /// Only the thread that receives notifications may call this.
+    pub(in super::super) fn count(&self, is_such: impl Fn(&R) -> bool) -> usize {
+        let is_in_hand = |i: &usize| {
+            self.states[*i].load(Ordering::Acquire) != FREE
+                // SAFETY: only the calling thread, which receives notifications, writes requests.
+                && is_such(unsafe { &*self.requests[*i].get() })
+        };
+        (0..N).filter(is_in_hand).count()
+    }
+
+    /// Whether any request is in hand.
+    pub(in super::super) fn any(&self) -> bool {
+        let is_in_hand = |state: &AtomicU32| state.load(Ordering::SeqCst) != FREE;
+        self.states.iter().any(is_in_hand)
     }
 
     /// Whether a request for this notification is in hand.
