@@ -4,7 +4,8 @@
  *   stuck DIRECTORY COUNT UID COMMAND...
  *
  * Mounts there, in a mount namespace of its own, has COUNT children open `stat` in it as the user UID, runs the
- * command when the server has been asked, and exits as it does. Exits 77 where it may not mount.
+ * command when the server has been asked, and exits as it does. With a COUNT of 0 even the directory's status is
+ * never told. Exits 77 where it may not mount.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -35,7 +36,7 @@ static void reply(__u64 unique, const void *body, size_t length)
         perror("reply");
 }
 
-static void serve(void)
+static void serve(int answers_getattr)
 {
     static char request[1 << 17];
 
@@ -50,7 +51,7 @@ static void serve(void)
             out.minor = 31;
             out.max_write = 4096;
             reply(in->unique, &out, sizeof out);
-        } else if (in->opcode == FUSE_GETATTR) {
+        } else if (in->opcode == FUSE_GETATTR && answers_getattr) {
             struct fuse_attr_out out;
 
             memset(&out, 0, sizeof out);
@@ -84,7 +85,7 @@ int main(int argc, char **argv)
 {
     char options[100], path[4096], byte;
     pid_t server, command;
-    int status = 0;
+    int status = 0, count = argc > 2 ? atoi(argv[2]) : 0;
 
     device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (argc < 5 || device < 0 || pipe(asked) || unshare(CLONE_NEWNS) ||
@@ -96,14 +97,14 @@ int main(int argc, char **argv)
         return 77;
     server = fork();
     if (server == 0) {
-        serve();
+        serve(count > 0);
         _exit(0);
     }
     close(device);
     snprintf(path, sizeof path, "%s/stat", argv[1]);
-    for (int n = atoi(argv[2]); n > 0; n--)
+    for (int n = 0; n < count; n++)
         open_as(path, atoi(argv[3]));
-    if (read(asked[0], &byte, 1) != 1)
+    if (count > 0 && read(asked[0], &byte, 1) != 1)
         return 8;
     /* The others come now. */
     usleep(500000);
