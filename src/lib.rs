@@ -46,6 +46,7 @@ mod inject;
 mod kernel;
 mod line;
 mod namespace;
+mod oci;
 mod page;
 #[doc(hidden)]
 pub mod patch;

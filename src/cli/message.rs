@@ -11,10 +11,12 @@ pub(crate) fn of_usage(error: &clap::Error) -> Option<String> {
     Some(match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return None,
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "no subcommand; use `elsewhen run`, `exec`, `ls`, `show`, `check` or `bench`".to_owned()
+            "no subcommand; use `elsewhen run`, `exec`, `ls`, `show`, `check`, `oci-runtime` or `bench`"
+                .to_owned()
         }
         ErrorKind::InvalidSubcommand => format!(
-            "unknown subcommand `{}`; use `elsewhen run`, `exec`, `ls`, `show`, `check` or `bench`",
+            "unknown subcommand `{}`; use `elsewhen run`, `exec`, `ls`, `show`, `check`, \
+             `oci-runtime` or `bench`",
             shown(context(ContextKind::InvalidSubcommand).as_ref())
         ),
         ErrorKind::UnknownArgument => unknown(

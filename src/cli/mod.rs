@@ -5,6 +5,7 @@ mod clocks;
 mod exec;
 mod ls;
 mod message;
+mod oci_runtime;
 mod run;
 mod show;
 mod users;
@@ -27,14 +28,7 @@ const EXIT_FAILED: i32 = 125;
 /// Errors are printed as one line, `elsewhen: MESSAGE`.
 #[must_use]
 pub fn main() -> i32 {
-    let outcome = match Args::try_parse() {
-        Ok(args) => dispatch(args),
-        Err(error) => match message::of_usage(&error) {
-            Some(message) => Err(Failure::from(Error::new(message))),
-            // `--help` and `--version`.
-            None => print(&error.to_string()).map(|()| 0).map_err(Failure::from),
-        },
-    };
+    let outcome = oci_runtime::by_name(std::env::args_os()).unwrap_or_else(by_arguments);
     match outcome {
         Ok(status) => status,
         Err(failure) => {
@@ -46,6 +40,17 @@ pub fn main() -> i32 {
     }
 }
 
+fn by_arguments() -> std::result::Result<i32, Failure> {
+    match Args::try_parse() {
+        Ok(args) => dispatch(args),
+        Err(error) => match message::of_usage(&error) {
+            Some(message) => Err(Error::new(message).into()),
+            // `--help` and `--version`.
+            None => Ok(print(&error.to_string()).map(|()| 0)?),
+        },
+    }
+}
+
 fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
     match args.command {
         Command::Run(args) => run::run(args),
@@ -53,6 +58,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
         Command::Check(args) => check(args.json),
+        Command::OciRuntime(args) => oci_runtime::oci_runtime(args),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),
         Command::BenchPart(part) => bench_part(part),
