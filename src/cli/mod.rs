@@ -13,7 +13,7 @@ mod view;
 
 use std::io::Write;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::bench;
 use crate::line::{one_line, shown};
@@ -22,6 +22,12 @@ use args::{Args, BenchArgs, BenchPart, BenchSideArgs, Command, Rounds};
 
 /// elsewhen itself failed, as for env(1) and timeout(1).
 const EXIT_FAILED: i32 = 125;
+
+/// The command line's definition, for man pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
 
 /// Runs the command that the process's arguments state, and gives its exit status.
 ///
