@@ -1,7 +1,6 @@
 //! The command line: what the options mean, and how errors reach the user.
 
 mod args;
-mod clocks;
 mod exec;
 mod ls;
 mod message;

@@ -2,14 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::Failure;
 use super::args::{Backend, Proc, Reads, RunArgs};
-use super::{Failure, clocks};
 use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check_limits};
 use crate::image::ReadPathChoice;
 use crate::kernel;
 use crate::line::shown;
 use crate::registry::is_name;
-use crate::{Error, Result, TimeNamespace};
+use crate::{Error, Result, TimeNamespace, reading};
 
 /// What to start, and how its clocks stand: everything has been checked but the command.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
 
 /// Reads the clocks once and resolves the options against them.
 fn plan(args: RunArgs) -> Result<RunPlan> {
-    let now = clocks::now()?;
+    let now = reading::now()?;
     let when = |option: &str, value: &Option<OsString>, now| {
         parsed(option, value, |text| When::parse(text)?.resolve(now))
     };
