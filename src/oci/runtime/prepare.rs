@@ -23,7 +23,9 @@ const NAMESPACES: [&str; 2] = ["linux", "namespaces"];
 /// What is wrong, in words.
 pub(super) fn prepare(making: &Making, settings: &Settings, runtime: &Path) -> Result<(), String> {
     let path = configuration(making);
-    let in_file = |error| format!("`{}`: {error}", shown(path.as_os_str()));
+    // The last part alone: an engine's path is long, and says nothing to its user.
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let in_file = |error| format!("`{}`: {error}", shown(name));
     let text = file::read(&path)?;
     let mut config = Document::new(text.clone()).map_err(in_file)?;
     changed(&mut config, settings, || {
@@ -36,14 +38,13 @@ pub(super) fn prepare(making: &Making, settings: &Settings, runtime: &Path) -> R
     }
 }
 
-/// Where the bundle's configuration is: crun takes the name of a file in the working directory or
-/// the bundle.
+/// Where the configuration is: crun takes another one, which is named from the working directory.
 fn configuration(making: &Making) -> PathBuf {
     let bundle = making.bundle.as_deref().unwrap_or(Path::new("."));
-    match &making.config {
-        Some(name) => bundle.join(name),
-        None => bundle.join("config.json"),
-    }
+    making
+        .config
+        .clone()
+        .unwrap_or_else(|| bundle.join("config.json"))
 }
 
 /// Makes the changes in the text.

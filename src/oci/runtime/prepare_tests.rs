@@ -170,7 +170,7 @@ fn crun_takes_another_name_of_the_configuration() {
     );
     assert_eq!(
         configuration(&making(Some("/b"), Some("x"))),
-        Path::new("/b/x")
+        Path::new("x")
     );
     assert_eq!(
         configuration(&making(Some("/b"), Some("/x"))),
