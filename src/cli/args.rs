@@ -20,7 +20,8 @@ pub(crate) enum Command {
     Ls(LsArgs),
     Show(ShowArgs),
     Check(CheckArgs),
-    OciRuntime(OciRuntimeArgs),
+    OciProfile(OciProfileArgs),
+    OciRuntime(super::oci_runtime::OciRuntimeArgs),
     Bench(BenchArgs),
     #[command(hide = true)]
     BenchSide(BenchSideArgs),
@@ -172,23 +173,15 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
 }
 
-/// Be a container runtime that gives containers their clocks, and then the real runtime
+/// Print a seccomp profile by which containers get their clocks from `elsewhen agent`
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = OCI_RUNTIME,
-    override_usage = "elsewhen oci-runtime [OPTIONS] [--] [ARG...]"
-)]
-pub(crate) struct OciRuntimeArgs {
-    /// The real runtime; by default `runc` or `crun`, whichever is there
-    #[arg(long, value_name = "NAME|PATH")]
-    pub(crate) runtime: Option<OsString>,
-
-    /// The socket of `elsewhen agent`, as an absolute path; by default `agent.sock` in the directory
-    /// of the user's namespaces, `/run/elsewhen` for root
+#[command(after_help = OCI_PROFILE, override_usage = "elsewhen oci-profile --socket PATH [OPTIONS]")]
+pub(crate) struct OciProfileArgs {
+    /// Where the agent listens: an absolute path
     #[arg(long, value_name = "PATH")]
-    pub(crate) socket: Option<OsString>,
+    pub(crate) socket: PathBuf,
 
-    /// Where CLOCK_REALTIME stands in containers that do not say it themselves
+    /// Where CLOCK_REALTIME stands when a container starts
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub(crate) realtime: Option<OsString>,
 
@@ -204,35 +197,45 @@ pub(crate) struct OciRuntimeArgs {
     #[arg(long, value_name = "BY", allow_hyphen_values = true)]
     pub(crate) boottime: Option<OsString>,
 
-    /// Whether files under /proc show the container's clocks
-    #[arg(long, value_name = "on|off")]
-    pub(crate) proc: Option<OsString>,
+    /// Whether files under /proc show the namespace's uptime, time of boot and start times, for
+    /// which each open of a file is looked at
+    #[arg(long, value_enum, default_value_t = Proc::On, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) proc: Proc,
 
-    /// The runtime's own arguments
-    #[arg(value_name = "ARG", trailing_var_arg = true, num_args = 0..)]
-    pub(crate) args: Vec<OsString>,
+    /// The profile that containers would have without elsewhen; by default one that allows all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) base: Option<PathBuf>,
+
+    /// Who reads it
+    #[arg(long, value_enum, default_value_t = Form::Oci)]
+    pub(crate) format: Form,
+
+    /// A capability that the containers have beyond Docker's default ones, for what FILE allows with
+    /// it (`oci` only; may be given several times)
+    #[arg(long, value_name = "CAP")]
+    pub(crate) cap: Vec<String>,
 }
 
-const OCI_RUNTIME: &str = "\
-When a container is made (`create`, `run`), its bundle's config.json gets seccomp rules and the
-agent's socket, if any clock is to be shifted. Everything else goes to the real runtime as it is.
-WHEN and BY are as of `elsewhen run`. For one container they are its annotations
-`org.elsewhen.realtime`, `.tai`, `.monotonic`, `.boottime` and `.proc`, or else variables
-`ELSEWHEN_REALTIME` and so on in its environment; `linux.timeOffsets` of the OCI specification is
-understood too.
+const OCI_PROFILE: &str = "\
+WHEN and BY are written as for `elsewhen run`, and read when a container starts, by the agent: a time
+without a zone is in the agent's. A container's annotations (`org.elsewhen.realtime=+10d`) and
+environment (`ELSEWHEN_REALTIME=+10d`) come before them.
 
-Engines run one file with the runtime's arguments: give them a link `elsewhen-runc` or
-`elsewhen-crun` to elsewhen, or a script. Behind a link, options of elsewhen's are written
-`--elsewhen-NAME=VALUE` before the runtime's command.
-
-Exit status:
-  the runtime's; 125 if elsewhen itself failed, 126 if the runtime cannot be run, 127 if it cannot
-  be found; then the runtime's log has the message too
+If one of the four clocks is given, calls with CLOCK_MONOTONIC and CLOCK_BOOTTIME are left to the
+kernel unless they are given too (`+0` will do): containers cannot shift them otherwise.
 
 Examples:
-  ln -s elsewhen /usr/bin/elsewhen-runc
-  podman --runtime /usr/bin/elsewhen-runc run --annotation org.elsewhen.realtime=+1y IMAGE date
-  elsewhen oci-runtime --realtime +1y -- run --bundle DIR ID";
+  elsewhen oci-profile --socket /run/elsewhen/agent.sock --realtime +10d > profile.json
+  elsewhen oci-profile --socket /run/elsewhen/agent.sock --format docker --base default.json";
+
+/// Who reads a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// runc, crun, containerd, Kubernetes; Docker and Podman too
+    Oci,
+    /// Docker and Podman alone, which allow more with more capabilities
+    Docker,
+}
 
 /// Measure what a namespace costs on this machine
 #[derive(Debug, clap::Args)]

@@ -11,12 +11,13 @@ pub(crate) fn of_usage(error: &clap::Error) -> Option<String> {
     Some(match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return None,
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "no subcommand; use `elsewhen run`, `exec`, `ls`, `show`, `check`, `oci-runtime` or `bench`"
+            "no subcommand; use `elsewhen run`, `exec`, `ls`, `show`, `check`, \
+             `oci-profile`, `oci-runtime` or `bench`"
                 .to_owned()
         }
         ErrorKind::InvalidSubcommand => format!(
             "unknown subcommand `{}`; use `elsewhen run`, `exec`, `ls`, `show`, `check`, \
-             `oci-runtime` or `bench`",
+             `oci-profile`, `oci-runtime` or `bench`",
             shown(context(ContextKind::InvalidSubcommand).as_ref())
         ),
         ErrorKind::UnknownArgument => unknown(
@@ -27,6 +28,12 @@ pub(crate) fn of_usage(error: &clap::Error) -> Option<String> {
             if context(ContextKind::InvalidArg).contains("NAME|PID") =>
         {
             "no namespace; write its name, or a process in it, as `elsewhen ls` shows them"
+                .to_owned()
+        }
+        ErrorKind::MissingRequiredArgument
+            if context(ContextKind::InvalidArg).contains("--socket") =>
+        {
+            "no socket; write where the agent listens, as in `--socket /run/elsewhen/agent.sock`"
                 .to_owned()
         }
         ErrorKind::MissingRequiredArgument => {

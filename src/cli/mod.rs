@@ -4,6 +4,7 @@ mod args;
 mod exec;
 mod ls;
 mod message;
+mod oci_profile;
 mod oci_runtime;
 mod run;
 mod show;
@@ -63,6 +64,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
         Command::Check(args) => check(args.json),
+        Command::OciProfile(args) => oci_profile::oci_profile(&args),
         Command::OciRuntime(args) => oci_runtime::oci_runtime(args),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),

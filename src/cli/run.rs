@@ -4,10 +4,11 @@ use std::ffi::{OsStr, OsString};
 
 use super::Failure;
 use super::args::{Backend, Proc, Reads, RunArgs};
-use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check_limits};
+use crate::clock::ClockOffsets;
 use crate::image::ReadPathChoice;
 use crate::kernel;
 use crate::line::shown;
+use crate::reading::Asked;
 use crate::registry::is_name;
 use crate::{Error, Result, TimeNamespace, reading};
 
@@ -81,20 +82,13 @@ fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
 /// Reads the clocks once and resolves the options against them.
 fn plan(args: RunArgs) -> Result<RunPlan> {
     let now = reading::now()?;
-    let when = |option: &str, value: &Option<OsString>, now| {
-        parsed(option, value, |text| When::parse(text)?.resolve(now))
+    let asked = Asked {
+        realtime: args.realtime.as_deref(),
+        tai: args.tai.as_deref(),
+        monotonic: args.monotonic.as_deref(),
+        boottime: args.boottime.as_deref(),
     };
-    let by = |option: &str, value: &Option<OsString>| {
-        parsed(option, value, |text| By::parse(text).map(By::offset))
-    };
-    let realtime = when("--realtime", &args.realtime, now.realtime)?.unwrap_or_default();
-    let offsets = ClockOffsets {
-        realtime,
-        tai: when("--tai", &args.tai, now.tai)?.unwrap_or(realtime),
-        monotonic: by("--monotonic", &args.monotonic)?.unwrap_or_default(),
-        boottime: by("--boottime", &args.boottime)?.unwrap_or_default(),
-    };
-    check_limits(&offsets, &now).map_err(|error| beyond(&error, &args))?;
+    let offsets = asked.offsets(&now)?;
     let mut command = args.command.into_iter();
     Ok(RunPlan {
         offsets,
@@ -106,33 +100,6 @@ fn plan(args: RunArgs) -> Result<RunPlan> {
         command: command.next().unwrap_or_default(),
         args: command.collect(),
     })
-}
-
-/// The offset that an option's value means, or the error that names both.
-fn parsed(
-    option: &str,
-    value: &Option<OsString>,
-    parse: impl FnOnce(&str) -> std::result::Result<Offset, ParseError>,
-) -> Result<Option<Offset>> {
-    let Some(value) = value else {
-        return Ok(None);
-    };
-    // What is not UTF-8 becomes U+FFFD, which stands in no time.
-    parse(&value.to_string_lossy())
-        .map(Some)
-        .map_err(|error| Error::new(format!("`{option} {}`: {error}", shown(value))))
-}
-
-/// The error for an offset beyond the limits, naming the option and its value.
-fn beyond(error: &LimitError, args: &RunArgs) -> Error {
-    let value = match error.clock() {
-        "realtime" => &args.realtime,
-        "tai" => &args.tai,
-        "monotonic" => &args.monotonic,
-        _ => &args.boottime,
-    };
-    let value = value.as_deref().unwrap_or_default();
-    Error::new(format!("`--{} {}`: {error}", error.clock(), shown(value)))
 }
 
 /// A namespace's name, which will name files too.

@@ -1,3 +1,4 @@
-//! Containers: what OCI runtimes and engines are told, so that a container has clocks of its own.
+//! Containers: what an engine or runtime of the Open Container Initiative is given.
 
+pub(crate) mod profile;
 pub(crate) mod runtime;

@@ -5,47 +5,37 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::words::Words;
+use crate::filter::Shifted;
+use crate::oci::profile::{Base, Conditions, Form, Order};
 
 /// The profile, from the one that the configuration has, if it has one.
 ///
 /// # Errors
 /// It cannot be merged with, in words.
 pub(super) fn merged(base: Option<Value>, words: &Words, socket: &Path) -> Result<Value, String> {
-    // A stand-in: the first calls of programs only, until the whole rules are here.
-    let mut base = base
-        .map(without_ours)
-        .unwrap_or_else(|| json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]}));
-    if base
-        .get("listenerPath")
-        .and_then(Value::as_str)
-        .is_some_and(|path| !path.is_empty())
-    {
-        return Err(
-            "`linux.seccomp` has a `listenerPath` already; a container can have one agent"
-                .to_owned(),
-        );
-    }
-    let entry = json!({"names": ["brk"], "action": "SCMP_ACT_NOTIFY", "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]});
-    match base["syscalls"].as_array_mut() {
-        Some(entries) => {
-            for one in entries.iter_mut() {
-                if let Some(names) = one["names"].as_array_mut() {
-                    names.retain(|name| name != "brk");
-                }
-            }
-            entries.retain(|one| {
-                one["names"]
-                    .as_array()
-                    .is_some_and(|names| !names.is_empty())
-            });
-            entries.push(entry);
-            entries.push(json!({"names": ["brk"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_GE"}]}));
-        }
-        None => base["syscalls"] = json!([entry]),
-    }
-    base["listenerPath"] = json!(socket.to_string_lossy());
-    base["listenerMetadata"] = metadata(words).into();
-    Ok(base)
+    // An engine has settled already what depends on these.
+    let settled = Conditions {
+        capabilities: None,
+        kernel: (0, 0),
+    };
+    let about = |why| format!("`linux.seccomp`: {why}");
+    let base = match base {
+        Some(profile) => Base::read(&without_ours(profile).to_string(), &settled).map_err(about)?,
+        None => Base::allow_all(),
+    };
+    let order = Order {
+        socket: socket.to_owned(),
+        metadata: metadata(words),
+        shifted: Shifted {
+            // It is the clock that can be set, and TAI goes with it.
+            realtime: true,
+            monotonic: words.contains_key("monotonic"),
+            boottime: words.contains_key("boottime"),
+        },
+        has_views: words.get("proc").is_none_or(|word| word == "on"),
+        form: Form::Oci,
+    };
+    order.profile(&base).map_err(about)
 }
 
 /// What the agent is told: the offsets as words.
@@ -59,14 +49,14 @@ fn metadata(words: &Words) -> String {
 
 /// The profile as it was before our rules came into it, if they are there.
 ///
-/// The names of our calls have lost what they had; they are allowed.
+/// The names of our calls have lost the entries that they had; they have the same actions in one entry.
 fn without_ours(mut profile: Value) -> Value {
     let metadata = profile["listenerMetadata"].as_str().unwrap_or_default();
     let metadata: Value = serde_json::from_str(metadata).unwrap_or_default();
-    if metadata["elsewhen"].is_null() {
-        return profile;
-    }
-    let Some(members) = profile.as_object_mut() else {
+    let Some(members) = profile
+        .as_object_mut()
+        .filter(|_| !metadata["elsewhen"].is_null())
+    else {
         return profile;
     };
     members.remove("listenerPath");
@@ -75,7 +65,7 @@ fn without_ours(mut profile: Value) -> Value {
         entries.retain(|entry| entry["action"] != "SCMP_ACT_NOTIFY");
         for entry in entries {
             let is_always = entry["args"] == json!([{"index": 0, "value": 0, "op": "SCMP_CMP_GE"}]);
-            if let (true, Some(entry)) = (is_always, entry.as_object_mut()) {
+            if let Some(entry) = entry.as_object_mut().filter(|_| is_always) {
                 entry.remove("args");
             }
         }
