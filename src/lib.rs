@@ -64,3 +64,4 @@ pub use error::{Error, Result};
 pub use namespace::TimeNamespace;
 pub use registry::{RunningNamespace, RunningProcess, RunningTree};
 pub use restore::{Policies, Policy, SavedClocks};
+pub use supervisor::AdoptedFilter;

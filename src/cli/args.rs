@@ -23,6 +23,9 @@ pub(crate) enum Command {
     OciProfile(OciProfileArgs),
     OciRuntime(super::oci_runtime::OciRuntimeArgs),
     Bench(BenchArgs),
+    /// Keep a namespace for processes that are there, as standard input says
+    #[command(hide = true)]
+    Adopt,
     #[command(hide = true)]
     BenchSide(BenchSideArgs),
     #[command(hide = true, subcommand)]
