@@ -22,6 +22,7 @@ pub(crate) enum Command {
     Save(SaveArgs),
     Check(CheckArgs),
     OciProfile(OciProfileArgs),
+    OciRuntime(super::oci_runtime::OciRuntimeArgs),
     Bench(BenchArgs),
     /// Keep a namespace for processes that are there, as standard input says
     #[command(hide = true)]

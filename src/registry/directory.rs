@@ -166,6 +166,11 @@ pub(crate) fn overridden() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
+/// Where this user's agent listens, if nobody says otherwise.
+pub(crate) fn socket() -> PathBuf {
+    overridden().unwrap_or_else(usual_path).join("agent.sock")
+}
+
 fn usual_path() -> PathBuf {
     let user = geteuid();
     // In a user namespace `/run` is somebody else's.
