@@ -2,3 +2,5 @@
 
 pub(crate) mod agent;
 pub(crate) mod offsets;
+pub(crate) mod profile;
+pub(crate) mod runtime;

@@ -21,7 +21,7 @@ mod record;
 mod register;
 
 pub(crate) use container::{Container, container};
-pub(crate) use directory::{overridden, probe, shared_file};
+pub(crate) use directory::{overridden, probe, shared_file, socket};
 pub(crate) use find::{Found, find, made_inside};
 pub(crate) use kernel::own_offsets as kernels_offsets;
 pub(crate) use list::all;
