@@ -188,8 +188,9 @@ pub(crate) struct ShowArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = AGENT)]
 pub(crate) struct AgentArgs {
-    /// The UNIX socket to listen at, which the profile names as its `listenerPath`; not needed where
-    /// the service manager hands one over
+    /// The UNIX socket to listen at, which profiles name as their `listenerPath`; by default
+    /// `agent.sock` in the user's directory (`/run/elsewhen` for root), or what the service manager
+    /// hands over
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 
