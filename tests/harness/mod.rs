@@ -11,6 +11,7 @@ pub(crate) mod agreement;
 pub(crate) mod bridges;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
+pub(crate) mod containers;
 pub(crate) mod debian13;
 pub(crate) mod guests;
 pub(crate) mod handles;
