@@ -12,7 +12,7 @@ const PODMAN: &str = r#"{
   "linux": {
     "namespaces": [{"type": "pid"}, {"type": "mount"}],
     "seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"],
-      "syscalls": [{"names": ["brk", "read"], "action": "SCMP_ACT_ALLOW"}]}
+      "syscalls": [{"names": ["brk", "arch_prctl", "read"], "action": "SCMP_ACT_ALLOW"}]}
   }
 }"#;
 
