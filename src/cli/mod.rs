@@ -7,7 +7,9 @@ mod ls;
 mod message;
 mod oci_profile;
 mod oci_runtime;
+mod resume;
 mod run;
+mod save;
 mod show;
 mod users;
 mod view;
@@ -64,6 +66,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Exec(args) => exec::exec(args),
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
+        Command::Save(args) => save::save(&args),
         Command::Adopt => adopt::adopt(),
         Command::Check(args) => check(args.json),
         Command::OciProfile(args) => oci_profile::oci_profile(&args),

@@ -3,7 +3,8 @@
 use super::{Policies, SavedClocks};
 use crate::clock::{ClockOffsets, Offset};
 use crate::line::shown;
-use crate::{Error, Result, RunningNamespace, reading, registry, supervisor};
+use crate::registry::{self, Found};
+use crate::{Error, Result, RunningNamespace, reading, supervisor};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -18,11 +19,13 @@ impl SavedClocks {
     /// has made a namespace for itself by unshare(2). `/proc` cannot be read, or the directory of this
     /// user's records is somebody else's. The host's clocks cannot be told from here.
     pub fn of(handle: &str) -> Result<Self> {
-        let namespace = RunningNamespace::find(handle)?;
-        let process = handle.parse().ok();
-        if !namespace.is_kernels && process.is_some_and(supervisor::has_namespace_of_its_own) {
+        // Who may join it may save it, and who is in another one is told so.
+        if let Found::Guest { process, .. } = registry::find(handle)?
+            && process.is_some_and(supervisor::has_namespace_of_its_own)
+        {
             return Err(registry::made_inside(handle));
         }
+        let namespace = RunningNamespace::find(handle)?;
         let offsets = sum(&namespace.offsets, &namespace.around)
             .ok_or_else(|| Error::new("an offset is out of range"))?;
         let saved = Self::now(offsets)

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
 use super::message::{End, Incoming, Message, receive};
-use super::namespaces::is_runnable;
+use super::namespaces::{is_runnable, is_zombie};
 use super::redirect::Pool;
 use super::watchdog::Patience;
 use super::worker::{self, Service};
@@ -176,11 +176,28 @@ impl Keeper {
         let is_behind = self.unheard.is_some() || self.service.is_some() && self.worker.is_none();
         let _ = poll(&mut fds, is_behind.then_some(&soon));
         self.say_again();
-        if self.service.as_ref().is_some_and(|service| {
-            service.watchdog.has_ticked()
-                && self.patience.is_over(&service.watchdog, service.journal)
-        }) {
+        let has_ticked = |service: &Service| service.watchdog.has_ticked();
+        if !self.service.as_ref().is_some_and(has_ticked) {
+            return;
+        }
+        self.bury_worker();
+        if self
+            .service
+            .as_ref()
+            .is_some_and(|service| self.patience.is_over(&service.watchdog, service.journal))
+        {
             self.judge_late_worker();
+        }
+    }
+
+    /// Takes note of a worker that has ended but for a thread which hangs where a guest serves files, and
+    /// which nobody can kill there (FUSE): the kernel does not tell of such an end.
+    fn bury_worker(&mut self) {
+        if let (Some(worker), Some(service)) = (self.worker, &self.service)
+            && is_zombie(service.proc.as_fd(), worker)
+        {
+            // It is reaped like any orphan.
+            self.worker = None;
         }
     }
 

@@ -207,5 +207,7 @@ fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&Own
         cgroup.kill();
         cgroup.remove();
     }
+    // A thread that hangs where a guest serves files would keep the listener open.
+    process::close_all_but(0, &[]);
     process::exit_now(1)
 }

@@ -12,6 +12,7 @@ mod member;
 mod open;
 mod redirect;
 mod setns;
+mod split;
 mod sysinfo;
 mod time;
 pub(super) mod timerfd_settime;
