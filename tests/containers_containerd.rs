@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::engines::{self, Containerd, Stage};
+use harness::engines::{self, containerd::Containerd, stage::Stage};
 use harness::need;
 
 #[test]

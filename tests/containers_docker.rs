@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::engines::{self, Docker, Stage};
+use harness::engines::{self, docker::Docker, stage::Stage};
 use harness::need;
 
 #[test]

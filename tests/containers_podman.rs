@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::engines::{self, Engine, Podman, Stage};
+use harness::engines::{self, Engine, podman::Podman, stage::Stage};
 use harness::{SHIFT, need};
 
 #[test]
@@ -54,9 +54,15 @@ fn the_environment_does_what_annotations_do() {
     let stage = need!(Stage::new());
     let podman = need!(Podman::new(&stage, "runc"));
     let variable = format!("--env=ELSEWHEN_REALTIME=+{SHIFT}");
-    podman.run_with(&variable, &[], &["/bin/date", "+%s"]).expect_shifted();
+    podman
+        .run_with(&variable, &[], &["/bin/date", "+%s"])
+        .expect_shifted();
     let beaten = "--env=ELSEWHEN_REALTIME=+1";
     let ahead = format!("+{SHIFT}");
-    podman.run_with(beaten, &[("realtime", &ahead)], &["/bin/date", "+%s"]).expect_shifted();
-    podman.run(&[("proc", "off")], &["/bin/date", "+%s"]).succeeded();
+    podman
+        .run_with(beaten, &[("realtime", &ahead)], &["/bin/date", "+%s"])
+        .expect_shifted();
+    podman
+        .run(&[("proc", "off")], &["/bin/date", "+%s"])
+        .succeeded();
 }

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::fs;
 
+use super::Engine;
 use super::podman::start_quietly;
-use super::{Engine, Stage};
+use super::stage::Stage;
 use crate::harness::process::{Finished, Run, Running};
 use crate::harness::{Missing, sys, tools};
 
@@ -53,9 +54,19 @@ impl Containerd {
         Run::on_host().through(&self.words).run(words)
     }
 
-    fn container(&self, first: &[&str], offsets: &[(&str, &str)], name: &str, command: &[&str]) -> Vec<String> {
+    fn container(
+        &self,
+        first: &[&str],
+        offsets: &[(&str, &str)],
+        name: &str,
+        command: &[&str],
+    ) -> Vec<String> {
         let mut words: Vec<String> = first.iter().map(ToString::to_string).collect();
-        words.extend(["--runc-binary".into(), self.runtime.clone(), "--env=PATH=/bin".into()]);
+        words.extend([
+            "--runc-binary".into(),
+            self.runtime.clone(),
+            "--env=PATH=/bin".into(),
+        ]);
         for (clock, word) in offsets {
             words.push(format!("--annotation=org.elsewhen.{clock}={word}"));
         }

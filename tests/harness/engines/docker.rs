@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::fs;
 
+use super::Engine;
 use super::podman::start_quietly;
-use super::{Engine, Stage};
+use super::stage::Stage;
 use crate::harness::process::{Finished, Run, Running};
 use crate::harness::{Missing, sys, tools};
 
@@ -52,8 +53,15 @@ impl Docker {
             _daemon: daemon,
         };
         let archive = stage.archive();
-        let import = ["import".as_ref(), archive.as_os_str(), "elsewhen-test".as_ref()];
-        Run::on_host().through(&docker.words).run(&import).succeeded();
+        let import = [
+            "import".as_ref(),
+            archive.as_os_str(),
+            "elsewhen-test".as_ref(),
+        ];
+        Run::on_host()
+            .through(&docker.words)
+            .run(&import)
+            .succeeded();
         Ok(docker)
     }
 

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 
+use super::Engine;
+use super::stage::Stage;
 use super::stage::without_hybrid_cgroups;
-use super::{Engine, Stage};
 use crate::harness::process::{Finished, Run};
 use crate::harness::{Missing, tools};
 
@@ -20,11 +21,19 @@ impl Podman {
     pub(crate) fn new(stage: &Stage, runtime: &str) -> Result<Self, Missing> {
         let podman = tools::find("podman")?;
         let mut words: Vec<OsString> = vec![podman.into()];
-        let dirs = [("--root", "storage"), ("--runroot", "run"), ("--tmpdir", "tmp")];
+        let dirs = [
+            ("--root", "storage"),
+            ("--runroot", "run"),
+            ("--tmpdir", "tmp"),
+        ];
         for (option, dir) in dirs {
             words.extend([option.into(), stage.at(&format!("podman-{dir}")).into()]);
         }
-        let options = ["--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=none"];
+        let options = [
+            "--cgroup-manager=cgroupfs",
+            "--storage-driver=vfs",
+            "--events-backend=none",
+        ];
         words.extend(options.map(OsString::from));
         words.extend(["--runtime".into(), stage.runtime(runtime)?.into()]);
         if runtime == "crun" {
@@ -32,8 +41,15 @@ impl Podman {
         }
         let podman = Self { words };
         let archive = stage.archive();
-        let import = ["import".as_ref(), archive.as_os_str(), "elsewhen-test".as_ref()];
-        Run::on_host().through(&podman.words).run(&import).succeeded();
+        let import = [
+            "import".as_ref(),
+            archive.as_os_str(),
+            "elsewhen-test".as_ref(),
+        ];
+        Run::on_host()
+            .through(&podman.words)
+            .run(&import)
+            .succeeded();
         Ok(podman)
     }
 
@@ -44,7 +60,11 @@ impl Podman {
     fn container(&self, first: &[&str], offsets: &[(&str, &str)], command: &[&str]) -> Finished {
         let mut words: Vec<String> = first.iter().map(ToString::to_string).collect();
         // No network, and no more of the machine than a container's root may have.
-        let options = ["--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"];
+        let options = [
+            "--network=none",
+            "--ulimit=nofile=1024:1024",
+            "--ulimit=nproc=1000:1000",
+        ];
         words.extend(options.map(String::from));
         for (clock, word) in offsets {
             words.push(format!("--annotation=org.elsewhen.{clock}={word}"));
@@ -55,7 +75,12 @@ impl Podman {
     }
 
     /// With another option for this one container.
-    pub(crate) fn run_with(&self, option: &str, offsets: &[(&str, &str)], command: &[&str]) -> Finished {
+    pub(crate) fn run_with(
+        &self,
+        option: &str,
+        offsets: &[(&str, &str)],
+        command: &[&str],
+    ) -> Finished {
         self.container(&["run", "--rm", option], offsets, command)
     }
 }

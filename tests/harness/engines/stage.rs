@@ -79,7 +79,11 @@ impl Stage {
     pub(crate) fn archive(&self) -> PathBuf {
         let archive = self.at("root.tar");
         let mut tar = Command::new("tar");
-        tar.arg("-C").arg(self.at("root")).arg("-cf").arg(&archive).arg(".");
+        tar.arg("-C")
+            .arg(self.at("root"))
+            .arg("-cf")
+            .arg(&archive)
+            .arg(".");
         assert!(alone(|| tar.status()).unwrap().success());
         archive
     }
