@@ -1,6 +1,7 @@
 //! The command line: what the options mean, and how errors reach the user.
 
 mod adopt;
+mod agent;
 mod args;
 mod exec;
 mod ls;
@@ -66,6 +67,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Exec(args) => exec::exec(args),
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
+        Command::Agent(args) => agent::agent(args),
         Command::Save(args) => save::save(&args),
         Command::Adopt => adopt::adopt(),
         Command::Check(args) => check(args.json),

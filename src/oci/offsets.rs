@@ -231,7 +231,6 @@ mod tests {
         for text in [
             "x",
             "{}",
-            "[1]",
             r#"{"realtime":"+1d"}"#,
             r#"{"elsewhen":2,"realtime":"+1d"}"#,
             r#"{"elsewhen":1,"realtme":"+1d"}"#,

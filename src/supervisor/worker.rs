@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::cgroup::Cgroup;
+use super::counters::{Count, Counters};
 use super::handlers::Handlers;
 use super::journal::Journal;
 use super::members::Members;
@@ -54,6 +55,8 @@ pub(super) struct Service {
     pub(super) traps_unknown: bool,
     /// Who may open programs' memory.
     pub(super) opening: Opening,
+    /// Where containers' keepers count.
+    pub(super) counters: Option<&'static Counters>,
 }
 
 impl Service {
@@ -83,7 +86,15 @@ impl Service {
             strict: self.strict,
             traps_unknown: self.traps_unknown,
             opening: self.opening,
+            counters: self.counters,
         })
+    }
+
+    /// Counts one more of something, if that is wanted.
+    pub(super) fn count(&self, what: impl FnOnce(&'static Counters) -> &'static Count) {
+        if let Some(counters) = self.counters {
+            what(counters).add();
+        }
     }
 
     /// `/proc`.
@@ -119,6 +130,7 @@ impl Service {
     /// It has just executed its program, and is where its children, and its parent's, were to be
     /// (`kernel/nsproxy.c: exec_task_namespaces`).
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
+        self.count(|counters| &counters.injections);
         let members = self.members();
         let (id, offsets) = match members.mark_of(pid) {
             Some(mark) => {
