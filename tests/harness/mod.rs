@@ -13,6 +13,7 @@ pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod containers;
 pub(crate) mod debian13;
+pub(crate) mod engines;
 pub(crate) mod guests;
 pub(crate) mod handles;
 pub(crate) mod process;
