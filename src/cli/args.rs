@@ -19,9 +19,14 @@ pub(crate) enum Command {
     Exec(ExecArgs),
     Ls(LsArgs),
     Show(ShowArgs),
+    Save(SaveArgs),
     Check(CheckArgs),
     OciProfile(OciProfileArgs),
+    OciRuntime(super::oci_runtime::OciRuntimeArgs),
     Bench(BenchArgs),
+    /// Keep a namespace for processes that are there, as standard input says
+    #[command(hide = true)]
+    Adopt,
     #[command(hide = true)]
     BenchSide(BenchSideArgs),
     #[command(hide = true, subcommand)]
@@ -49,6 +54,7 @@ Examples:
   elsewhen run --realtime '2030-01-01 12:00' date
   elsewhen run --realtime +10d -- make test
   elsewhen run --monotonic +100d --boottime +100d uptime
+  elsewhen run --resume clocks.json --policy realtime=continue ./server
   TZ=Europe/Berlin elsewhen run --realtime '2030-03-31 01:59:50' sh";
 
 /// Run a command, and all that it starts, at another time
@@ -73,6 +79,20 @@ pub(crate) struct RunArgs {
     /// How far CLOCK_BOOTTIME is shifted
     #[arg(long, value_name = "BY", allow_hyphen_values = true)]
     pub(crate) boottime: Option<OsString>,
+
+    /// Let the clocks of a file of `elsewhen save` go on; an option for a clock comes before it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
+
+    /// How a clock of that file goes on: `continue` from where it stood (MONOTONIC, BOOTTIME),
+    /// `continue+gap` with the time between, or as the `host`'s (REALTIME, TAI)
+    #[arg(
+        long,
+        value_name = "CLOCK=POLICY",
+        requires = "resume",
+        allow_hyphen_values = true
+    )]
+    pub(crate) policy: Vec<String>,
 
     /// Who keeps the clocks
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
@@ -162,6 +182,26 @@ pub(crate) struct ShowArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Write a running namespace's clocks as they stand, for `elsewhen run --resume`
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = SAVE,
+    override_usage = "elsewhen save NAME|PID > FILE"
+)]
+pub(crate) struct SaveArgs {
+    /// The namespace's name, or the number of a process in it
+    #[arg(value_name = "NAME|PID")]
+    pub(crate) handle: String,
+}
+
+const SAVE: &str = "\
+The namespace goes on. The file is JSON: all four clocks, and the host's at the same moment. The
+owner of a namespace and root may save its clocks.
+
+Examples:
+  elsewhen save staging > clocks.json
+  elsewhen save staging | ssh elsewhere elsewhen run --resume /dev/stdin -- ./server";
 
 /// Say what this machine offers, and which way each clock will take
 #[derive(Debug, clap::Args)]

@@ -8,11 +8,11 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::args::{Form, OciProfileArgs, Proc};
-use super::clocks::{self, Asked};
 use super::{Failure, print_json};
 use crate::filter::Shifted;
 use crate::line::shown;
 use crate::oci::profile::{self, Base, Conditions, Order, version};
+use crate::reading::{self, Asked};
 use crate::{Error, Result};
 
 /// What a socket's address has room for (`struct sockaddr_un`), less its end.
@@ -48,7 +48,7 @@ pub(super) fn oci_profile(args: &OciProfileArgs) -> std::result::Result<i32, Fai
         boottime: args.boottime.as_deref(),
     };
     // What cannot be understood is refused here, and not when a container starts.
-    asked.offsets(&clocks::now()?)?;
+    asked.offsets(&reading::now()?)?;
     let order = Order {
         socket: socket(&args.socket)?.to_owned(),
         metadata: metadata(&asked, args.proc),

@@ -1,3 +1,5 @@
-//! Containers: what an engine or runtime of the Open Container Initiative is given.
+//! Containers: what the tools of the Open Container Initiative say, and what elsewhen does for them.
 
+pub(crate) mod agent;
 pub(crate) mod profile;
+pub(crate) mod runtime;

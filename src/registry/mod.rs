@@ -19,7 +19,7 @@ mod processes;
 mod record;
 mod register;
 
-pub(crate) use directory::{overridden, probe};
+pub(crate) use directory::{overridden, probe, socket};
 pub(crate) use find::{Found, find, made_inside};
 pub(crate) use kernel::own_offsets as kernels_offsets;
 pub(crate) use list::all;

@@ -189,11 +189,6 @@ pub(super) fn is_zombie(proc: BorrowedFd<'_>, pid: i32) -> bool {
         .is_some_and(|(_, tail)| tail.starts_with(['Z', 'X']))
 }
 
-/// The parent of process `pid`; `None` if it is gone.
-pub(super) fn parent_of(proc: BorrowedFd<'_>, pid: i32) -> Option<i32> {
-    stat(proc, pid).map(|stat| stat.parent)
-}
-
 /// Whether process `pid` descends from `ancestor`.
 pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
     chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))

@@ -3,6 +3,7 @@
 //! Who has the turn blocks in RECV, since the kernel's synchronous wake-up reaches only such a thread,
 //! and makes visits itself, as long as nobody else waits and the visits end at once.
 
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
@@ -86,7 +87,7 @@ impl<'a> Receiver<'a> {
     /// Does what a call has left to be done; false if this thread is not to receive any more.
     fn run<'s>(&'s self, errand: Errand, scope: &'s Scope<'s, '_>) -> bool {
         match (errand, &self.pool) {
-            (Errand::Visit(slot, _mem), Some(pool)) => self.visit(pool, slot),
+            (Errand::Visit(slot, mem), Some(pool)) => self.visit(pool, slot, mem),
             (_, Some(_)) if !self.turn.is_watched() => {
                 self.have_watched(scope);
                 true
@@ -96,13 +97,14 @@ impl<'a> Receiver<'a> {
     }
 
     /// Goes on a visit; false if this thread is not to receive any more.
-    fn visit(&self, pool: &Pool, slot: RedirectSlot<'static>) -> bool {
+    fn visit(&self, pool: &Pool, slot: RedirectSlot<'static>, mem: Option<File>) -> bool {
         // One that lasts is one of theirs.
         pool.join();
         let (visit, since) = (self.turn.leave(), Instant::now());
         let visited = pool.visit(slot);
         if visited == Visited::AtTracee {
             self.turn.give_up(visit);
+            drop(mem);
             pool.leave();
             return false;
         }
@@ -110,6 +112,8 @@ impl<'a> Receiver<'a> {
             pool.part();
             return true;
         }
+        // A program's memory is not to be held for ever.
+        drop(mem);
         pool.stay();
         false
     }

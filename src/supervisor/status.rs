@@ -51,6 +51,18 @@ pub(super) fn threads(proc: BorrowedFd<'_>, pid: i32) -> Option<u32> {
     threads
 }
 
+/// The real user of a thread; `None` if it is gone.
+pub(super) fn user(proc: BorrowedFd<'_>, tid: i32) -> Option<u32> {
+    let mut user = None;
+    lines::read(proc, &format!("{tid}/status"), |line| {
+        let ids = lines::value(line, "Uid:");
+        user = ids.and_then(|ids| ids.split_whitespace().next()?.parse().ok());
+        user.is_some()
+    })
+    .ok()?;
+    user
+}
+
 /// The effective capabilities of a thread, in its own user namespace; `None` if it is gone.
 pub(super) fn effective(proc: BorrowedFd<'_>, tid: i32) -> Option<u64> {
     masks(proc, tid, ["CapEff:"], |_| {}).map(|[effective]| effective)

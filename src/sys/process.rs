@@ -214,8 +214,8 @@ pub(crate) fn close_all_but(first: u32, keep: &[i32]) {
 }
 
 fn close_range(first: u32, last: u32) {
-    // SAFETY: the caller is a process of its own after fork(2) and names what it still needs; no
-    // owner of a closed descriptor runs in it again.
+    // SAFETY: the caller is a process of its own after fork(2) and names what it still needs, or is about
+    // to end; no owner of a closed descriptor runs in it again.
     let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if r == -1 {
         // Before 5.9: one by one, up to the limit.

@@ -25,7 +25,7 @@ use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
 use crate::sys::seccomp;
 
-pub(super) use slots::{Place, Post, RedirectSlot, Redirects, Request, Slots};
+pub(super) use slots::{Place, Post, RedirectSlot, Redirects, Request, Slot, Slots};
 pub(super) use turn::Turn;
 pub(super) use visit::Visited;
 
@@ -108,7 +108,10 @@ impl Pool {
 
     /// The calling thread, which has joined, has other things to do.
     pub(super) fn part(&self) {
-        self.all.fetch_sub(1, Ordering::SeqCst);
+        // When there were too many, a request has woken nobody.
+        if self.all.fetch_sub(1, Ordering::SeqCst) >= THREADS {
+            let _ = self.wake();
+        }
     }
 
     /// Has the calling thread, which has joined, be one of these.
@@ -119,7 +122,7 @@ impl Pool {
 
     /// The calling thread is none of these any more.
     pub(super) fn leave(&self) {
-        self.all.fetch_sub(1, Ordering::SeqCst);
+        self.part();
         // The last one does not leave before there is another.
         while self.all.load(Ordering::SeqCst) == 0 && self.wake().is_err() {
             std::thread::sleep(Duration::from_millis(50));
@@ -128,7 +131,7 @@ impl Pool {
 
     /// Does what a request asks for that the calling thread has taken.
     pub(super) fn visit(&self, slot: RedirectSlot<'_>) -> Visited {
-        let visited = visit::pay(self, slot.request());
+        let visited = visit::pay(self, &slot);
         slot.free();
         visited
     }

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::Pool;
-use super::slots::{Place, Request};
+use super::slots::{Place, RedirectSlot, Request};
 use crate::arch::{self, Redirect};
 use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
@@ -24,11 +24,12 @@ pub(in super::super) enum Visited {
     AtTracee,
 }
 
-/// Does what `request` asks for.
+/// Does what the request in a slot asks for.
 ///
 /// The caller is to have asked whether the thread still waits: most that do not are met so.
-pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
+pub(super) fn pay(pool: &Pool, slot: &RedirectSlot<'_>) -> Visited {
     let listener = pool.listener.as_fd();
+    let request = slot.request();
     let Some(running) = seize(pool, &request) else {
         refused(pool, &request);
         return Visited::Over;
@@ -40,13 +41,14 @@ pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
         return Visited::AtTracee;
     }
     running.interrupt();
-    // Should we die before the registers are set, the thread sees a signal's usual error, and not
-    // a success that was none.
-    let answered = seccomp::answer(listener, request.id, Answer::Errno(libc::EINTR)).is_ok();
+    // Should we die before the registers are set, the kernel makes the call anew, which asks anew: the
+    // interruption, which came first, has the thread look for signals on its way out.
+    // ENOENT: it has been taken out of its notification by itself.
+    let _ = seccomp::answer(listener, request.id, Answer::Errno(arch::RESTART));
     match running.wait(pool.waiting) {
         Change::Ended(_) => {}
         Change::Stopped(stopped) => {
-            let stopped = match redirect(pool, stopped, &request, answered) {
+            let stopped = match redirect(pool, stopped, slot, &request) {
                 Change::Stopped(stopped) => stopped,
                 Change::Ended(_) => return Visited::Over,
             };
@@ -60,7 +62,7 @@ pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
 
 /// Seizes the thread; `None` if it cannot be traced.
 ///
-/// One that has got `EINTR` as its tracer died may already have made its next call, and be here for
+/// One whose tracer died has made its call anew, or another after a handler, and may be here for
 /// that, while the tracer has not let go of it. So may one that another thread of ours is about to
 /// let go of.
 fn seize(pool: &Pool, request: &Request) -> Option<Running> {
@@ -132,18 +134,12 @@ fn let_go(pool: &Pool, mut running: Running) {
     }
 }
 
-fn redirect(pool: &Pool, stopped: Stopped, request: &Request, answered: bool) -> Change {
+fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Request) -> Change {
     let Some(mut registers) = stopped.registers() else {
         return Change::Stopped(stopped);
     };
     // A stop outside of the call, or in another one after it, has nothing to do with us.
-    if !arch::is_at_call(
-        &registers,
-        request.after,
-        request.number,
-        &request.args,
-        answered,
-    ) {
+    if !arch::is_at_call(&registers, request.after, request.number, &request.args) {
         return Change::Stopped(stopped);
     }
     let number = request.number;
@@ -153,10 +149,13 @@ fn redirect(pool: &Pool, stopped: Stopped, request: &Request, answered: bool) ->
         }
         Place::Again { at } => arch::redirect(&mut registers, number, Redirect::Again { at }),
         Place::Split {
-            argument,
-            first,
-            last,
-        } => return split(pool, stopped, request, argument, [first, last]),
+            argument, first, ..
+        } => {
+            // Should we die before the call begins, the thread makes it as the program has.
+            arch::repeat(&mut registers, number);
+            let _ = stopped.set_registers(&registers);
+            return split(pool, stopped, slot, number, argument, first);
+        }
         Place::Here {
             call,
             cookie,
@@ -179,49 +178,42 @@ fn redirect(pool: &Pool, stopped: Stopped, request: &Request, answered: bool) ->
     Change::Stopped(stopped)
 }
 
-/// Has the thread make its call with the first value, and if that succeeds once more with the last,
-/// for which we shall be asked.
+/// Has the thread make its call with the first value, and if that succeeds once more as the program has
+/// made it, for which we shall be asked.
 fn split(
     pool: &Pool,
     stopped: Stopped,
-    request: &Request,
+    slot: &RedirectSlot<'_>,
+    number: u32,
     argument: u8,
-    [first, last]: [u64; 2],
+    first: u64,
 ) -> Change {
-    let number = request.number;
-    let own = request.args[usize::from(argument)];
-    let again = |stopped: &Stopped, value: u64| {
-        if let Some(mut registers) = stopped.registers() {
-            arch::repeat(&mut registers, number, argument, value);
-            let _ = stopped.set_registers(&registers);
-        }
-    };
-    again(&stopped, first);
     let stopped = match stopped.run_to_call(pool.waiting) {
         Change::Stopped(stopped) if stopped.why() == Stop::Call => stopped,
         // A signal or a stop comes first, and then the whole call.
-        Change::Stopped(stopped) => {
-            if let Some(mut registers) = stopped.registers() {
-                arch::set_argument(&mut registers, argument, own);
-                let _ = stopped.set_registers(&registers);
-            }
-            return Change::Stopped(stopped);
-        }
-        ended => return ended,
+        other => return other,
     };
+    let Some(own) = stopped.registers() else {
+        return Change::Stopped(stopped);
+    };
+    let mut begun = own;
+    arch::begin_with(&mut begun, argument, first);
+    if stopped.set_registers(&begun).is_err() {
+        return Change::Stopped(stopped);
+    }
     let stopped = match stopped.run_to_call(pool.waiting) {
         Change::Stopped(stopped) => stopped,
         ended => return ended,
     };
+    let mut registers = own;
     match stopped.result() {
-        Some(0) => again(&stopped, last),
-        _ => {
-            if let Some(mut registers) = stopped.registers() {
-                arch::set_argument(&mut registers, argument, own);
-                let _ = stopped.set_registers(&registers);
-            }
+        Some(0) => {
+            slot.leave_half_done();
+            arch::repeat(&mut registers, number);
         }
+        result => arch::end_with(&mut registers, result.unwrap_or((-libc::EINTR).into())),
     }
+    let _ = stopped.set_registers(&registers);
     Change::Stopped(stopped)
 }
 

@@ -29,7 +29,8 @@ use rustix::fs::ResolveFlags;
 
 use super::journal::Journal;
 use super::members::Members;
-use super::redirect::{Post, Slots};
+use super::redirect::{Post, Slot, Slots};
+use super::status;
 use super::timens::Owner;
 use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
@@ -47,8 +48,14 @@ pub(super) use pool::Pool;
 /// Threads that can wait at a time for a file to be opened in their place.
 const OPENS: usize = 256;
 
+/// Those of one user.
+const ROOM: usize = OPENS / 2;
+
 /// Those that wait, in the journal.
 pub(super) type Opens = Slots<Open, OPENS>;
+
+/// One of them that a thread has taken.
+type OpenSlot<'a> = Slot<'a, Open, OPENS>;
 
 /// A call that opens what may be a view.
 #[derive(Clone, Copy)]
@@ -56,6 +63,8 @@ pub(super) type Opens = Slots<Open, OPENS>;
 pub(super) struct Open {
     id: u64,
     tid: i32,
+    /// Of its real user.
+    uid: u32,
     /// Where a relative path begins.
     directory: i32,
     /// `O_*`.
@@ -129,22 +138,23 @@ fn is_at(number: u32) -> bool {
 /// Looks at a call that opens a file.
 pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) -> Next {
     let opens = &pool.journal().opens;
-    match read(task, notification) {
+    match read(task, pool.proc(), notification) {
         Ok(None) => Next::Answer(not_ours(instead(notification))),
         Err(Fault::Gone) => Next::Gone,
         Err(_) => Next::Answer(not_ours(instead(notification))),
         // A worker has died after it had posted this.
         Ok(Some(open)) if opens.has(open.id) => Next::Elsewhere,
-        Ok(Some(open)) => match opens.post(open) {
-            None if open.instead.is_some() => Next::Answer(not_ours(open.instead)),
-            // "Too many open files in system": the host's clocks would be worse.
-            None => Next::Answer(Answer::Errno(libc::ENFILE)),
-            Some(()) => {
-                // The request stays in the journal, for the next.
-                let _ = pool.wake();
-                Next::Elsewhere
+        Ok(Some(open)) => {
+            let of_user = || opens.count(|other| other.uid == open.uid);
+            // Where nobody would take it it is not to wait.
+            let is_taken = of_user() < ROOM && pool.wake().is_ok() && opens.post(open).is_some();
+            match is_taken {
+                true => Next::Elsewhere,
+                false if open.instead.is_some() => Next::Answer(not_ours(open.instead)),
+                // "Too many open files in system": the host's clocks would be worse.
+                false => Next::Answer(Answer::Errno(libc::ENFILE)),
             }
-        },
+        }
     }
 }
 
@@ -166,7 +176,11 @@ fn instead(notification: &Notification) -> Option<i32> {
 }
 
 /// The call, if it may open a view for reading.
-fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fault> {
+fn read(
+    task: &Task<'_>,
+    proc: BorrowedFd<'_>,
+    notification: &Notification,
+) -> Result<Option<Open>, Fault> {
     let data = &notification.data;
     let args = data.args;
     let number = data.nr.cast_unsigned();
@@ -202,9 +216,11 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
     if flags & OTHERS != 0 || !is_read && name != Name::TimensOffsets {
         return Ok(None);
     }
+    let uid = status::user(proc, task.tid()).ok_or(Fault::Gone)?;
     Ok(Some(Open {
         id: notification.id,
         tid: notification.pid.cast_signed(),
+        uid,
         directory: match is_openat {
             true => low(args[0]),
             false => libc::AT_FDCWD,

@@ -37,23 +37,49 @@ pub(crate) struct Asked<'a> {
     pub(crate) boottime: Option<&'a OsStr>,
 }
 
+/// The offset of each clock of which something was said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given {
+    pub(crate) realtime: Option<Offset>,
+    pub(crate) tai: Option<Offset>,
+    pub(crate) monotonic: Option<Offset>,
+    pub(crate) boottime: Option<Offset>,
+}
+
 impl Asked<'_> {
     /// Each clock's offset, if it stands at `now`; an error names the option and its value.
     pub(crate) fn offsets(&self, now: &Readings) -> Result<ClockOffsets> {
+        let given = self.given(now)?;
+        let realtime = given.realtime.unwrap_or_default();
+        let offsets = ClockOffsets {
+            realtime,
+            tai: given.tai.unwrap_or(realtime),
+            monotonic: given.monotonic.unwrap_or_default(),
+            boottime: given.boottime.unwrap_or_default(),
+        };
+        self.check(&offsets, now)?;
+        Ok(offsets)
+    }
+
+    /// What was said of each clock.
+    pub(crate) fn given(&self, now: &Readings) -> Result<Given> {
         let when = |option: &str, value: Option<&OsStr>, now| {
             parsed(option, value, |text| When::parse(text)?.resolve(now))
         };
         let by = |option: &str, value: Option<&OsStr>| {
             parsed(option, value, |text| By::parse(text).map(By::offset))
         };
-        let realtime = when("--realtime", self.realtime, now.realtime)?.unwrap_or_default();
-        let offsets = ClockOffsets {
-            realtime,
-            tai: when("--tai", self.tai, now.tai)?.unwrap_or(realtime),
-            monotonic: by("--monotonic", self.monotonic)?.unwrap_or_default(),
-            boottime: by("--boottime", self.boottime)?.unwrap_or_default(),
-        };
-        check_limits(&offsets, now).map_err(|error| {
+        Ok(Given {
+            realtime: when("--realtime", self.realtime, now.realtime)?,
+            tai: when("--tai", self.tai, now.tai)?,
+            monotonic: by("--monotonic", self.monotonic)?,
+            boottime: by("--boottime", self.boottime)?,
+        })
+    }
+
+    /// Whether each clock stays within Linux's limits; an error names the option and its value.
+    pub(crate) fn check(&self, offsets: &ClockOffsets, now: &Readings) -> Result<()> {
+        check_limits(offsets, now).map_err(|error| {
             let value = match error.clock() {
                 "realtime" => self.realtime,
                 "tai" => self.tai,
@@ -62,8 +88,7 @@ impl Asked<'_> {
             };
             let value = shown(value.unwrap_or_default());
             Error::new(format!("`--{} {value}`: {error}", error.clock()))
-        })?;
-        Ok(offsets)
+        })
     }
 }
 
