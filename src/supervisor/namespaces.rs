@@ -194,6 +194,16 @@ pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
     chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))
 }
 
+/// Whether process `pid` belongs to the tree that the calling process, a child of the keeper, serves.
+pub(super) fn is_member(proc: BorrowedFd<'_>, pid: i32) -> bool {
+    descends(proc, pid, keeper())
+}
+
+/// The keeper, which is the parent of the calling process, and from which the whole tree descends.
+pub(super) fn keeper() -> i32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get())
+}
+
 /// When process `pid` was started, in the kernel's ticks; `None` if it is gone.
 pub(super) fn start_of(proc: BorrowedFd<'_>, pid: i32) -> Option<u64> {
     stat(proc, pid).map(|stat| stat.started)

@@ -13,11 +13,13 @@ use crate::supervisor::namespaces;
 pub(in super::super) fn in_use(proc: BorrowedFd<'_>, records: &Records) -> Option<HashSet<u64>> {
     let mut in_use = HashSet::new();
     for pid in namespaces::processes(proc)? {
-        // Those of other trees, and of whoever writes such a limit himself, know no nonce of ours.
+        // Those of other trees know no nonce of ours, but a stranger may copy one.
         let is_ours = |mark: &Mark| {
             namespaces::is_fixed(mark.children) || records.knows(mark.children, mark.nonce)
         };
-        if let Some(mark) = Mark::of(pid).filter(is_ours) {
+        if let Some(mark) = Mark::of(pid).filter(is_ours)
+            && namespaces::is_member(proc, pid)
+        {
             in_use.extend([mark.own, mark.children]);
         }
     }
