@@ -17,6 +17,7 @@
 //!   `CLOCK_REALTIME`, `CLOCK_TAI`, `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME`.
 //! - [`TimeNamespace`] is what a program is started in, [`CommandExt`] starts it. [`Backend`] says
 //!   whether the kernel keeps some of its clocks.
+//! - [`SavedClocks`] are a namespace's clocks in a file, from which they go on elsewhere.
 //! - [`clock`] reads times and shifts as people write them, and knows Linux's limits.
 //!
 //! Everything that the program starts is in the namespace too, whatever it is linked with. The host's
@@ -46,10 +47,13 @@ mod inject;
 mod kernel;
 mod line;
 mod namespace;
+mod oci;
 mod page;
 #[doc(hidden)]
 pub mod patch;
+mod reading;
 mod registry;
+mod restore;
 mod supervisor;
 mod sys;
 
@@ -59,3 +63,5 @@ pub use command::CommandExt;
 pub use error::{Error, Result};
 pub use namespace::TimeNamespace;
 pub use registry::{RunningNamespace, RunningProcess, RunningTree};
+pub use restore::{Policies, Policy, SavedClocks};
+pub use supervisor::AdoptedFilter;

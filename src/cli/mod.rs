@@ -1,11 +1,14 @@
 //! The command line: what the options mean, and how errors reach the user.
 
+mod adopt;
 mod args;
-mod clocks;
 mod exec;
 mod ls;
 mod message;
+mod oci_profile;
+mod resume;
 mod run;
+mod save;
 mod show;
 mod users;
 mod view;
@@ -52,7 +55,10 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Exec(args) => exec::exec(args),
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
+        Command::Save(args) => save::save(&args),
+        Command::Adopt => adopt::adopt(),
         Command::Check(args) => check(args.json),
+        Command::OciProfile(args) => oci_profile::oci_profile(&args),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),
         Command::BenchPart(part) => bench_part(part),

@@ -147,7 +147,7 @@ impl From<RunningTree> for Tree {
 /// All of them, as they stand now.
 pub(super) fn views(namespaces: Vec<RunningNamespace>) -> Result<Vec<View>> {
     let users = Users::read();
-    let host = super::clocks::host()?;
+    let host = crate::reading::host()?;
     let views = namespaces
         .into_iter()
         .map(|namespace| View::of(namespace, &host, &users));

@@ -9,30 +9,13 @@ mod absolute;
 mod bpf;
 mod opens;
 mod shifted;
+pub(crate) mod table;
 
 use crate::arch::{ARCH_SET_FS, AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat, nr, x32};
 use crate::page::COOKIE;
 use bpf::Program;
 pub(crate) use shifted::Shifted;
-
-/// Clocks that a namespace may shift; `clock_gettime` of any other is not looked at.
-const SHIFTED_CLOCKS: [i32; 9] = [
-    libc::CLOCK_REALTIME,
-    libc::CLOCK_REALTIME_COARSE,
-    libc::CLOCK_REALTIME_ALARM,
-    libc::CLOCK_TAI,
-    libc::CLOCK_MONOTONIC,
-    libc::CLOCK_MONOTONIC_RAW,
-    libc::CLOCK_MONOTONIC_COARSE,
-    libc::CLOCK_BOOTTIME,
-    libc::CLOCK_BOOTTIME_ALARM,
-];
-
-/// How many of these, at the beginning, the kernel's own time namespaces do not shift.
-const NOT_KERNELS: usize = 4;
-
-/// `linux/sched.h`.
-const CLONE_NEWTIME: u32 = 0x80;
+use table::{CLONE_NEWTIME, NEGATIVE, READERS, SETTERS, SETTERS_OF_A_CLOCK};
 
 /// No system call of any kernel has this number or a greater one.
 pub(crate) const FIRST_UNKNOWN: u32 = 1024;
@@ -72,21 +55,20 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
         p.allow_if_arg64(5, COOKIE);
         notify_if_shifted(p, rules);
     });
-    for number in [nr::GETTIMEOFDAY, nr::TIME] {
+    for number in READERS {
         p.when_eq(number, |p| {
             p.allow_if_arg64(5, COOKIE);
             p.notify();
         });
     }
-    for number in [nr::CLOCK_SETTIME, nr::CLOCK_ADJTIME] {
+    for number in SETTERS_OF_A_CLOCK {
         p.when_eq(number, |p| {
-            // A negative id is a descriptor of a clock device (clock_getres(2)), not the host's time.
             p.load_arg_low(0);
-            p.when_ge(1 << 31, Program::allow);
+            p.when_ge(NEGATIVE, Program::allow);
             p.notify();
         });
     }
-    for number in [nr::SETTIMEOFDAY, nr::ADJTIMEX] {
+    for number in SETTERS {
         p.when_eq(number, Program::notify);
     }
     absolute::rules(&mut p, rules);
@@ -112,13 +94,9 @@ pub(crate) fn program(rules: Rules) -> Vec<libc::sock_filter> {
 
 /// A read of a clock: notified if it is one that a namespace may shift.
 fn notify_if_shifted(p: &mut Program, rules: Rules) {
-    let clocks = match rules.timens {
-        true => &SHIFTED_CLOCKS[..],
-        false => &SHIFTED_CLOCKS[..NOT_KERNELS],
-    };
     p.load_arg_low(0);
-    for clock in clocks {
-        p.when_eq(clock.cast_unsigned(), Program::notify);
+    for clock in rules.shifted.read() {
+        p.when_eq(clock, Program::notify);
     }
     p.allow();
 }
@@ -215,52 +193,27 @@ fn compat_rules(p: &mut Program, rules: Rules) {
 }
 
 #[cfg(test)]
-mod tests {
+#[path = "../../tests/harness/bpf.rs"]
+mod machine;
+
+#[cfg(test)]
+pub(crate) mod tests {
     use super::*;
     use crate::page::{EXCHANGE_COOKIE, OPEN_COOKIE, WAIT_COOKIE};
 
-    /// What the filter answers, worked out as the kernel's BPF machine would.
-    fn verdict(program: &[libc::sock_filter], arch: u32, nr: u32, args: [u64; 6]) -> u32 {
-        let mut data = [0u8; 64];
-        data[0..4].copy_from_slice(&nr.to_le_bytes());
-        data[4..8].copy_from_slice(&arch.to_le_bytes());
-        for (i, arg) in args.iter().enumerate() {
-            data[16 + 8 * i..24 + 8 * i].copy_from_slice(&arg.to_le_bytes());
-        }
-        let (mut accumulator, mut index) = (0u32, 0u32);
-        let mut at = 0usize;
-        loop {
-            let op = program[at];
-            at += 1;
-            match op.code {
-                0x20 => {
-                    let k = op.k as usize;
-                    accumulator = u32::from_le_bytes(data[k..k + 4].try_into().unwrap());
-                }
-                0x07 => index = accumulator,
-                0x54 => accumulator &= op.k,
-                0x15 | 0x1d | 0x35 | 0x45 => {
-                    let taken = match op.code {
-                        0x15 => accumulator == op.k,
-                        0x1d => accumulator == index,
-                        0x35 => accumulator >= op.k,
-                        _ => accumulator & op.k != 0,
-                    };
-                    at += usize::from(if taken { op.jt } else { op.jf });
-                }
-                0x06 => return op.k,
-                other => panic!("opcode {other:#x}"),
-            }
-        }
+    /// What the filter answers.
+    pub(crate) fn verdict(
+        program: &[libc::sock_filter],
+        arch: u32,
+        nr: u32,
+        args: [u64; 6],
+    ) -> u32 {
+        machine::verdict(program, arch, nr, args, 0)
     }
 
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
-    const ALL: Shifted = Shifted {
-        realtime: true,
-        monotonic: true,
-        boottime: true,
-    };
+    const ALL: Shifted = Shifted::ANY;
     const LAX: Rules = Rules {
         timens: true,
         strict: false,
@@ -281,10 +234,9 @@ mod tests {
         let p = program(LAX);
         for id in -20i32..40 {
             let arg = u64::from(id.cast_unsigned());
-            let expected = if SHIFTED_CLOCKS.contains(&id) {
-                NOTIFY
-            } else {
-                ALLOW
+            let expected = match id {
+                0 | 1 | 4..=9 | 11 => NOTIFY,
+                _ => ALLOW,
             };
             let call = |args| verdict(&p, AUDIT_NATIVE, nr::CLOCK_GETTIME, args);
             assert_eq!(call([arg, 1, 0, 0, 0, 0]), expected, "{id}");

@@ -1,0 +1,69 @@
+//! Saving the clocks of a namespace that runs, and letting them go on here.
+
+use super::{Policies, SavedClocks};
+use crate::clock::{ClockOffsets, Offset};
+use crate::line::shown;
+use crate::registry::{self, Found};
+use crate::{Error, Result, RunningNamespace, reading, supervisor};
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+impl SavedClocks {
+    /// The clocks, as they stand now, of the running namespace that a name or a process's number means.
+    ///
+    /// The namespace goes on. All clocks are read within a few microseconds, or within the time
+    /// for which this process is kept from the processor.
+    ///
+    /// # Errors
+    /// There is no such namespace or process, it is not this user's (root may save all), or the process
+    /// has made a namespace for itself by unshare(2). `/proc` cannot be read, or the directory of this
+    /// user's records is somebody else's. The host's clocks cannot be told from here.
+    pub fn of(handle: &str) -> Result<Self> {
+        // Who may join it may save it, and who is in another one is told so.
+        if let Found::Guest { process, .. } = registry::find(handle)?
+            && process.is_some_and(supervisor::has_namespace_of_its_own)
+        {
+            return Err(registry::made_inside(handle));
+        }
+        let namespace = RunningNamespace::find(handle)?;
+        let offsets = sum(&namespace.offsets, &namespace.around)
+            .ok_or_else(|| Error::new("an offset is out of range"))?;
+        let saved = Self::now(offsets)
+            .map_err(|error| error.behind(&format!("`{}`", shown(handle.as_ref()))))?;
+        Ok(match &namespace.name {
+            Some(name) => saved.with_name(name),
+            None => saved,
+        })
+    }
+
+    /// The clocks, as they stand now, of whoever is so far from this host's.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new); or the host's clocks cannot be told from here.
+    pub fn now(offsets: ClockOffsets) -> Result<Self> {
+        let saved = Self::new(reading::host()?, offsets)?;
+        Ok(match std::fs::read_to_string(BOOT_ID) {
+            Ok(boot_id) => saved.with_boot_id(boot_id.trim_end()),
+            Err(_) => saved,
+        })
+    }
+
+    /// The offsets, from the clocks that the calling process reads, by which these go on now.
+    ///
+    /// # Errors
+    /// As for [`offsets_by`](Self::offsets_by); or the host's clocks cannot be told from here.
+    pub fn resume(&self, policies: &Policies) -> Result<ClockOffsets> {
+        let host = reading::host()?;
+        self.offsets_by(policies, &reading::now()?, &host)
+    }
+}
+
+fn sum(a: &ClockOffsets, b: &ClockOffsets) -> Option<ClockOffsets> {
+    let sum = |a: Offset, b| a.checked_add(b);
+    Some(ClockOffsets {
+        realtime: sum(a.realtime, b.realtime)?,
+        tai: sum(a.tai, b.tai)?,
+        monotonic: sum(a.monotonic, b.monotonic)?,
+        boottime: sum(a.boottime, b.boottime)?,
+    })
+}
