@@ -194,14 +194,16 @@ pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
     chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))
 }
 
-/// Whether process `pid` belongs to the tree that the calling process, a child of the keeper, serves.
-pub(super) fn is_member(proc: BorrowedFd<'_>, pid: i32) -> bool {
-    descends(proc, pid, keeper())
-}
-
-/// The keeper, which is the parent of the calling process, and from which the whole tree descends.
-pub(super) fn keeper() -> i32 {
-    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get())
+/// Whether process `pid` may belong to the tree that the calling process, a child of the keeper, serves: it
+/// descends from the keeper, or, where the keeper has adopted the tree, has a filter.
+pub(super) fn is_member(journal: &Journal, proc: BorrowedFd<'_>, pid: i32) -> bool {
+    match journal.is_adopted() {
+        true => super::status::has_filter(proc, pid),
+        false => {
+            let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+            descends(proc, pid, keeper)
+        }
+    }
 }
 
 /// When process `pid` was started, in the kernel's ticks; `None` if it is gone.

@@ -87,7 +87,7 @@ impl Members<'_> {
             let Some(mark) = Mark::of(pid).filter(is_of_it) else {
                 continue;
             };
-            if !namespaces::is_member(self.proc, pid) {
+            if !namespaces::is_member(self.journal, self.proc, pid) {
                 continue;
             }
             if mark.pid != pid {
