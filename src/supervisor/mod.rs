@@ -16,6 +16,7 @@
 mod adopt;
 mod cgroup;
 mod clock_of;
+mod crew;
 mod door;
 mod enter;
 mod execs;
