@@ -105,7 +105,7 @@ fn make_root(root: &Path, busybox: &Path, waits: &Path) {
 }
 
 /// Words before crun's engine where both versions of control groups are mounted, which crun does not expect.
-pub(super) fn without_hybrid_cgroups(words: &mut Vec<std::ffi::OsString>) {
+pub(crate) fn without_hybrid_cgroups(words: &mut Vec<std::ffi::OsString>) {
     if Path::new("/sys/fs/cgroup/unified").is_dir() {
         let script = "umount /sys/fs/cgroup/unified && exec \"$@\"";
         let before = ["unshare", "--mount", "sh", "-c", script, "sh"];
