@@ -51,7 +51,7 @@ const OCI_RUNTIME: &str = "\
 When a container is made (`create`, `run`), its bundle's config.json gets seccomp rules and the
 agent's socket, if any clock is to be shifted. Everything else goes to the real runtime as it is.
 WHEN and BY are as of `elsewhen run`. For one container they are its annotations
-`org.elsewhen.realtime`, `.tai`, `.monotonic`, `.boottime` and `.proc`, or else variables
+`org.elsewhen.realtime`, `.tai`, `.monotonic`, `.boottime`, `.name` and `.proc`, or else variables
 `ELSEWHEN_REALTIME` and so on in its environment; `linux.timeOffsets` of the OCI specification is
 understood too.
 

@@ -113,7 +113,8 @@ impl Words {
         words
     }
 
-    fn place(&mut self, name: &str) -> Option<&mut Option<String>> {
+    /// Where the words of this name are kept, if there is such a name.
+    pub(crate) fn place(&mut self, name: &str) -> Option<&mut Option<String>> {
         Some(match name {
             "realtime" => &mut self.realtime,
             "tai" => &mut self.tai,

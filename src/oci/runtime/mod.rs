@@ -13,17 +13,17 @@ mod find;
 mod prepare;
 mod profile;
 mod report;
-mod words;
+mod time_offsets;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::line::shown;
+use crate::oci::offsets::Words;
 use crate::supervisor::{EXIT_FAILED, Outer};
 use crate::{Error, kernel, registry};
 use arguments::Arguments;
-use words::Words;
 
 /// What the options say.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Settings {
         Self {
             runtime: None,
             socket: registry::socket(),
-            words: Words::new(),
+            words: Words::default(),
         }
     }
 
@@ -63,18 +63,15 @@ impl Settings {
             "socket" if value.as_bytes().starts_with(b"/") => self.socket = value.into(),
             // The runtime and the agent have other working directories.
             "socket" => return Err(format!("{}: write an absolute path", option())),
-            name => {
-                let name = words::known(name).ok_or_else(|| {
-                    format!(
-                        "unknown option `--{}`; use `runtime`, `socket`, {}",
-                        shown(name.as_ref()),
-                        words::names()
-                    )
-                })?;
-                let word = value.to_string_lossy().into_owned();
-                words::check(name, &word, &option())?;
-                self.words.insert(name, word);
-            }
+            name => match self.words.place(name) {
+                Some(place) => *place = Some(value.to_string_lossy().into_owned()),
+                None => {
+                    return Err(format!(
+                        "unknown option `--{}`; see `elsewhen oci-runtime --help`",
+                        shown(name.as_ref())
+                    ));
+                }
+            },
         }
         Ok(())
     }
@@ -165,10 +162,8 @@ mod tests {
         let mut settings = Settings::new();
         assert!(settings.set("realtime", "+1y".into()).is_ok());
         let table = [
-            ("realtime", "soon", "`--realtime soon`: "),
             ("socket", "agent.sock", "write an absolute path"),
             ("realtine", "+1y", "unknown option `--realtine`"),
-            ("proc", "yes", "use `on` or `off`"),
         ];
         for (name, value, expected) in table {
             let Err(error) = settings.set(name, value.into()) else {

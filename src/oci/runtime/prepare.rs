@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use super::arguments::Making;
 use super::document::Document;
-use super::words::{self, TimeOffset, Words};
+use super::time_offsets::{self, TimeOffsets};
 use super::{Settings, features, file, profile};
 use crate::line::shown;
+use crate::oci::offsets::{ANNOTATION, Words};
+use crate::{Error, reading};
 
 /// Where the profile is, which gets our rules.
 const SECCOMP: [&str; 2] = ["linux", "seccomp"];
@@ -53,50 +55,45 @@ fn changed(
     settings: &Settings,
     runtime_has_time: impl FnOnce() -> bool,
 ) -> Result<(), String> {
-    let annotated = words::of_annotations(config)?;
-    let asked: Words = [&settings.words, &words::of_environment(config)?, &annotated]
-        .into_iter()
-        .flat_map(|words| words.iter().map(|(name, word)| (*name, word.clone())))
-        .collect();
-    let given: BTreeMap<String, TimeOffset> = config.get(&TIME_OFFSETS)?.unwrap_or_default();
-    let shifts = asked.keys().any(|name| *name != "proc");
+    let annotations: BTreeMap<String, String> = config.get(&["annotations"])?.unwrap_or_default();
+    let annotated = Words::from_annotations(&annotations).map_err(in_words)?;
+    let environment: Vec<String> = config.get(&["process", "env"])?.unwrap_or_default();
+    let variables = Words::from_environment(environment.iter().map(String::as_str));
+    let mut asked = annotated.clone().or(variables).or(settings.words.clone());
+    let given: TimeOffsets = config.get(&TIME_OFFSETS)?.unwrap_or_default();
     // A namespace of the kernel's is the better one, where nothing else is shifted.
-    if !shifts && (given.is_empty() || runtime_has_time()) {
+    if !asked.has_offsets() && (given.is_empty() || runtime_has_time()) {
         return Ok(());
     }
-    let mut words = asked;
     if !given.is_empty() {
-        take_over(
-            config,
-            &words::of_time_offsets(&given)?,
-            &annotated,
-            &mut words,
-        )?;
+        asked = take_over(config, &given, annotated)?.or(asked);
     }
+    // The agent would end such a container at its first call; here its engine is told why.
+    let now = reading::now().map_err(in_words)?;
+    asked.offsets(&now).map_err(in_words)?;
+    asked.shows_proc().map_err(in_words)?;
     let base: Option<Value> = config.get(&SECCOMP)?;
-    let seccomp = profile::merged(base, &words, &settings.socket)?;
+    let seccomp = profile::merged(base, &asked, &settings.socket)?;
     config.set(&SECCOMP, &seccomp.to_string())
 }
 
-/// Makes annotations of `linux.timeOffsets`, where the agent finds them, and takes them away from the runtime.
+/// Makes annotations of `linux.timeOffsets`, where the agent finds them, and takes them away from the runtime; gives
+/// the words of all annotations.
 ///
 /// Annotations that are there already count more; so all this comes to the same when it is done again.
 fn take_over(
     config: &mut Document,
-    offsets: &Words,
-    annotated: &Words,
-    words: &mut Words,
-) -> Result<(), String> {
-    for (name, word) in offsets {
-        if annotated.contains_key(name) {
+    offsets: &TimeOffsets,
+    mut annotated: Words,
+) -> Result<Words, String> {
+    for (name, word) in time_offsets::words(offsets)? {
+        let Some(place @ None) = annotated.place(name) else {
             continue;
-        }
-        let key = format!("{}{name}", words::ANNOTATION);
-        config.set(
-            &["annotations", &key],
-            &Value::from(word.as_str()).to_string(),
-        )?;
-        words.insert(name, word.clone());
+        };
+        let key = format!("{ANNOTATION}{name}");
+        let value = Value::from(word.as_str()).to_string();
+        config.set(&["annotations", &key], &value)?;
+        *place = Some(word);
     }
     config.remove(&TIME_OFFSETS)?;
     // The namespace itself is of no use then, and runtimes that lack it refuse it. One with a path
@@ -113,7 +110,11 @@ fn take_over(
         let kept: Vec<&Value> = namespaces.iter().filter(|one| !is_new_time(one)).collect();
         config.set(&NAMESPACES, &json!(kept).to_string())?;
     }
-    Ok(())
+    Ok(annotated)
+}
+
+fn in_words(error: Error) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]

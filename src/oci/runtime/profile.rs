@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::words::Words;
 use crate::filter::Shifted;
+use crate::oci::offsets::Words;
 use crate::oci::profile::{Base, Conditions, Form, Order};
 
 /// The profile, from the one that the configuration has, if it has one.
@@ -25,26 +25,17 @@ pub(super) fn merged(base: Option<Value>, words: &Words, socket: &Path) -> Resul
     };
     let order = Order {
         socket: socket.to_owned(),
-        metadata: metadata(words),
+        metadata: words.to_metadata(),
         shifted: Shifted {
             // It is the clock that can be set, and TAI goes with it.
             realtime: true,
-            monotonic: words.contains_key("monotonic"),
-            boottime: words.contains_key("boottime"),
+            monotonic: words.monotonic.is_some(),
+            boottime: words.boottime.is_some(),
         },
-        has_views: words.get("proc").is_none_or(|word| word == "on"),
+        has_views: words.proc.as_deref() != Some("off"),
         form: Form::Oci,
     };
     order.profile(&base).map_err(about)
-}
-
-/// What the agent is told: the offsets as words.
-fn metadata(words: &Words) -> String {
-    let mut metadata = json!({"elsewhen": 1});
-    for (name, word) in words {
-        metadata[*name] = word.as_str().into();
-    }
-    metadata.to_string()
 }
 
 /// The profile as it was before our rules came into it, if they are there.
