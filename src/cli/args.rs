@@ -238,10 +238,20 @@ Examples:
   elsewhen save staging > clocks.json
   elsewhen save staging | ssh elsewhere elsewhen run --resume /dev/stdin -- ./server";
 
-/// Say what this machine offers, and which way each clock will take
+/// Say what this machine offers, and which way each clock will take; or whether a container has clocks
+/// of its own
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit status: 0 if the guest backend can work here, 1 if not.")]
+#[command(
+    after_help = "\
+Exit status: 0 if the guest backend can work here, or the container or process has clocks of its own;
+1 if not.",
+    override_usage = "elsewhen check [--json] [CONTAINER|PID]"
+)]
 pub(crate) struct CheckArgs {
+    /// A container's id, or the first twelve digits or more of it; or the number of a process
+    #[arg(value_name = "CONTAINER|PID")]
+    pub(crate) handle: Option<String>,
+
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
