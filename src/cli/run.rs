@@ -4,14 +4,13 @@ use std::ffi::{OsStr, OsString};
 
 use super::args::{Backend, Proc, Reads, RunArgs};
 use super::{Failure, resume};
-use crate::clock::{
-    By, ClockOffsets, LimitError, Offset, ParseError, Readings, When, check_limits,
-};
+use crate::clock::{ClockOffsets, Readings};
 use crate::image::ReadPathChoice;
 use crate::kernel;
 use crate::line::shown;
+use crate::reading::{self, Asked};
 use crate::registry::is_name;
-use crate::{Error, Result, TimeNamespace, reading};
+use crate::{Error, Result, TimeNamespace};
 
 /// What to start, and how its clocks stand: everything has been checked but the command.
 #[derive(Debug)]
@@ -90,8 +89,14 @@ fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
 /// Reads the clocks once and resolves the options against them.
 fn plan(args: RunArgs) -> Result<RunPlan> {
     let now = reading::now()?;
-    let offsets = offsets(&args, &now)?;
-    check_limits(&offsets, &now).map_err(|error| beyond(&error, &args))?;
+    let asked = Asked {
+        realtime: args.realtime.as_deref(),
+        tai: args.tai.as_deref(),
+        monotonic: args.monotonic.as_deref(),
+        boottime: args.boottime.as_deref(),
+    };
+    let offsets = offsets(&args, &asked, &now)?;
+    asked.check(&offsets, &now)?;
     let mut command = args.command.into_iter();
     Ok(RunPlan {
         offsets,
@@ -107,56 +112,20 @@ fn plan(args: RunArgs) -> Result<RunPlan> {
 }
 
 /// What an option says of a clock holds; of the others a saved file, if there is one.
-fn offsets(args: &RunArgs, now: &Readings) -> Result<ClockOffsets> {
-    let when = |option: &str, value: &Option<OsString>, now| {
-        parsed(option, value, |text| When::parse(text)?.resolve(now))
-    };
-    let by = |option: &str, value: &Option<OsString>| {
-        parsed(option, value, |text| By::parse(text).map(By::offset))
-    };
-    let realtime = when("--realtime", &args.realtime, now.realtime)?;
-    let tai = when("--tai", &args.tai, now.tai)?;
-    let monotonic = by("--monotonic", &args.monotonic)?;
-    let boottime = by("--boottime", &args.boottime)?;
+fn offsets(args: &RunArgs, asked: &Asked<'_>, now: &Readings) -> Result<ClockOffsets> {
+    let given = asked.given(now)?;
     let (resumed, policies) = match &args.resume {
         Some(file) => resume::offsets(file, args, now)?,
         None => Default::default(),
     };
     // TAI is shifted as REALTIME is, unless anything is said of it.
-    let tai = tai.or(realtime.filter(|_| !policies.names("tai")));
+    let as_realtime = given.realtime.filter(|_| !policies.names("tai"));
     Ok(ClockOffsets {
-        realtime: realtime.unwrap_or(resumed.realtime),
-        tai: tai.unwrap_or(resumed.tai),
-        monotonic: monotonic.unwrap_or(resumed.monotonic),
-        boottime: boottime.unwrap_or(resumed.boottime),
+        realtime: given.realtime.unwrap_or(resumed.realtime),
+        tai: given.tai.or(as_realtime).unwrap_or(resumed.tai),
+        monotonic: given.monotonic.unwrap_or(resumed.monotonic),
+        boottime: given.boottime.unwrap_or(resumed.boottime),
     })
-}
-
-/// The offset that an option's value means, or the error that names both.
-fn parsed(
-    option: &str,
-    value: &Option<OsString>,
-    parse: impl FnOnce(&str) -> std::result::Result<Offset, ParseError>,
-) -> Result<Option<Offset>> {
-    let Some(value) = value else {
-        return Ok(None);
-    };
-    // What is not UTF-8 becomes U+FFFD, which stands in no time.
-    parse(&value.to_string_lossy())
-        .map(Some)
-        .map_err(|error| Error::new(format!("`{option} {}`: {error}", shown(value))))
-}
-
-/// The error for an offset beyond the limits, naming the option and its value.
-fn beyond(error: &LimitError, args: &RunArgs) -> Error {
-    let value = match error.clock() {
-        "realtime" => &args.realtime,
-        "tai" => &args.tai,
-        "monotonic" => &args.monotonic,
-        _ => &args.boottime,
-    };
-    let value = value.as_deref().unwrap_or_default();
-    Error::new(format!("`--{} {}`: {error}", error.clock(), shown(value)))
 }
 
 /// A namespace's name, which will name files too.
