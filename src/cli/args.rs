@@ -22,7 +22,9 @@ pub(crate) enum Command {
     Save(SaveArgs),
     Check(CheckArgs),
     OciProfile(OciProfileArgs),
+    OciRuntime(super::oci_runtime::OciRuntimeArgs),
     Bench(BenchArgs),
+    Agent(AgentArgs),
     /// Keep a namespace for processes that are there, as standard input says
     #[command(hide = true)]
     Adopt,
@@ -181,6 +183,40 @@ pub(crate) struct ShowArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Give containers their own time: an agent for the seccomp profiles of container runtimes
+#[derive(Debug, clap::Args)]
+#[command(after_help = AGENT)]
+pub(crate) struct AgentArgs {
+    /// The UNIX socket to listen at, which profiles name as their `listenerPath`; by default
+    /// `agent.sock` in the user's directory (`/run/elsewhen` for root), or what the service manager
+    /// hands over
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// The permissions of the socket
+    #[arg(long, value_name = "MODE", default_value = "0600")]
+    pub(crate) mode: String,
+
+    /// A user, by number, who may ask too, besides root and the agent's own; may be repeated
+    #[arg(long = "user", value_name = "UID")]
+    pub(crate) users: Vec<u32>,
+
+    /// Write the counts to this file as they change, in the text format of Prometheus
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
+}
+
+const AGENT: &str = "\
+A container's clocks are what its annotations `org.elsewhen.realtime`, `.tai`, `.monotonic` and `.boottime`
+say, else the environment in its configuration (`ELSEWHEN_REALTIME` and so on), else the profile that
+`elsewhen oci-profile` has made; in the words of `elsewhen run`. What is not understood is refused: the
+container does not start, and the log says why.
+
+The log goes to the standard error, a line an event. SIGUSR1 has the counts logged. SIGTERM ends the
+agent; containers go on, and their keepers with them.
+
+Exit status: 0 after SIGTERM or SIGINT, 125 if the agent cannot start.";
 
 /// Write a running namespace's clocks as they stand, for `elsewhen run --resume`
 #[derive(Debug, clap::Args)]

@@ -150,6 +150,19 @@ pub(crate) fn probe() -> Result<()> {
         .map_err(|e| cannot("write to", &path, e.into()))
 }
 
+/// A file of this user's own beside the records, for what their keepers share.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn shared_file(name: &str, size: u64) -> Result<OwnedFd> {
+    let path = overridden().unwrap_or_else(usual_path);
+    let directory = Directory::make_own(Some(&path))?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&directory.fd, name, flags, Mode::RUSR | Mode::WUSR)
+        .and_then(|file| rustix::fs::ftruncate(&file, size).map(|()| file));
+    file.map_err(|e| cannot("write to", &path.join(name), e.into()))
+}
+
 fn is_private(stat: &Stat, owner: u32) -> bool {
     stat.st_uid == owner && stat.st_mode & 0o077 == 0
 }
@@ -164,6 +177,11 @@ pub(crate) fn overridden() -> Option<PathBuf> {
     std::env::var_os(OVERRIDE)
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
+}
+
+/// Where this user's agent listens, if nobody says otherwise.
+pub(crate) fn socket() -> PathBuf {
+    overridden().unwrap_or_else(usual_path).join("agent.sock")
 }
 
 fn usual_path() -> PathBuf {

@@ -9,6 +9,7 @@
 //! Records of another user, which only root looks at, are an allegation: see [`directory`] and
 //! [`living`].
 
+mod container;
 mod directory;
 mod find;
 mod kernel;
@@ -19,7 +20,8 @@ mod processes;
 mod record;
 mod register;
 
-pub(crate) use directory::{overridden, probe};
+pub(crate) use container::{Container, container};
+pub(crate) use directory::{overridden, probe, shared_file, socket};
 pub(crate) use find::{Found, find, made_inside};
 pub(crate) use kernel::own_offsets as kernels_offsets;
 pub(crate) use list::all;

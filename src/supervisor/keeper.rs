@@ -36,6 +36,7 @@ pub(super) struct Keeper {
     /// The tree's record, held as long as this process lives.
     registration: Option<Registration>,
     worker: Option<i32>,
+    has_had_worker: bool,
     patience: Patience,
     /// Whether the command has ended.
     ended: bool,
@@ -87,6 +88,7 @@ impl Keeper {
             service: setting.service,
             registration: setting.registration,
             worker: None,
+            has_had_worker: false,
             patience: Patience::default(),
             ended,
             stopped: false,
@@ -152,7 +154,12 @@ impl Keeper {
             }
         };
         match process::fork()? {
-            Forked::Parent(pid) => self.worker = Some(pid),
+            Forked::Parent(pid) => {
+                self.worker = Some(pid);
+                if std::mem::replace(&mut self.has_had_worker, true) {
+                    service.count(|counters| &counters.replaced);
+                }
+            }
             Forked::Child => {
                 let front = self.front.take();
                 worker::run(service, front, openers)

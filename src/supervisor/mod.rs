@@ -16,6 +16,7 @@
 mod adopt;
 mod cgroup;
 mod clock_of;
+mod counters;
 mod crew;
 mod door;
 mod enter;
@@ -46,8 +47,9 @@ mod worker;
 mod yama;
 
 pub use adopt::AdoptedFilter;
-pub(crate) use adopt::adopt;
+pub(crate) use adopt::{Adoption, adopt};
 pub(crate) use cgroup::probe as probe_cgroup;
+pub(crate) use counters::Counters;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};
 pub(crate) use keeper::is_hung_up;

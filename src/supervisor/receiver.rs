@@ -98,6 +98,7 @@ impl<'a> Receiver<'a> {
 
     /// Goes on a visit; false if this thread is not to receive any more.
     fn visit(&self, pool: &Pool, slot: RedirectSlot<'static>, mem: Option<File>) -> bool {
+        self.service.count(|counters| &counters.visits);
         // One that lasts is one of theirs.
         pool.join();
         let (visit, since) = (self.turn.leave(), Instant::now());
@@ -144,6 +145,7 @@ impl<'a> Receiver<'a> {
         } = self.service;
         let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
         watchdog.begin(journal, notification.id);
+        self.service.count(|counters| &counters.traps);
         handlers.prepare(is_inherited, self.may_visit());
         let mut answer = if journal.failures() < MOST_FAILURES {
             handlers.answer(notification)

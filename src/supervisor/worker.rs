@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::cgroup::Cgroup;
+use super::counters::{Count, Counters};
 use super::handlers::Handlers;
 use super::journal::Journal;
 use super::members::Members;
@@ -55,6 +56,8 @@ pub(super) struct Service {
     pub(super) traps_unknown: bool,
     /// Who may open programs' memory.
     pub(super) opening: Opening,
+    /// Where containers' keepers count.
+    pub(super) counters: Option<&'static Counters>,
 }
 
 /// Who opens programs' memory for a worker that may not: one for those that receive, which never wait for
@@ -91,7 +94,15 @@ impl Service {
             strict: self.strict,
             traps_unknown: self.traps_unknown,
             opening: self.opening,
+            counters: self.counters,
         })
+    }
+
+    /// Counts one more of something, if that is wanted.
+    pub(super) fn count(&self, what: impl FnOnce(&'static Counters) -> &'static Count) {
+        if let Some(counters) = self.counters {
+            what(counters).add();
+        }
     }
 
     /// `/proc`.
@@ -128,6 +139,7 @@ impl Service {
     /// It has just executed its program, and is where its children, and its parent's, were to be
     /// (`kernel/nsproxy.c: exec_task_namespaces`).
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
+        self.count(|counters| &counters.injections);
         let members = self.members();
         let (id, offsets) = match members.mark_of(pid) {
             Some(mark) => {

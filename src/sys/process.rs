@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "fork(2), waitpid(2), prctl(2)")]
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Where [`fork`] returned.
 pub(crate) enum Forked {
@@ -228,6 +229,24 @@ fn close_range(first: u32, last: u32) {
             if let Ok(fd) = i32::try_from(fd) {
                 // SAFETY: as above.
                 unsafe { libc::close(fd) };
+            }
+        }
+    }
+}
+
+/// A descriptor that this process was started with, as its own and close-on-exec.
+///
+/// # Errors
+/// There is none of that number.
+pub(crate) fn take_descriptor(fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: values only; the copy is new and ours alone, and nobody else in this process has been told
+    // of the original.
+    unsafe {
+        match libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) {
+            -1 => Err(io::Error::last_os_error()),
+            copy => {
+                libc::close(fd);
+                Ok(OwnedFd::from_raw_fd(copy))
             }
         }
     }

@@ -3,21 +3,30 @@
 //!
 //! `ELSEWHEN_BIN` names another binary to test, such as an installed one.
 //! With `CI=true` or `ELSEWHEN_NO_SKIP=1` a skip is a failure.
-#![allow(dead_code, reason = "each test file uses the part that it needs")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file uses the part that it needs"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
 pub(crate) mod adopt;
 pub(crate) mod agreement;
+pub(crate) mod bpf;
 pub(crate) mod bridges;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
+pub(crate) mod containers;
 pub(crate) mod debian13;
+pub(crate) mod engines;
 pub(crate) mod guests;
 pub(crate) mod handles;
+pub(crate) mod oci_rules;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod random_programs;
 pub(crate) mod readings;
+pub(crate) mod seccomp;
 pub(crate) mod servers;
 pub(crate) mod supervisor;
 pub(crate) mod sys;
