@@ -406,6 +406,28 @@ fn a_worker_killed_while_an_open_never_ends_is_replaced() {
 }
 
 #[test]
+fn the_supervisors_own_links_lead_no_guest_anywhere() {
+    need!(root());
+    let dir = tempfile::tempdir().unwrap();
+    let pid = dir.path().join("pid");
+    let script = format!(
+        "while [ ! -s {pid} ]; do sleep 0.1; done; w=/proc/$(cat {pid})
+         for link in root cwd task/${{w#/proc/}}/root; do
+             setpriv --reuid=65534 --clear-groups cat $w/$link/proc/uptime && echo reached $link
+         done
+         setpriv --reuid=65534 --clear-groups readlink $w/ns/time && echo reached ns
+         cat $w/stat >/dev/null && cat $w/root/proc/uptime >/dev/null && echo as outside",
+        pid = pid.display()
+    );
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let running = run.start(&["sh", "-c", &script]);
+    let worker = wait_for("worker", || worker(keeper(running.pid())?));
+    std::fs::write(&pid, worker.to_string()).unwrap();
+    let finished = running.finish().succeeded();
+    assert_eq!(finished.stdout, "as outside\n", "{finished:#?}");
+}
+
+#[test]
 fn a_file_that_a_user_may_not_see_stays_unseen() {
     need!(root());
     let dir = guests::public_directory();

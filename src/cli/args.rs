@@ -188,8 +188,9 @@ pub(crate) struct ShowArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = AGENT)]
 pub(crate) struct AgentArgs {
-    /// The UNIX socket to listen at, which the profile names as its `listenerPath`; not needed where
-    /// the service manager hands one over
+    /// The UNIX socket to listen at, which profiles name as their `listenerPath`; by default
+    /// `agent.sock` in the user's directory (`/run/elsewhen` for root), or what the service manager
+    /// hands over
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 
@@ -237,10 +238,20 @@ Examples:
   elsewhen save staging > clocks.json
   elsewhen save staging | ssh elsewhere elsewhen run --resume /dev/stdin -- ./server";
 
-/// Say what this machine offers, and which way each clock will take
+/// Say what this machine offers, and which way each clock will take; or whether a container has clocks
+/// of its own
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit status: 0 if the guest backend can work here, 1 if not.")]
+#[command(
+    after_help = "\
+Exit status: 0 if the guest backend can work here, or the container or process has clocks of its own;
+1 if not.",
+    override_usage = "elsewhen check [--json] [CONTAINER|PID]"
+)]
 pub(crate) struct CheckArgs {
+    /// A container's id, or the first twelve digits or more of it; or the number of a process
+    #[arg(value_name = "CONTAINER|PID")]
+    pub(crate) handle: Option<String>,
+
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,

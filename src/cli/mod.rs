@@ -3,6 +3,7 @@
 mod adopt;
 mod agent;
 mod args;
+mod coverage;
 mod exec;
 mod ls;
 mod message;
@@ -70,7 +71,10 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Agent(args) => agent::agent(args),
         Command::Save(args) => save::save(&args),
         Command::Adopt => adopt::adopt(),
-        Command::Check(args) => check(args.json),
+        Command::Check(args) => match &args.handle {
+            Some(handle) => coverage::coverage(handle, args.json),
+            None => check(args.json),
+        },
         Command::OciProfile(args) => oci_profile::oci_profile(&args),
         Command::OciRuntime(args) => oci_runtime::oci_runtime(args),
         Command::Bench(args) => bench(args),

@@ -1,10 +1,8 @@
 //! What the program here and an engine's profile (`oci::profile`) are both made from.
 
 use crate::arch::nr;
-
-/// FUTEX_PRIVATE_FLAG is no part of the command either.
-pub(crate) const FUTEX_CLOCK_REALTIME: u32 = 256;
-pub(crate) const FUTEX_FLAGS: u32 = 128 | FUTEX_CLOCK_REALTIME;
+use crate::sys::futex;
+pub(crate) use crate::sys::futex::{CLOCK_REALTIME as FUTEX_CLOCK_REALTIME, FLAGS as FUTEX_FLAGS};
 
 /// A command of futex(2) that waits for an absolute time.
 pub(crate) struct FutexWait {
@@ -20,22 +18,22 @@ pub(crate) const FUTEX_TIME: u32 = 3;
 
 pub(crate) const FUTEX_WAITS: [FutexWait; 4] = [
     FutexWait {
-        command: libc::FUTEX_WAIT_BITSET.cast_unsigned(),
+        command: futex::WAIT_BITSET,
         spare: 4,
         has_choice: true,
     },
     FutexWait {
-        command: libc::FUTEX_WAIT_REQUEUE_PI.cast_unsigned(),
+        command: futex::WAIT_REQUEUE_PI,
         spare: 5,
         has_choice: true,
     },
     FutexWait {
-        command: libc::FUTEX_LOCK_PI.cast_unsigned(),
+        command: futex::LOCK_PI,
         spare: 4,
         has_choice: false,
     },
     FutexWait {
-        command: libc::FUTEX_LOCK_PI2.cast_unsigned(),
+        command: futex::LOCK_PI2,
         spare: 4,
         has_choice: true,
     },

@@ -10,6 +10,7 @@
 //! [`living`].
 
 mod container;
+mod coverage;
 mod directory;
 mod find;
 mod kernel;
@@ -21,6 +22,7 @@ mod record;
 mod register;
 
 pub(crate) use container::{Container, container};
+pub(crate) use coverage::{Clocks, Coverage, coverage};
 pub(crate) use directory::{overridden, probe, shared_file, socket};
 pub(crate) use find::{Found, find, made_inside};
 pub(crate) use kernel::own_offsets as kernels_offsets;

@@ -117,6 +117,7 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
     });
     let (means, registration) = prepared.inspect_err(|_| inherited.give_back())?;
     let _ = rustix::thread::set_name(c"elsewhen");
+    means.journal.note_adopted();
     seccomp::wake_synchronously(listener.as_fd());
     Keeper::new(Setting {
         command: None,

@@ -14,7 +14,7 @@ use super::message::{End, Incoming, Message, receive};
 use super::namespaces::{is_runnable, is_zombie};
 use super::redirect::Pool;
 use super::watchdog::Patience;
-use super::worker::{self, Service};
+use super::worker::{self, Openers, Service};
 use super::yama::Opening;
 use crate::inject::Opener;
 use crate::registry::Registration;
@@ -136,7 +136,7 @@ impl Keeper {
         // The last one may have died before it had started the timer that it said it would.
         service.journal.note_rest();
         service.journal.set_receiver(0);
-        let opener = match service.opening {
+        let openers = match service.opening {
             Opening::ByWorker => None,
             Opening::ByKeeper => {
                 if self.pool.is_none() {
@@ -146,7 +146,11 @@ impl Keeper {
                     pool.wake()?;
                     self.pool = Some(pool);
                 }
-                Some(Opener::start(service.proc.try_clone()?)?)
+                let start = || Opener::start(service.proc.try_clone()?);
+                Some(Openers {
+                    handlers: start()?,
+                    views: start()?,
+                })
             }
         };
         match process::fork()? {
@@ -158,7 +162,7 @@ impl Keeper {
             }
             Forked::Child => {
                 let front = self.front.take();
-                worker::run(service, front, opener)
+                worker::run(service, front, openers)
             }
         }
         Ok(())

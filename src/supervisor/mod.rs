@@ -17,6 +17,7 @@ mod adopt;
 mod cgroup;
 mod clock_of;
 mod counters;
+mod crew;
 mod door;
 mod enter;
 mod execs;

@@ -88,7 +88,7 @@ impl<'a> Receiver<'a> {
     fn run<'s>(&'s self, errand: Errand, scope: &'s Scope<'s, '_>) -> bool {
         match (errand, &self.pool) {
             (Errand::Visit(slot, mem), Some(pool)) => self.visit(pool, slot, mem),
-            (_, Some(_)) if !self.turn.is_watched() => {
+            (Errand::ByPool, Some(_)) if !self.turn.is_watched() => {
                 self.have_watched(scope);
                 true
             }
@@ -152,13 +152,11 @@ impl<'a> Receiver<'a> {
         } else {
             Some(Answer::Errno(libc::ENOSYS))
         };
+        let errand = handlers.take_errand();
         // Whoever was taken for gone by mistake, for want of descriptors perhaps, is not to wait for
         // ever.
         let listener = self.service.listener.as_fd();
-        if answer.is_none()
-            && !handlers.is_elsewhere()
-            && seccomp::is_valid(listener, notification.id)
-        {
+        if answer.is_none() && errand.is_none() && seccomp::is_valid(listener, notification.id) {
             answer = Some(Answer::Errno(libc::EINTR));
         }
         if let Some(answer) = answer {
@@ -166,7 +164,7 @@ impl<'a> Receiver<'a> {
             let _ = seccomp::answer(listener, notification.id, answer);
         }
         journal.clear();
-        handlers.take_errand()
+        errand
     }
 
     fn may_visit(&self) -> bool {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Mutex;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -59,6 +60,13 @@ pub(super) struct Service {
     pub(super) counters: Option<&'static Counters>,
 }
 
+/// Who opens programs' memory for a worker that may not: one for those that receive, which never wait for
+/// those that open files.
+pub(super) struct Openers {
+    pub(super) handlers: Opener,
+    pub(super) views: Opener,
+}
+
 impl Service {
     pub(super) fn descriptors(&self) -> [RawFd; 4] {
         [
@@ -103,7 +111,7 @@ impl Service {
     }
 
     /// The threads that open files, none of them started yet.
-    fn views(&self) -> io::Result<views::Pool> {
+    fn views(&self, opener: Option<Opener>) -> io::Result<views::Pool> {
         Ok(views::Pool::new(views::Source {
             journal: self.journal,
             listener: self.listener.try_clone()?,
@@ -112,6 +120,7 @@ impl Service {
             offsets: self.offsets,
             owner: self.owner,
             leaves_to_kernel: self.leaves_to_kernel,
+            opener: opener.map(Mutex::new),
         }))
     }
 
@@ -150,10 +159,13 @@ impl Service {
 }
 
 /// Serves until no process is left under the filter.
-pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Opener>) -> ! {
+pub(super) fn run(service: &Service, front: Option<OwnedFd>, openers: Option<Openers>) -> ! {
     let mut keep = service.descriptors().to_vec();
     keep.extend(front.as_ref().map(AsRawFd::as_raw_fd));
-    keep.extend(opener.as_ref().map(AsRawFd::as_raw_fd));
+    let (opener, of_views) = openers
+        .map(|openers| (openers.handlers, openers.views))
+        .unzip();
+    keep.extend(opener.iter().chain(&of_views).map(AsRawFd::as_raw_fd));
     process::close_all_but(0, &keep);
     let watchdog = service.strict.then(timer);
     let started = watchdog.transpose().and_then(|watchdog| {
@@ -179,7 +191,7 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
         // What cannot be done now is done with the next request.
         let _ = pool.take_over();
     }
-    let Ok(views) = service.views() else {
+    let Ok(views) = service.views(of_views) else {
         process::exit_now(1);
     };
     let _ = views.take_over();

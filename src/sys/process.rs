@@ -286,15 +286,21 @@ fn ask_for_x32() -> bool {
     unsafe { libc::syscall(getpid) != -1 }
 }
 
-/// The soft `RLIMIT_LOCKS` of process `pid`; `None` if it is gone or another user's.
-pub(crate) fn locks_limit(pid: i32) -> Option<u64> {
+/// The soft `RLIMIT_LOCKS` of process `pid`.
+///
+/// # Errors
+/// `EPERM`: it is another user's, and this process lacks `CAP_SYS_RESOURCE`. `ESRCH`: it is gone.
+pub(crate) fn locks_limit(pid: i32) -> io::Result<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the kernel fills a live structure, and is given none to read.
     let r = unsafe { libc::prlimit(pid, libc::RLIMIT_LOCKS, std::ptr::null(), &raw mut limit) };
-    (r == 0).then_some(limit.rlim_cur)
+    match r {
+        0 => Ok(limit.rlim_cur),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Sets the soft `RLIMIT_LOCKS` of process `pid`.

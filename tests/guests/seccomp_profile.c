@@ -1,7 +1,8 @@
 // Compiles rules with libseccomp as runc does, and writes the program. Standard input, a word a field:
-//   default ACTION
+//   default ACTION ERRNO
 //   arch NAME
-//   rule ACTION CALL COUNT {INDEX OP VALUE VALUE_TWO}*
+//   rule ACTION ERRNO CALL COUNT {INDEX OP VALUE VALUE_TWO}*
+// With an argument, an architecture: writes the numbers of the calls whose names it reads.
 #include <errno.h>
 #include <inttypes.h>
 #include <seccomp.h>
@@ -16,7 +17,7 @@ static void fail(const char *what, int error)
 	exit(1);
 }
 
-static uint32_t action(const char *name)
+static uint32_t action(const char *name, unsigned error)
 {
 	if (!strcmp(name, "SCMP_ACT_ALLOW"))
 		return SCMP_ACT_ALLOW;
@@ -25,7 +26,7 @@ static uint32_t action(const char *name)
 	if (!strcmp(name, "SCMP_ACT_LOG"))
 		return SCMP_ACT_LOG;
 	if (!strcmp(name, "SCMP_ACT_ERRNO"))
-		return SCMP_ACT_ERRNO(EPERM);
+		return SCMP_ACT_ERRNO(error);
 	fail(name, EINVAL);
 	return 0;
 }
@@ -48,9 +49,9 @@ static enum scmp_compare compare(const char *op)
 static void add(scmp_filter_ctx filter, uint32_t default_action)
 {
 	char name[64], call[64], op[32];
-	unsigned count, index;
+	unsigned error_number, count, index;
 	struct scmp_arg_cmp args[6];
-	if (scanf("%63s %63s %u", name, call, &count) != 3 || count > 6)
+	if (scanf("%63s %u %63s %u", name, &error_number, call, &count) != 4 || count > 6)
 		fail("rule", EINVAL);
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t value, value_two;
@@ -59,29 +60,35 @@ static void add(scmp_filter_ctx filter, uint32_t default_action)
 		args[i] = (struct scmp_arg_cmp){ index, compare(op), value, value_two };
 	}
 	int number = seccomp_syscall_resolve_name(call);
-	if (number == __NR_SCMP_ERROR) {
-		fprintf(stderr, "unknown %s\n", call);
+	uint32_t wanted = action(name, error_number);
+	// Both are no error to a runtime.
+	if (number == __NR_SCMP_ERROR || wanted == default_action)
 		return;
-	}
-	if (action(name) == default_action)
-		return;
-	int error = seccomp_rule_add_array(filter, action(name), number, count, args);
+	int error = seccomp_rule_add_array(filter, wanted, number, count, args);
 	if (error)
 		fail(call, -error);
 }
 
-int main(void)
+static int print_numbers(const char *architecture)
+{
+	char name[64];
+	while (scanf("%63s", name) == 1)
+		printf("%d\n", seccomp_syscall_resolve_name_arch(seccomp_arch_resolve_name(architecture), name));
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	char word[16], name[64];
-	uint32_t default_action;
-	if (scanf("%15s %63s", word, name) != 2 || strcmp(word, "default"))
+	unsigned error_number;
+	if (argc > 1)
+		return print_numbers(argv[1]);
+	if (scanf("%15s %63s %u", word, name, &error_number) != 3 || strcmp(word, "default"))
 		fail("default", EINVAL);
-	default_action = action(name);
+	uint32_t default_action = action(name, error_number);
 	scmp_filter_ctx filter = seccomp_init(default_action);
 	if (!filter)
 		fail("seccomp_init", ENOMEM);
-	// The kernel is given what a container is, without a word about privileges.
-	seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0);
 	while (scanf("%15s", word) == 1) {
 		if (!strcmp(word, "rule")) {
 			add(filter, default_action);

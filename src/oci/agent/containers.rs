@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 
 use super::message::Message;
+use crate::clock::ClockOffsets;
 use crate::oci::offsets::Words;
 use crate::registry::{self, Container, Member};
 use crate::{Error, Result, reading};
@@ -71,15 +72,35 @@ fn decide(message: &Message, reads_bundle: bool) -> Result<Container> {
         true => environment(&state.bundle)?,
         false => Words::default(),
     };
-    let words = annotations
-        .or(environment)
-        .or(Words::from_metadata(&message.metadata)?);
+    let profile = Words::from_metadata(&message.metadata)?;
+    let words = annotations.or(environment).or(profile.clone());
+    let offsets = words.offsets(&reading::host()?)?;
+    check_covered(&profile, &offsets)?;
     Ok(Container {
         member: Member::new().ok_or_else(|| Error::new("the kernel has no random bytes yet"))?,
-        offsets: words.offsets(&reading::host()?)?,
+        offsets,
         host_proc: !words.shows_proc()?,
         name: words.name,
     })
+}
+
+/// A profile that speaks of some clocks notifies no calls with MONOTONIC and BOOTTIME unless it speaks of
+/// these (`elsewhen oci-profile`).
+fn check_covered(profile: &Words, offsets: &ClockOffsets) -> Result<()> {
+    let clocks = [
+        ("monotonic", &profile.monotonic, offsets.monotonic),
+        ("boottime", &profile.boottime, offsets.boottime),
+    ];
+    let left_out = clocks
+        .iter()
+        .find(|(_, words, offset)| words.is_none() && !offset.is_zero());
+    match left_out {
+        Some((clock, ..)) if profile.has_offsets() => Err(Error::new(format!(
+            "`{clock}` is not among the clocks of the container's profile; make that with \
+             `--{clock} +0`, or without any clock"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The part of a bundle's configuration that is looked at.

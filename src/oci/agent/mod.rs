@@ -25,7 +25,7 @@ pub(crate) use order::take;
 
 use crate::supervisor::Counters;
 use crate::sys::{process, signal};
-use crate::{Error, Result};
+use crate::{Error, Result, registry};
 use connection::{Connection, Outcome};
 use containers::Containers;
 use log::{Limit, Line};
@@ -44,7 +44,7 @@ const METRICS_EVERY: Duration = Duration::from_secs(2);
 /// What an agent is started with.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Where to listen, if the service manager hands over no socket.
+    /// Where to listen, if not in the usual place, and if the service manager hands over no socket.
     pub(crate) socket: Option<PathBuf>,
     /// The permissions of the socket.
     pub(crate) mode: u32,
@@ -59,16 +59,15 @@ pub(crate) struct Options {
 /// # Errors
 /// There is nothing to listen to, or no place for what keepers share.
 pub(crate) fn run(options: Options) -> Result<()> {
+    // Makes the directory that the usual socket lies in, too.
+    let counters = Counters::open()?;
     let socket = match Socket::inherited()? {
         Some(socket) => socket,
         None => {
-            let path = options.socket.as_deref().ok_or_else(|| {
-                Error::new("`--socket PATH` is missing, and the service manager hands over none")
-            })?;
-            Socket::make(path, options.mode)?
+            let path = options.socket.unwrap_or_else(registry::socket);
+            Socket::make(&path, options.mode)?
         }
     };
-    let counters = Counters::open()?;
     let _inherited = signal::Inherited::set_aside();
     let signals =
         signal::descriptor(true).map_err(|e| Error::os("cannot make a signal descriptor", e))?;

@@ -8,6 +8,9 @@ use crate::filter::table::{
 use crate::filter::{Rules, Shifted};
 use crate::page::{COOKIE, EXCHANGE_COOKIE, FUTEX_WAIT_COOKIE, OPEN_COOKIE, WAIT_COOKIE};
 
+/// The bits of futex_wait(2)'s cookie that are looked at.
+const FIRST_BITS: [u32; 3] = [31, 30, 29];
+
 /// What one argument is compared with, all 64 bits of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Test {
@@ -105,16 +108,29 @@ impl Table {
             self.add_without(number, &conditions, 5, cookies(number));
         }
         self.futex(shifted);
-        // Its clock is the other half of the argument with the cookie, which can be asked for one thing.
-        let last = Cookies::of(FUTEX_WAIT_COOKIE | 0xffff).last;
-        let first = Cookies::of(FUTEX_WAIT_COOKIE).first;
-        let given = (4, Test::IsNot(0));
-        self.add_without(nr::FUTEX_WAIT, &[given], 5, Cookies { first, last });
+        self.futex_wait(shifted);
         for (number, time) in BY_REALTIME {
             self.add_without(number, &[(time, Test::IsNot(0))], 5, cookies(number));
         }
         for (number, _) in TIMERS {
             self.add_without(number, &[(1, has(ABSTIME))], 5, cookies(number));
+        }
+    }
+
+    /// Its clock is the other half of the argument with the cookie, and an argument can be asked for one
+    /// thing: a rule for each of the cookie's first bits, if it differs. (A rule for each of its sixteen can keep
+    /// libseccomp busy for hours, and of a test for what lies below and one for what lies above it makes
+    /// a wrong program if their high halves differ.)
+    fn futex_wait(&mut self, shifted: Shifted) {
+        for (clock, bit) in shifted
+            .waited()
+            .flat_map(|id| FIRST_BITS.map(|bit| (id, bit)))
+        {
+            let differs = Test::Bits {
+                mask: 1 << (32 + bit) | 0xffff_ffff,
+                value: u64::from(!FUTEX_WAIT_COOKIE & 1 << bit) << 32 | u64::from(clock),
+            };
+            self.add(nr::FUTEX_WAIT, &[(4, Test::IsNot(0)), (5, differs)]);
         }
     }
 

@@ -84,7 +84,7 @@ impl Handlers<'_> {
         let (id, nonce) = match create() {
             Some(created) => created,
             None => {
-                let in_use = timens::in_use(proc, records).ok_or(libc::ENOSPC)?;
+                let in_use = timens::in_use(proc, service.journal).ok_or(libc::ENOSPC)?;
                 records.retain(|id| in_use.contains(&id));
                 create().ok_or(libc::ENOSPC)?
             }

@@ -1,11 +1,12 @@
 //! One visit: seize, interrupt, release from the call, set the registers, let go.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::Pool;
 use super::slots::{Place, RedirectSlot, Request};
 use crate::arch::{self, Redirect};
+use crate::supervisor::{lines, namespaces};
 use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
 
@@ -73,7 +74,7 @@ fn seize(pool: &Pool, request: &Request) -> Option<Running> {
             Err(_) if !seccomp::is_valid(pool.listener.as_fd(), request.id) => return None,
             Err(_) => {}
         }
-        let tries = match tracer_of(request.tid) {
+        let tries = match tracer_of(pool.proc.as_fd(), request.tid) {
             Tracer::Leaving => 100_000,
             // Let go of just now, or nobody's, and not ours to trace; or its tracer is about to die.
             Tracer::Nobody => 20,
@@ -96,31 +97,25 @@ enum Tracer {
     Other,
 }
 
-fn tracer_of(tid: i32) -> Tracer {
+fn tracer_of(proc: BorrowedFd<'_>, tid: i32) -> Tracer {
     const SIGKILL: u64 = 1 << 8;
-    // A thread's name may be any bytes.
-    let status = |id: u32| {
-        let bytes = std::fs::read(format!("/proc/{id}/status")).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let number = |status: &str, key: &str, radix: u32| {
-        let value = status.lines().find_map(|line| line.strip_prefix(key))?;
-        u64::from_str_radix(value.trim(), radix).ok()
-    };
-    let tracer = status(tid.cast_unsigned())
-        .and_then(|status| number(&status, "TracerPid:", 10))
-        .and_then(|tracer| u32::try_from(tracer).ok().filter(|tracer| *tracer != 0));
-    let Some(status) = tracer.and_then(status) else {
-        return Tracer::Nobody;
-    };
-    let is_killed = ["SigPnd:", "ShdPnd:"]
-        .iter()
-        .any(|key| number(&status, key, 16).is_some_and(|signals| signals & SIGKILL != 0));
-    let is_own = number(&status, "Tgid:", 10) == Some(std::process::id().into());
-    // What ends gives its memory up first.
-    match is_own || is_killed || !status.contains("VmSize:") {
-        true => Tracer::Leaving,
-        false => Tracer::Other,
+    let tracer = namespaces::status(proc, tid).map_or(0, |status| status.tracer);
+    let (mut is_own, mut is_killed, mut has_memory) = (false, false, false);
+    let read = lines::read(proc, &format!("{tracer}/status"), |line| {
+        let value = |key: &str| lines::value(line, key);
+        is_own |= value("Tgid:").is_some_and(|id| id.parse() == Ok(std::process::id()));
+        is_killed |= ["SigPnd:", "ShdPnd:"].iter().any(|key| {
+            let signals = value(key).and_then(|mask| u64::from_str_radix(mask, 16).ok());
+            signals.is_some_and(|signals| signals & SIGKILL != 0)
+        });
+        // What ends gives its memory up first.
+        has_memory |= line.starts_with(b"VmSize:");
+        false
+    });
+    match read {
+        Err(_) => Tracer::Nobody,
+        Ok(_) if is_own || is_killed || !has_memory => Tracer::Leaving,
+        Ok(_) => Tracer::Other,
     }
 }
 
@@ -180,6 +175,8 @@ fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Re
 
 /// Has the thread make its call with the first value, and if that succeeds once more as the program has
 /// made it, for which we shall be asked.
+///
+/// DIFFERENCE: should we die amid the first call, it may fail though it has done what it was for.
 fn split(
     pool: &Pool,
     stopped: Stopped,

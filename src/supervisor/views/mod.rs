@@ -15,6 +15,7 @@
 
 mod caller;
 mod file;
+mod how;
 mod live;
 mod path;
 mod pool;
@@ -24,6 +25,7 @@ mod timens;
 mod walk;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Mutex;
 
 use rustix::fs::ResolveFlags;
 
@@ -34,7 +36,7 @@ use super::status;
 use super::timens::Owner;
 use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
-use crate::inject::{Fault, GuestPtr, Task};
+use crate::inject::{Fault, GuestPtr, Opener, Task};
 use crate::page::EXCHANGE_COOKIE;
 use crate::sys::rights::Own;
 use crate::sys::seccomp::{Answer, Notification};
@@ -199,15 +201,10 @@ fn read(
         _ if asks != Asks::File => (0, 0),
         nr::OPEN => (args[1], 0),
         nr::OPENAT => (args[2], 0),
-        // `struct open_how`.
-        _ => {
-            let [flags, _, resolve]: [u64; 3] = match task.read(GuestPtr::new(args[2])) {
-                Ok(how) => how,
-                Err(Fault::Gone) => return Err(Fault::Gone),
-                Err(_) => return Ok(None),
-            };
-            (flags, resolve)
-        }
+        _ => match how::read(task, GuestPtr::new(args[2]), args[3])? {
+            Some(how) => how,
+            None => return Ok(None),
+        },
     };
     const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
     let flags = low(flags);
@@ -252,6 +249,8 @@ pub(super) struct Source {
     pub(super) owner: Owner,
     /// Whether time namespaces are the kernel's.
     pub(super) leaves_to_kernel: bool,
+    /// Who opens programs' memory, if not this process.
+    pub(super) opener: Option<Mutex<Opener>>,
 }
 
 /// What a call that opens a file is to have.
@@ -295,7 +294,8 @@ impl Source {
         } else {
             let start = self.start(&caller, call)?;
             taken = rights.take_on(own).ok()?;
-            opened = file::open(proc, &walk::walk(&caller, start, call.path.bytes())?)?;
+            let found = walk::walk(&caller, start, call.path.bytes())?;
+            opened = file::open(proc, &found, call.flags)?;
         }
         let view = opened.view;
         let text = match view {

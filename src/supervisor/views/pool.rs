@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Open, OpenSlot, Outcome, Source, not_ours};
+use crate::supervisor::crew::Crew;
 use crate::supervisor::journal::Journal;
 use crate::sys::rights::Own;
 use crate::sys::seccomp::{self, Answer};
@@ -24,9 +24,7 @@ const STACK: usize = 128 << 10;
 #[derive(Clone)]
 pub(in super::super) struct Pool {
     source: Arc<Source>,
-    /// Threads that have nothing to do, and all threads.
-    idle: Arc<AtomicUsize>,
-    all: Arc<AtomicUsize>,
+    crew: Crew,
     /// How many threads are at it for each user.
     in_hand: Arc<Mutex<HashMap<u32, usize>>>,
 }
@@ -35,8 +33,7 @@ impl Pool {
     pub(in super::super) fn new(source: Source) -> Self {
         Self {
             source: Arc::new(source),
-            idle: Arc::default(),
-            all: Arc::default(),
+            crew: Crew::new(THREADS, STACK),
             in_hand: Arc::default(),
         }
     }
@@ -59,24 +56,8 @@ impl Pool {
 
     /// Has one thread more wait for work, unless there is one, or there are too many.
     pub(super) fn wake(&self) -> io::Result<()> {
-        if self.idle.load(Ordering::SeqCst) > 0 {
-            return Ok(());
-        }
-        if self.all.fetch_add(1, Ordering::SeqCst) >= THREADS {
-            self.all.fetch_sub(1, Ordering::SeqCst);
-            return Ok(());
-        }
-        self.idle.fetch_add(1, Ordering::SeqCst);
         let pool = self.clone();
-        let started = std::thread::Builder::new()
-            .stack_size(STACK)
-            .spawn(move || pool.work());
-        if let Err(e) = started {
-            self.idle.fetch_sub(1, Ordering::SeqCst);
-            self.all.fetch_sub(1, Ordering::SeqCst);
-            return Err(e);
-        }
-        Ok(())
+        self.crew.wake(move || pool.work())
     }
 
     fn work(&self) -> ! {
@@ -89,13 +70,13 @@ impl Pool {
         };
         loop {
             let slot = self.take();
-            self.idle.fetch_sub(1, Ordering::SeqCst);
+            self.crew.begin();
             // If this one has to wait, another is there for the rest.
             let _ = self.wake();
             let call = slot.request();
             self.serve(&own, &call);
             slot.free();
-            self.idle.fetch_add(1, Ordering::SeqCst);
+            self.crew.rest();
             // Whoever waits for a share of this user's is found by the next look.
             let mut in_hand = self.in_hand();
             if let Some(count) = in_hand.get_mut(&call.uid) {

@@ -236,6 +236,24 @@ ROW(a_child_that_shares_memory_stays)
     did("write", put(OFFSETS, "monotonic 1 0\n", 14));
 }
 
+static int pause_in_clone(void *from)
+{
+    sleep_a_while(from);
+    return 0;
+}
+
+ROW(not_frozen_by_a_child_that_shares_memory)
+{
+    static char stack[65536] __attribute__((aligned(16)));
+    pid_t child;
+
+    make_with(LATER);
+    child = clone(pause_in_clone, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+    must("clone", child > 0);
+    did("write", put(OFFSETS, "monotonic 1 0\n", 14));
+    end_of(child);
+}
+
 ROW(a_thread_stays)
 {
     make_with(LATER);

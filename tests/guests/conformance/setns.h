@@ -280,12 +280,6 @@ ROW(setns_by_a_pidfd_to_ones_own_with_a_user_namespace)
     end_of(other);
 }
 
-static int pause_in_clone(void *from)
-{
-    sleep_a_while(from);
-    return 0;
-}
-
 ROW(setns_with_a_child_that_shares_memory)
 {
     static char stack[65536] __attribute__((aligned(16)));
