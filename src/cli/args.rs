@@ -20,7 +20,10 @@ pub(crate) enum Command {
     Ls(LsArgs),
     Show(ShowArgs),
     Check(CheckArgs),
+    CriuAction(CriuActionArgs),
     Bench(BenchArgs),
+    #[command(hide = true)]
+    CriuKeeper(CriuKeeperArgs),
     #[command(hide = true)]
     BenchSide(BenchSideArgs),
     #[command(hide = true, subcommand)]
@@ -169,6 +172,48 @@ pub(crate) struct CheckArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Have clocks go on in what CRIU restores: an action script for `criu dump` and `criu restore`
+#[derive(Debug, clap::Args)]
+#[command(after_help = CRIU)]
+pub(crate) struct CriuActionArgs {
+    /// The file of clocks, if not `elsewhen-clocks.json` beside the images
+    #[arg(long, value_name = "FILE")]
+    pub(crate) clocks: Option<PathBuf>,
+
+    /// How clocks go on: `CLOCK=POLICY`, and more behind commas. By default `continue` for monotonic and
+    /// boottime, `host` for realtime and tai
+    #[arg(long, value_name = "CLOCK=POLICY")]
+    pub(crate) policy: Vec<String>,
+}
+
+const CRIU: &str = "\
+CRIU says by its variables what is to be done. At a dump the clocks are saved beside the images, at a
+restore all processes are given clocks that go on from there before they run. Processes that were not
+started by elsewhen are, too. If the file of clocks is missing, damaged or another dump's, nothing is
+restored.
+
+Examples:
+  criu dump -t PID -D images --action-script 'elsewhen criu-action'
+  criu restore -d -D images --action-script 'elsewhen criu-action'
+  criu restore -d -D images --action-script 'elsewhen criu-action --policy realtime=continue'";
+
+/// The keeper of a process that CRIU has restored.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CriuKeeperArgs {
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) realtime: String,
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) tai: String,
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) monotonic: String,
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) boottime: String,
+    #[arg(long)]
+    pub(crate) like: Option<i32>,
+    #[arg(long)]
+    pub(crate) name: Option<String>,
 }
 
 /// Measure what a namespace costs on this machine

@@ -1,6 +1,7 @@
 //! The command line: what the options mean, and how errors reach the user.
 
 mod args;
+mod criu;
 mod exec;
 mod ls;
 mod message;
@@ -52,6 +53,8 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
         Command::Check(args) => check(args.json),
+        Command::CriuAction(args) => criu::action(args),
+        Command::CriuKeeper(args) => criu::keeper(args),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),
         Command::BenchPart(part) => bench_part(part),

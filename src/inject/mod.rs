@@ -11,6 +11,7 @@ mod force;
 mod gate;
 mod maps;
 mod opener;
+mod restored;
 mod task;
 
 use std::borrow::Cow;

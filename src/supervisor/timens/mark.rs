@@ -74,6 +74,14 @@ impl Mark {
     }
 }
 
+/// Takes the mark off a process whose tree is no more, if it has one.
+pub(crate) fn forget_namespaces(pid: i32) {
+    if Mark::of(pid).is_some() {
+        // A mark that stays names nothing that its new supervisor knows.
+        let _ = Mark::clear(pid);
+    }
+}
+
 /// Whether process `pid` of a tree is in a namespace that a program has made itself.
 pub(crate) fn has_namespace_of_its_own(pid: i32) -> bool {
     let Some(mark) = Mark::of(pid) else {

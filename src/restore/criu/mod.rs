@@ -1,0 +1,131 @@
+//! CRIU's action script: what it is asked to do, and when (criu(8), `--action-script`).
+//!
+//! | stage | what is done |
+//! | --- | --- |
+//! | `post-dump` | the clocks are saved beside the images, and what is left of our filter is taken out of them |
+//! | `pre-restore` | the file of clocks is looked at: CRIU stops here if it is refused |
+//! | `pre-resume` | all processes are told to stop; CRIU still traces them |
+//! | `post-resume` | CRIU has let go of them: each gets its image, a filter and a keeper, and then all go on |
+//!
+//! At `pre-resume` each thread stands at the end of the rt_sigreturn(2) that has loaded its own
+//! registers, so that a SIGSTOP that is sent now comes before its first instruction. CRIU itself
+//! restores stopped processes in this way. It does not heed how the last two scripts end, so a tree
+//! that cannot be made whole is killed here.
+
+mod call;
+mod filter;
+mod images;
+mod keeper;
+mod offsets;
+mod threads;
+mod tree;
+mod vdso;
+mod whole;
+
+use std::path::PathBuf;
+
+use super::{Policies, SavedClocks};
+use crate::sys::process;
+use crate::{Error, Result};
+use images::Images;
+
+pub(crate) use keeper::Order;
+
+/// Where the clocks are saved, beside the images.
+const CLOCKS: &str = "elsewhen-clocks.json";
+
+/// One call of the action script.
+#[derive(Debug)]
+pub(crate) struct Action {
+    stage: String,
+    images: Images,
+    /// The first process of the tree, where there is one already.
+    first: Option<i32>,
+    clocks: PathBuf,
+}
+
+impl Action {
+    /// The action that CRIU asks for by its variables; `clocks` is a file to use in place of the usual
+    /// one.
+    ///
+    /// # Errors
+    /// It was not CRIU that has started this.
+    pub(crate) fn asked_for(clocks: Option<PathBuf>) -> Result<Self> {
+        let variable = |name: &str| {
+            std::env::var_os(name).ok_or_else(|| {
+                Error::new(format!(
+                    "`{name}` is not set: CRIU starts this, as `criu dump` and `criu restore` with \
+                     `--action-script 'elsewhen criu-action'`"
+                ))
+            })
+        };
+        let stage = variable("CRTOOLS_SCRIPT_ACTION")?;
+        let images = Images::new(variable("CRTOOLS_IMAGE_DIR")?.into());
+        let first = variable("CRTOOLS_INIT_PID").ok();
+        Ok(Self {
+            stage: stage.to_string_lossy().into_owned(),
+            first: first.and_then(|pid| pid.to_str()?.parse().ok()),
+            clocks: clocks.unwrap_or_else(|| images.file(CLOCKS)),
+            images,
+        })
+    }
+
+    /// Carries it out; stages at which there is nothing to do are none.
+    ///
+    /// # Errors
+    /// The tree cannot be saved or restored; in the latter case nothing of it runs.
+    pub(crate) fn carry_out(&self, policies: &Policies) -> Result<()> {
+        match self.stage.as_str() {
+            "post-dump" => self.save(),
+            "pre-restore" => self.saved().map(drop),
+            "pre-resume" => self.or_kill(tree::stop),
+            "post-resume" => self.or_kill(|first| {
+                let saved = self.saved()?;
+                whole::make(first, &saved, policies, &self.images)
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn save(&self) -> Result<()> {
+        let saved = SavedClocks::now(offsets::of(self.first()?)?)?;
+        let text = saved.with_tree(&self.images.tree()?).to_json();
+        // What is there is of another dump: a file that is half written must not pass for it.
+        let new = self.clocks.with_extension("new");
+        std::fs::write(&new, text)
+            .and_then(|()| std::fs::rename(&new, &self.clocks))
+            .map_err(|error| Error::os("cannot write the file of clocks", error))?;
+        self.images.let_filters_pass()
+    }
+
+    /// The clocks, if they are those of these images.
+    fn saved(&self) -> Result<SavedClocks> {
+        let saved = SavedClocks::read(&self.clocks)?;
+        let tree = self.images.tree()?;
+        match saved.tree() {
+            Some(of) if of == tree => Ok(saved),
+            Some(of) if of.starts_with(images::TREE) => Err(Error::new(
+                "the clocks were not saved by the dump that made these images: they are older, or \
+                 another tree's; give the `elsewhen-clocks.json` that lay beside them",
+            )),
+            _ => Err(Error::new(
+                "the clocks were not saved by a dump: they are those of a namespace that went on; \
+                 dump with `--action-script 'elsewhen criu-action'`",
+            )),
+        }
+    }
+
+    fn first(&self) -> Result<i32> {
+        self.first
+            .ok_or_else(|| Error::new("CRIU has named no process in `CRTOOLS_INIT_PID`"))
+    }
+
+    fn or_kill(&self, action: impl FnOnce(i32) -> Result<()>) -> Result<()> {
+        let first = self.first()?;
+        action(first).inspect_err(|_| {
+            for pid in tree::members(first) {
+                process::kill(pid, libc::SIGKILL);
+            }
+        })
+    }
+}
