@@ -47,6 +47,7 @@ mod inject;
 mod kernel;
 mod line;
 mod namespace;
+mod oci;
 mod page;
 #[doc(hidden)]
 pub mod patch;
@@ -63,3 +64,4 @@ pub use error::{Error, Result};
 pub use namespace::TimeNamespace;
 pub use registry::{RunningNamespace, RunningProcess, RunningTree};
 pub use restore::{Policies, Policy, SavedClocks};
+pub use supervisor::AdoptedFilter;

@@ -1,6 +1,8 @@
 //! A time namespace: four offsets, and how its programs are started.
 
+use std::convert::Infallible;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::backend::Backend;
@@ -8,7 +10,7 @@ use crate::clock::ClockOffsets;
 use crate::image::{Image, ReadPathChoice};
 use crate::line::shown;
 use crate::registry::{self, Found, RunningNamespace};
-use crate::supervisor::{self, Joined, Outer, Plan};
+use crate::supervisor::{self, AdoptedFilter, Joined, Outer, Plan};
 use crate::{Error, Result, kernel};
 
 /// A time namespace for programs to be started in.
@@ -285,6 +287,42 @@ impl TimeNamespace {
             return Ok(());
         }
         supervisor::enter(&self.plan, self.backend, outer)
+    }
+
+    /// Becomes the keeper of processes that are running under a seccomp filter with `listener` as its
+    /// listener: their calls are answered by the namespace's clocks, and each program that they execute
+    /// is given them.
+    ///
+    /// The filter must notify what elsewhen's own does, or as much of it as a seccomp profile can say:
+    /// `filter` says which. No process is to wait in a call that it has made before.
+    ///
+    /// The calling process, which must have one thread, never returns: it closes all its other
+    /// descriptors, leaves its session, and exits with 0 when the last process under the filter has
+    /// ended. A worker of its does the work, and is replaced if it dies. The byte `!` is sent to
+    /// `ready`, a socket, as soon as there is one. If the calling process is killed, every
+    /// notified call fails with `ENOSYS`.
+    ///
+    /// elsewhen keeps all of the clocks, whatever [`backend`](Self::backend) says, and the namespace is
+    /// never [strict](Self::strict).
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE` or `ENOMEM` of what is needed; `EEXIST`: another namespace has the name; `EPERM`,
+    /// `EACCES` or `EIO`: the kernel refuses forced writes through `/proc/PID/mem`. With no errno: this is
+    /// no listener, or nobody is left; the calling process is in a namespace of elsewhen's itself; the
+    /// kernel keeps clocks of the namespace that is to be joined; Yama keeps this user from programs
+    /// that it has not started; the vDSO is of an unknown form, or `/proc` is missing.
+    pub fn adopt(
+        &self,
+        listener: OwnedFd,
+        filter: AdoptedFilter,
+        ready: Option<OwnedFd>,
+    ) -> Result<Infallible> {
+        if self.kernels.is_some() {
+            return Err(Error::new(
+                "running processes cannot be put into a time namespace of the kernel's",
+            ));
+        }
+        supervisor::adopt(&self.plan, listener, filter, ready)
     }
 
     fn enter_kernels(&self) -> Result<()> {

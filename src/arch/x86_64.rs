@@ -112,25 +112,24 @@ pub(crate) fn stack(registers: &libc::user_regs_struct) -> u64 {
     registers.rsp
 }
 
-/// `ERESTARTSYS` of `linux/errno.h`: what an interrupted call is about to return.
-const ERESTARTSYS: u64 = 512;
+/// `ERESTARTSYS` of `linux/errno.h`: what an interrupted call is about to return, and what the answer to
+/// its notification has it return.
+pub(crate) const RESTART: i32 = 512;
 
 /// Whether a thread is stopped at the end of the call `number(args)` whose `syscall` lies before
-/// `after`, and which has not been made: it was taken out of its notification, or, if `answered`, has
-/// got `EINTR` for it.
+/// `after`, and which has not been made: it was taken out of its notification.
 pub(crate) fn is_at_call(
     registers: &libc::user_regs_struct,
     after: u64,
     number: u32,
     args: &[u64; 6],
-    answered: bool,
 ) -> bool {
     let r = registers;
-    let eintr = u64::from(libc::EINTR.cast_unsigned());
+    let restart = u64::from(RESTART.cast_unsigned()).wrapping_neg();
     r.rip == after
         && r.orig_rax & 0xffff_ffff == u64::from(number)
         && [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] == *args
-        && (r.rax == ERESTARTSYS.wrapping_neg() || answered && r.rax == eintr.wrapping_neg())
+        && r.rax == restart
 }
 
 /// Where a thread stopped at the end of a call is to go on.

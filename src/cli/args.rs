@@ -22,6 +22,9 @@ pub(crate) enum Command {
     Check(CheckArgs),
     CriuAction(CriuActionArgs),
     Bench(BenchArgs),
+    /// Keep a namespace for processes that are there, as standard input says
+    #[command(hide = true)]
+    Adopt,
     #[command(hide = true)]
     CriuKeeper(CriuKeeperArgs),
     #[command(hide = true)]

@@ -1,5 +1,6 @@
 //! The command line: what the options mean, and how errors reach the user.
 
+mod adopt;
 mod args;
 mod criu;
 mod exec;
@@ -52,6 +53,7 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Exec(args) => exec::exec(args),
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
+        Command::Adopt => adopt::adopt(),
         Command::Check(args) => check(args.json),
         Command::CriuAction(args) => criu::action(args),
         Command::CriuKeeper(args) => criu::keeper(args),

@@ -1,21 +1,17 @@
 //! Setting the scene: from one process to front, keeper, worker and command.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::Pid;
 
 use super::cgroup::Cgroup;
 use super::door::Outer;
 use super::front;
-use super::journal::Journal;
-use super::keeper::{Keeper, Setting};
+use super::keeper::{Command, Keeper, Setting};
+use super::means::{Means, check_proc, doing};
 use super::message;
 use super::split::{Joined, Split};
-use super::timens::Owner;
-use super::watchdog::Watchdog;
 use super::worker::Service;
 use super::yama::Opening;
 use crate::backend::Backend;
@@ -24,7 +20,7 @@ use crate::image::{Image, ReadPathChoice};
 use crate::inject::Force;
 use crate::registry::{Registration, Tree, register};
 use crate::sys::process::{self, Forked};
-use crate::sys::{channel, seccomp, shared, signal};
+use crate::sys::{channel, seccomp, signal};
 use crate::{Error, Result, filter};
 
 /// What a tree is started with.
@@ -123,14 +119,14 @@ impl Stage {
     fn keep(self, plan: &Plan, image: Image, opening: Opening) -> Result<()> {
         let own_image = image.patch(&self.split.offsets, 0)?;
         let registration = self.register(plan, self.split.offsets, Around::Host(&image))?;
-        let journal: &'static Journal = shared::map().map_err(doing("map the journal"))?;
-        let watchdog = Watchdog::new().map_err(doing("make a timer"))?;
-        let proc = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|e| Error::os("cannot open `/proc`", e.into()))?;
-        let owner = Owner::of(proc.as_fd(), "self").unwrap_or_default();
-        let keeper = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
-            .map_err(|e| Error::os("cannot open a pidfd", e.into()))?;
-        let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
+        let Means {
+            journal,
+            watchdog,
+            proc,
+            owner,
+            keeper,
+            signals,
+        } = Means::gather()?;
         // The first process of a pid namespace takes all others along, the keeper too, which could
         // not remove a group then.
         let cgroup = match self.front_pid {
@@ -164,15 +160,18 @@ impl Stage {
                 keeper,
                 cgroup,
                 strict: plan.strict,
+                traps_unknown: true,
                 opening,
             }
         });
         // Without a listener the command has failed before its start and is about to say why: what
         // is left to do is what an anchor does.
         Keeper::new(Setting {
-            front: self.front,
-            front_pid: self.front_pid,
-            command,
+            command: Some(Command {
+                pid: command,
+                front: self.front,
+                front_pid: self.front_pid,
+            }),
             signals,
             service,
             registration,
@@ -196,9 +195,11 @@ impl Stage {
                 Ok(())
             }
             Forked::Parent(command) => Keeper::new(Setting {
-                front: self.front,
-                front_pid: self.front_pid,
-                command,
+                command: Some(Command {
+                    pid: command,
+                    front: self.front,
+                    front_pid: self.front_pid,
+                }),
                 signals,
                 service: None,
                 registration,
@@ -297,20 +298,6 @@ fn install(program: &[libc::sock_filter]) -> Result<OwnedFd> {
     })
 }
 
-/// The supervisor finds processes by the numbers it sees them under.
-fn check_proc() -> Result<()> {
-    let own = rustix::process::getpid().as_raw_nonzero().to_string();
-    match std::fs::read_link("/proc/self") {
-        Ok(link) if link.as_os_str() == own.as_str() => Ok(()),
-        Ok(_) => Err(Error::new(
-            "`/proc` belongs to another pid namespace; mount one of this namespace's own over it",
-        )),
-        Err(e) => {
-            Err(Error::os("cannot read `/proc/self`", e).with_way_out("mount proc(5) on `/proc`"))
-        }
-    }
-}
-
 fn group_name(plan: &Plan) -> String {
     let pid = rustix::process::getpid().as_raw_nonzero();
     match &plan.name {
@@ -321,8 +308,4 @@ fn group_name(plan: &Plan) -> String {
 
 fn own_pid() -> i32 {
     Pid::as_raw(Some(rustix::process::getpid()))
-}
-
-fn doing(what: &'static str) -> impl FnOnce(io::Error) -> Error {
-    move |e| Error::os(format!("cannot {what}"), e)
 }

@@ -26,7 +26,9 @@ use crate::sys::{channel, signal};
 pub(super) struct Keeper {
     /// The front, until it has gone.
     front: Option<OwnedFd>,
+    /// 0 if there never was one.
     front_pid: i32,
+    /// 0 if there never was one.
     command: i32,
     /// SIGCHLD.
     signals: OwnedFd,
@@ -47,11 +49,17 @@ pub(super) struct Keeper {
     pool: Option<Pool>,
 }
 
-/// What a keeper starts with.
-pub(super) struct Setting {
+/// The process that the tree begins with, and who waits for it.
+pub(super) struct Command {
+    pub(super) pid: i32,
     pub(super) front: OwnedFd,
     pub(super) front_pid: i32,
-    pub(super) command: i32,
+}
+
+/// What a keeper starts with.
+pub(super) struct Setting {
+    /// None where the processes were there before.
+    pub(super) command: Option<Command>,
     pub(super) signals: OwnedFd,
     /// What a worker needs; an anchor has none.
     pub(super) service: Option<Service>,
@@ -66,16 +74,21 @@ impl Keeper {
         // would be without us.
         let _ = rustix::process::setsid();
         let _ = rustix::process::chdir("/");
+        let ended = setting.command.is_none();
+        let (command, front, front_pid) = match setting.command {
+            Some(command) => (command.pid, Some(command.front), command.front_pid),
+            None => (0, None, 0),
+        };
         Self {
-            front: Some(setting.front),
-            front_pid: setting.front_pid,
-            command: setting.command,
+            front,
+            front_pid,
+            command,
             signals: setting.signals,
             service: setting.service,
             registration: setting.registration,
             worker: None,
             patience: Patience::default(),
-            ended: false,
+            ended,
             stopped: false,
             awaits_tree: true,
             unheard: None,
@@ -84,7 +97,7 @@ impl Keeper {
     }
 
     /// Stays until the last member of the tree has ended; tells `waiting`, the command that has yet
-    /// to start, when there is a worker.
+    /// to start or who has handed the processes over, when there is a worker.
     pub(super) fn stay(mut self, waiting: Option<OwnedFd>) -> ! {
         self.let_go(waiting.as_ref());
         if let Some(command) = waiting

@@ -9,9 +9,11 @@
 //! The **front** is the process that the caller started: it waits, passes signals on, and ends as
 //! the command ends. The **keeper** adopts the tree's orphans, holds the listener and ends with
 //! the last member. The **worker** does all that can go wrong; a dead one is replaced.
+//! Processes that were there before have a keeper and a worker only (`adopt`).
 //! Inside another namespace's tree an **anchor** stands in the keeper's place: it only marks which
 //! processes are in the new namespace, and the outer worker serves them.
 
+mod adopt;
 mod cgroup;
 mod clock_of;
 mod door;
@@ -24,6 +26,7 @@ mod in_place;
 mod journal;
 mod keeper;
 mod lines;
+mod means;
 mod members;
 mod message;
 mod namespaces;
@@ -41,6 +44,8 @@ mod witness;
 mod worker;
 mod yama;
 
+pub use adopt::AdoptedFilter;
+pub(crate) use adopt::adopt;
 pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};

@@ -50,6 +50,8 @@ pub(super) struct Service {
     pub(super) cgroup: Option<Cgroup>,
     /// Whether calls of execve(2) are notified.
     pub(super) strict: bool,
+    /// Whether all numbers that no kernel knows are notified.
+    pub(super) traps_unknown: bool,
     /// Who may open programs' memory.
     pub(super) opening: Opening,
 }
@@ -79,6 +81,7 @@ impl Service {
             keeper: self.keeper.try_clone()?,
             cgroup: self.cgroup.clone(),
             strict: self.strict,
+            traps_unknown: self.traps_unknown,
             opening: self.opening,
         })
     }

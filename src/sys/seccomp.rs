@@ -57,6 +57,15 @@ fn install_with(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Resu
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Where the link of a listener's descriptor leads (`kernel/seccomp.c: init_listener`).
+const LISTENER: &[u8] = b"anon_inode:seccomp notify";
+
+/// Whether a descriptor is a listener: of any other kind it is asked nothing.
+pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> bool {
+    let link = rustix::fs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new());
+    link.is_ok_and(|link| link.as_bytes() == LISTENER)
+}
+
 /// Asks the kernel to wake the other side on the same CPU; without effect before 6.6.
 pub(crate) fn wake_synchronously(listener: BorrowedFd<'_>) {
     // SAFETY: this ioctl takes its flags by value and touches no memory.

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
+pub(crate) mod adopt;
 pub(crate) mod agreement;
 pub(crate) mod bridges;
 pub(crate) mod cgroup;

@@ -8,9 +8,6 @@ use std::fs::File;
 use crate::inject::{GateAt, Task};
 use crate::patch::{self, Outcome, Reason, Traps};
 
-/// Filters of a program that let unknown numbers through to us: ours.
-const OUR_FILTERS: u64 = 1;
-
 /// How many refusals are remembered, each by its thread and place, and how many uses.
 const PLACES: usize = 1024;
 
@@ -24,6 +21,8 @@ pub(super) struct CallSites {
     /// How often a thread has opened files at a place: a program that is started again and again, at the
     /// same addresses, opens a few files each time.
     opens: Vec<((i32, u64), u32)>,
+    /// Filters of a program that let unknown numbers through to us.
+    filters: u64,
 }
 
 /// A site about to be patched: what was opened while its thread was known to wait.
@@ -43,8 +42,10 @@ pub(super) enum To<'a> {
 }
 
 impl CallSites {
-    pub(super) fn new() -> Self {
+    /// `traps_unknown`: whether our filter notifies numbers that no kernel knows.
+    pub(super) fn new(traps_unknown: bool) -> Self {
         Self {
+            filters: traps_unknown.into(),
             refused: vec![(0, 0); PLACES],
             used: vec![0; PLACES],
             opens: vec![((0, 0), 0); PLACES],
@@ -60,7 +61,7 @@ impl CallSites {
         if used != after || self.refused[index(place)] == place {
             return None;
         }
-        Self::opened(task, after)
+        self.opened(task, after)
     }
 
     /// The same of a site that opens files, at the thread's use number `uses` of it.
@@ -77,14 +78,14 @@ impl CallSites {
         }
         opens.1 = opens.1.saturating_add(1);
         match opens.1 == uses {
-            true => Self::opened(task, after),
+            true => self.opened(task, after),
             false => None,
         }
     }
 
-    fn opened<'a>(task: &'a Task<'_>, after: u64) -> Option<CallSite<'a>> {
+    fn opened<'a>(&self, task: &'a Task<'_>, after: u64) -> Option<CallSite<'a>> {
         let status = task.open("status", false).ok()?;
-        let traps = patch::traps(&status, OUR_FILTERS);
+        let traps = patch::traps(&status, self.filters);
         Some(CallSite {
             traps,
             ..CallSite::open(task, after)?

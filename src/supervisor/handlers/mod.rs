@@ -119,7 +119,7 @@ impl<'a> Handlers<'a> {
             opener,
             pool,
             views,
-            sites: CallSites::new(),
+            sites: CallSites::new(service.traps_unknown),
             is_elsewhere: false,
             is_inherited: false,
             may_visit: false,

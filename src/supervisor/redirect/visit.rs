@@ -37,13 +37,14 @@ pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
         return Visited::AtTracee;
     }
     running.interrupt();
-    // Should we die before the registers are set, the thread sees a signal's usual error, and not
-    // a success that was none.
-    let answered = seccomp::answer(listener, request.id, Answer::Errno(libc::EINTR)).is_ok();
+    // Should we die before the registers are set, the kernel makes the call anew, which asks anew: the
+    // interruption, which came first, has the thread look for signals on its way out.
+    // ENOENT: it has been taken out of its notification by itself.
+    let _ = seccomp::answer(listener, request.id, Answer::Errno(arch::RESTART));
     match running.wait(pool.waiting) {
         Change::Ended(_) => {}
         Change::Stopped(stopped) => {
-            let stopped = match redirect(pool, stopped, &request, answered) {
+            let stopped = match redirect(pool, stopped, &request) {
                 Change::Stopped(stopped) => stopped,
                 Change::Ended(_) => return Visited::Over,
             };
@@ -57,8 +58,7 @@ pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
 
 /// Seizes the thread; `None` if it cannot be traced.
 ///
-/// One that has got `EINTR` as its tracer died may already have made its next call, and be here for
-/// that, while the tracer has not let go of it. So may one that another thread of ours is about to
+/// One whose tracer died has made its call anew, or another after a handler, and may be here for that, while the tracer has not let go of it. So may one that another thread of ours is about to
 /// let go of.
 fn seize(pool: &Pool, request: &Request) -> Option<Running> {
     for round in 0.. {
@@ -129,18 +129,12 @@ fn let_go(pool: &Pool, mut running: Running) {
     }
 }
 
-fn redirect(pool: &Pool, stopped: Stopped, request: &Request, answered: bool) -> Change {
+fn redirect(pool: &Pool, stopped: Stopped, request: &Request) -> Change {
     let Some(mut registers) = stopped.registers() else {
         return Change::Stopped(stopped);
     };
     // A stop outside of the call, or in another one after it, has nothing to do with us.
-    if !arch::is_at_call(
-        &registers,
-        request.after,
-        request.number,
-        &request.args,
-        answered,
-    ) {
+    if !arch::is_at_call(&registers, request.after, request.number, &request.args) {
         return Change::Stopped(stopped);
     }
     let number = request.number;

@@ -1,0 +1,5 @@
+//! `elsewhen agent`: gives containers their namespaces.
+
+mod order;
+
+pub(crate) use order::take;

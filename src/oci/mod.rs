@@ -1,0 +1,3 @@
+//! Containers: what the tools of the Open Container Initiative say, and what elsewhen does for them.
+
+pub(crate) mod agent;

@@ -1,0 +1,132 @@
+//! Becoming the keeper of processes that have a filter already: a container's, or restored ones.
+//!
+//! They are not below the keeper, so there is no command and no front: all that the keeper waits for
+//! is the end of the last process under the filter.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::door::Outer;
+use super::enter::Plan;
+use super::keeper::{Keeper, Setting, is_hung_up};
+use super::means::{Means, check_proc};
+use super::worker::Service;
+use super::yama::Opening;
+use crate::clock::Offset;
+use crate::image::Image;
+use crate::inject::Force;
+use crate::registry::{Tree, register};
+use crate::sys::{seccomp, signal};
+use crate::{Error, Result};
+
+/// What notifies the calls of processes that are adopted ([`TimeNamespace::adopt`]).
+///
+/// [`TimeNamespace::adopt`]: crate::TimeNamespace::adopt
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AdoptedFilter {
+    /// The filter that elsewhen installs itself.
+    Own,
+    /// The rules of a seccomp profile, as container engines take them. They notify no numbers that no
+    /// kernel knows, so that in a program with several threads fewer call sites are patched.
+    Profile,
+}
+
+/// Becomes the keeper of the processes under `listener`'s filter; `ready`, a socket, is sent a byte
+/// when a worker is there.
+///
+/// # Errors
+/// As for [`TimeNamespace::adopt`](crate::TimeNamespace::adopt).
+pub(crate) fn adopt(
+    plan: &Plan,
+    listener: OwnedFd,
+    filter: AdoptedFilter,
+    ready: Option<OwnedFd>,
+) -> Result<Infallible> {
+    if Outer::find()?.is_some() {
+        return Err(Error::new(
+            "processes cannot be adopted from inside of a time namespace of elsewhen's; \
+             do it outside",
+        ));
+    }
+    check_listener(&listener)?;
+    check_proc()?;
+    let offsets = match &plan.joins {
+        Some(joined) if joined.leaves_to_kernel || joined.kernels.is_some() => {
+            return Err(Error::new(
+                "running processes cannot join a namespace whose CLOCK_MONOTONIC and \
+                 CLOCK_BOOTTIME the kernel keeps; start that one with `--backend=guest`",
+            ));
+        }
+        Some(joined) => joined.offsets,
+        None => plan.offsets,
+    };
+    let image = Image::compose_with(plan.reads)?;
+    let own_image = image.patch(&offsets, 0)?;
+    Force::find(image.host())?;
+    let opening = Opening::find()?;
+    if opening == Opening::ByKeeper {
+        return Err(Error::new(
+            "Yama's ptrace_scope is 1, which keeps ordinary users from the memory of programs that \
+             they have not started; run it as root, or set `kernel.yama.ptrace_scope` to 0",
+        ));
+    }
+    let inherited = signal::Inherited::set_aside();
+    let prepared = Means::gather().and_then(|means| {
+        let registration = register(&Tree {
+            directory: plan.directory.as_deref(),
+            name: plan.name.as_deref(),
+            joins: plan.joins.as_ref().map(|joined| &joined.member),
+            front: 0,
+            inner: false,
+            offsets,
+            leaves_to_kernel: false,
+            strict: false,
+            host_proc: plan.host_proc,
+            reads: plan.reads,
+            reads_by: Some(image.read_path().to_string()),
+            own_realtime: Offset::ZERO,
+        })?;
+        // A worker that hangs, and who serves live files, are to become children of this process.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|e| Error::os("cannot adopt orphans", e.into()))?;
+        Ok((means, registration))
+    });
+    let (means, registration) = prepared.inspect_err(|_| inherited.give_back())?;
+    let _ = rustix::thread::set_name(c"elsewhen");
+    seccomp::wake_synchronously(listener.as_fd());
+    Keeper::new(Setting {
+        command: None,
+        signals: means.signals,
+        service: Some(Service {
+            listener,
+            journal: means.journal,
+            image,
+            own_image,
+            offsets,
+            leaves_to_kernel: false,
+            owner: means.owner,
+            proc: means.proc,
+            watchdog: means.watchdog,
+            keeper: means.keeper,
+            cgroup: None,
+            strict: false,
+            traps_unknown: filter == AdoptedFilter::Own,
+            opening,
+        }),
+        registration,
+    })
+    .stay(ready)
+}
+
+/// # Errors
+/// The descriptor is none of a seccomp listener, or nobody is left under its filter.
+fn check_listener(listener: &OwnedFd) -> Result<()> {
+    if !seccomp::is_listener(listener.as_fd()) {
+        return Err(Error::new("the descriptor is not a seccomp listener"));
+    }
+    match is_hung_up(listener.as_fd()) {
+        true => Err(Error::new("all processes under the filter have ended")),
+        false => Ok(()),
+    }
+}
