@@ -1,6 +1,6 @@
 //! Images in processes that CRIU has restored.
 
-use super::{Injector, Missing, Task, found_in, force, gone_or};
+use super::{Injector, Missing, Task, force, found_in, gone_or};
 use crate::clock::ClockOffsets;
 use crate::page::Page;
 
@@ -17,7 +17,8 @@ impl Injector {
     /// The offsets of the image at `base`, as they are in the program's memory.
     pub(crate) fn offsets_at(&self, task: &Task<'_>, base: u64) -> Option<ClockOffsets> {
         let mut page = [0; size_of::<Page>()];
-        task.peek(base + self.image.page_at() as u64, &mut page).ok()?;
+        task.peek(base + self.image.page_at() as u64, &mut page)
+            .ok()?;
         Some(found_in(&page)?.offsets)
     }
 
@@ -71,7 +72,12 @@ impl Injector {
             return Err(gone_or(task, Missing::Denied));
         }
         if let Some(gate) = self.image.gate()
-            && !force::write(task.tid(), mem, gate.bytes(), base + gate.range().start as u64)
+            && !force::write(
+                task.tid(),
+                mem,
+                gate.bytes(),
+                base + gate.range().start as u64,
+            )
         {
             return Err(gone_or(task, Missing::Denied));
         }

@@ -311,9 +311,7 @@ impl Stopped {
     pub(crate) fn signal_mask(&self) -> io::Result<u64> {
         let mut mask = 0_u64;
         // SAFETY: the kernel writes eight bytes at a live u64.
-        let r = unsafe {
-            libc::ptrace(libc::PTRACE_GETSIGMASK, self.tid, MASK_LEN, &raw mut mask)
-        };
+        let r = unsafe { libc::ptrace(libc::PTRACE_GETSIGMASK, self.tid, MASK_LEN, &raw mut mask) };
         match r {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(mask),
@@ -326,9 +324,8 @@ impl Stopped {
     /// `ESRCH`: it is being killed.
     pub(crate) fn set_signal_mask(&self, mask: u64) -> io::Result<()> {
         // SAFETY: the kernel reads eight bytes at a live u64.
-        let r = unsafe {
-            libc::ptrace(libc::PTRACE_SETSIGMASK, self.tid, MASK_LEN, &raw const mask)
-        };
+        let r =
+            unsafe { libc::ptrace(libc::PTRACE_SETSIGMASK, self.tid, MASK_LEN, &raw const mask) };
         match r {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),

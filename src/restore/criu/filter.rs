@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::call::Caller;
+use crate::Error;
 use crate::arch::nr;
 use crate::filter::{self, Rules, Shifted};
 use crate::sys::{memory, process};
-use crate::{Error, Result};
 
 /// `seccomp(2)`.
 const SET_MODE_FILTER: u64 = libc::SECCOMP_SET_MODE_FILTER as u64;
@@ -50,7 +50,10 @@ pub(super) fn attach(caller: &mut Caller, at: u64, all_threads: bool) -> io::Res
 
 /// What failed, for people.
 pub(super) fn failed(pid: i32, error: io::Error) -> Error {
-    Error::os(format!("cannot put a seccomp filter over process {pid}"), error)
+    Error::os(
+        format!("cannot put a seccomp filter over process {pid}"),
+        error,
+    )
 }
 
 fn put(caller: &Caller, place: u64, program: &[libc::sock_filter]) -> io::Result<()> {
@@ -76,9 +79,7 @@ fn set(caller: &mut Caller, at: u64, place: u64, all_threads: bool) -> io::Resul
         let args = [SET_MODE_FILTER, flags, place, 0, 0, 0];
         match caller.call(at, nr::SECCOMP, args) {
             // Before 5.19.
-            Err(e)
-                if e.raw_os_error() == Some(libc::EINVAL) && flags & WAIT_KILLABLE_RECV != 0 =>
-            {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) && flags & WAIT_KILLABLE_RECV != 0 => {
                 flags &= !WAIT_KILLABLE_RECV;
             }
             // DIFFERENCE: a process without a privilege cannot gain any by exec(2) any more.

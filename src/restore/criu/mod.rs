@@ -4,13 +4,13 @@
 //! | --- | --- |
 //! | `post-dump` | the clocks are saved beside the images, and what is left of our filter is taken out of them |
 //! | `pre-restore` | the file of clocks is looked at: CRIU stops here if it is refused |
-//! | `pre-resume` | all processes are told to stop; CRIU still traces them |
-//! | `post-resume` | CRIU has let go of them: each gets its image, a filter and a keeper, and then all go on |
+//! | `pre-resume` | all processes are told to stop; CRIU still traces them, and a process of ours waits for it to let go: then each gets its image, a filter and a keeper, and all go on |
+//! | `post-resume` | that is waited for, so that `criu restore` ends when the tree runs |
 //!
 //! At `pre-resume` each thread stands at the end of the rt_sigreturn(2) that has loaded its own
 //! registers, so that a SIGSTOP that is sent now comes before its first instruction. CRIU itself
 //! restores stopped processes in this way. It does not heed how the last two scripts end, so a tree
-//! that cannot be made whole is killed here.
+//! that cannot be made whole is killed here. At `post-resume` it has closed the images.
 
 mod call;
 mod filter;
@@ -20,6 +20,7 @@ mod offsets;
 mod threads;
 mod tree;
 mod vdso;
+mod waiter;
 mod whole;
 
 use std::path::PathBuf;
@@ -78,11 +79,14 @@ impl Action {
         match self.stage.as_str() {
             "post-dump" => self.save(),
             "pre-restore" => self.saved().map(drop),
-            "pre-resume" => self.or_kill(tree::stop),
-            "post-resume" => self.or_kill(|first| {
+            "pre-resume" => self.or_kill(|first| {
                 let saved = self.saved()?;
-                whole::make(first, &saved, policies, &self.images)
+                tree::stop(first)?;
+                waiter::start(first, || {
+                    self.or_kill(|first| whole::make(first, &saved, policies, &self.images))
+                })
             }),
+            "post-resume" => waiter::wait(self.first()?),
             _ => Ok(()),
         }
     }

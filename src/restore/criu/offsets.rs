@@ -29,7 +29,10 @@ pub(super) fn of(pid: i32) -> Result<ClockOffsets> {
     let image = injector
         .vdso_of(&task)
         .and_then(|base| injector.offsets_at(&task, base));
-    sum(&image.unwrap_or_default(), &registry::kernels_offsets_of(pid))
+    sum(
+        &image.unwrap_or_default(),
+        &registry::kernels_offsets_of(pid),
+    )
 }
 
 /// The offsets of the tree's first process, from its clocks as the kernel gives them to it now, so that its
@@ -60,7 +63,12 @@ pub(super) fn that_go_on(
                 && (now + before.as_nanos() - saved).abs() < NEAR
         };
         let clocks = saved.clocks();
-        if goes_on("monotonic", here.monotonic, before.monotonic, clocks.monotonic) {
+        if goes_on(
+            "monotonic",
+            here.monotonic,
+            before.monotonic,
+            clocks.monotonic,
+        ) {
             offsets.monotonic = before.monotonic;
         }
         if goes_on("boottime", here.boottime, before.boottime, clocks.boottime) {

@@ -52,7 +52,9 @@ pub(super) fn stop(first: i32) -> Result<()> {
 /// The number that a process has in its own pid namespace, by which the images name it.
 pub(super) fn inner_pid(pid: i32) -> Option<i32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    let pids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
     pids.split_ascii_whitespace().next_back()?.parse().ok()
 }
 

@@ -16,12 +16,12 @@ use super::{filter, offsets, tree};
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::inject::{Injector, Task};
-use crate::sys::ptrace::{self, Change, Running, Waiting};
 use crate::sys::process;
+use crate::sys::ptrace::{self, Change, Running, Waiting};
 use crate::{Error, Result, supervisor};
 
 /// How long CRIU may take to let go of a thread.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process, with all of its threads held.
 struct Held {
@@ -62,7 +62,12 @@ pub(super) fn make(
         }
         for listener in process.mend(&proc, &mut injector, &image, &offsets)? {
             let name = name.take();
-            Order { offsets, like, name }.start(listener)?;
+            Order {
+                offsets,
+                like,
+                name,
+            }
+            .start(listener)?;
         }
     }
     let pids: Vec<i32> = held.iter().map(|process| process.pid).collect();
@@ -181,9 +186,7 @@ fn seize(tid: i32) -> io::Result<Running> {
     let since = Instant::now();
     loop {
         match ptrace::seize(tid) {
-            Err(e)
-                if e.raw_os_error() == Some(libc::EPERM) && since.elapsed() < PATIENCE =>
-            {
+            Err(e) if e.raw_os_error() == Some(libc::EPERM) && since.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(1));
             }
             other => return other,

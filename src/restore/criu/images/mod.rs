@@ -62,8 +62,9 @@ impl Images {
         let message = bytes.get(MAGIC_LEN + 4..).unwrap_or_default();
         // `core_entry.tc.task_state` (criu: `images/core.proto`).
         fields(message).any(|field| match (field.number, field.value) {
-            (3, Value::Bytes(tc)) => fields(tc)
-                .any(|field| field.number == 1 && field.value == Value::Number(STOPPED)),
+            (3, Value::Bytes(tc)) => {
+                fields(tc).any(|field| field.number == 1 && field.value == Value::Number(STOPPED))
+            }
             _ => false,
         })
     }

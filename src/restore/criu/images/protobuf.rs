@@ -100,7 +100,10 @@ mod tests {
         put_number(&mut message, 2, u64::MAX);
         put_bytes(&mut message, 300, b"abc");
         let all = all_fields(&message).unwrap();
-        let found: Vec<_> = all.iter().map(|field| (field.number, field.value)).collect();
+        let found: Vec<_> = all
+            .iter()
+            .map(|field| (field.number, field.value))
+            .collect();
         let expected = [(2, Value::Number(u64::MAX)), (300, Value::Bytes(b"abc"))];
         assert_eq!(found, expected);
         for cut in 1..message.len() {
