@@ -77,8 +77,9 @@ impl Caller {
                     self.stopped = Some(stopped);
                     match why {
                         Stop::Call => return Ok(()),
-                        // Told of the stop of its process once more.
-                        Stop::Trap => {}
+                        // Told of the stop of its process once more; or that stop came before the
+                        // SIGSTOP for it, which is lost now.
+                        Stop::Trap | Stop::Signal(libc::SIGSTOP) => {}
                         Stop::Signal(_) | Stop::Exec => {
                             return Err(io::Error::from_raw_os_error(libc::EFAULT));
                         }

@@ -19,11 +19,12 @@ const PATIENCE: Timespec = Timespec {
 
 /// Does `work` in a process of its own, which the caller does not wait for.
 pub(super) fn start(first: i32, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    // Before there is one: it is looked for as soon as the caller has ended.
+    name(first);
     match process::fork().map_err(|error| Error::os("cannot start a process", error))? {
         Forked::Parent(_) => Ok(()),
         Forked::Child => {
             let _ = rustix::process::setsid();
-            name(first);
             let done = work();
             if let Err(error) = &done {
                 let line = format!("elsewhen: {}\n", one_line(&error.to_string()));

@@ -70,16 +70,16 @@ pub(super) fn make(
             .start(listener)?;
         }
     }
-    let pids: Vec<i32> = held.iter().map(|process| process.pid).collect();
-    for process in held {
-        process.let_go();
-    }
-    // Children first: a parent that looks finds no child stopped.
-    for pid in pids.into_iter().rev() {
+    // Children first: a parent that looks finds no child stopped that was not.
+    for process in held.into_iter().rev() {
+        let pid = process.pid;
         let inner = tree::inner_pid(pid).unwrap_or(pid);
-        if !images.was_stopped(inner) {
-            process::kill(pid, libc::SIGCONT);
-        }
+        let signal = match images.was_stopped(inner) {
+            true => libc::SIGSTOP,
+            false => libc::SIGCONT,
+        };
+        process::kill(pid, signal);
+        process.let_go();
     }
     Ok(())
 }
