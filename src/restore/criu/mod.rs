@@ -39,10 +39,11 @@ const CLOCKS: &str = "elsewhen-clocks.json";
 #[derive(Debug)]
 pub(crate) struct Action {
     stage: String,
-    images: Images,
     /// The first process of the tree, where there is one already.
     first: Option<i32>,
-    clocks: PathBuf,
+    clocks: Option<PathBuf>,
+    /// Of the images.
+    directory: PathBuf,
 }
 
 impl Action {
@@ -61,13 +62,13 @@ impl Action {
             })
         };
         let stage = variable("CRTOOLS_SCRIPT_ACTION")?;
-        let images = Images::new(variable("CRTOOLS_IMAGE_DIR")?.into());
+        let directory = variable("CRTOOLS_IMAGE_DIR")?;
         let first = variable("CRTOOLS_INIT_PID").ok();
         Ok(Self {
             stage: stage.to_string_lossy().into_owned(),
             first: first.and_then(|pid| pid.to_str()?.parse().ok()),
-            clocks: clocks.unwrap_or_else(|| images.file(CLOCKS)),
-            images,
+            clocks,
+            directory: directory.into(),
         })
     }
 
@@ -77,13 +78,14 @@ impl Action {
     /// The tree cannot be saved or restored; in the latter case nothing of it runs.
     pub(crate) fn carry_out(&self, policies: &Policies) -> Result<()> {
         match self.stage.as_str() {
-            "post-dump" => self.save(),
-            "pre-restore" => self.saved().map(drop),
+            "post-dump" => self.save(&self.images()?),
+            "pre-restore" => self.saved(&self.images()?).map(drop),
             "pre-resume" => self.or_kill(|first| {
-                let saved = self.saved()?;
+                let images = self.images()?;
+                let saved = self.saved(&images)?;
                 tree::stop(first)?;
                 waiter::start(first, || {
-                    self.or_kill(|first| whole::make(first, &saved, policies, &self.images))
+                    self.or_kill(|first| whole::make(first, &saved, policies, &images))
                 })
             }),
             "post-resume" => waiter::wait(self.first()?),
@@ -91,21 +93,31 @@ impl Action {
         }
     }
 
-    fn save(&self) -> Result<()> {
+    fn images(&self) -> Result<Images> {
+        Images::open(self.directory.clone())
+    }
+
+    fn clocks(&self, images: &Images) -> PathBuf {
+        let beside = || images.file(CLOCKS);
+        self.clocks.clone().unwrap_or_else(beside)
+    }
+
+    fn save(&self, images: &Images) -> Result<()> {
         let saved = SavedClocks::now(offsets::of(self.first()?)?)?;
-        let text = saved.with_tree(&self.images.tree()?).to_json();
+        let text = saved.with_tree(&images.tree()?).to_json();
         // What is there is of another dump: a file that is half written must not pass for it.
-        let new = self.clocks.with_extension("new");
+        let clocks = self.clocks(images);
+        let new = clocks.with_extension("new");
         std::fs::write(&new, text)
-            .and_then(|()| std::fs::rename(&new, &self.clocks))
+            .and_then(|()| std::fs::rename(&new, &clocks))
             .map_err(|error| Error::os("cannot write the file of clocks", error))?;
-        self.images.let_filters_pass()
+        images.let_filters_pass()
     }
 
     /// The clocks, if they are those of these images.
-    fn saved(&self) -> Result<SavedClocks> {
-        let saved = SavedClocks::read(&self.clocks)?;
-        let tree = self.images.tree()?;
+    fn saved(&self, images: &Images) -> Result<SavedClocks> {
+        let saved = SavedClocks::read(&self.clocks(images))?;
+        let tree = images.tree()?;
         match saved.tree() {
             Some(of) if of == tree => Ok(saved),
             Some(of) if of.starts_with(images::TREE) => Err(Error::new(

@@ -3,8 +3,10 @@
 mod filters;
 mod protobuf;
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 use protobuf::{Value, fields};
@@ -21,21 +23,39 @@ const MAGIC_LEN: usize = 8;
 /// A directory of images.
 #[derive(Debug)]
 pub(super) struct Images {
-    directory: PathBuf,
+    /// As CRIU has named it.
+    name: PathBuf,
+    /// By a name that is the same for people, if it has one.
+    path: PathBuf,
+    /// Held open: CRIU closes it before all is done.
+    _directory: File,
 }
 
 impl Images {
-    pub(super) fn new(directory: PathBuf) -> Self {
-        Self { directory }
+    /// # Errors
+    /// There is no such directory.
+    pub(super) fn open(name: PathBuf) -> Result<Self> {
+        let directory = File::open(&name)
+            .map_err(|error| Error::os("cannot open CRIU's directory of images", error))?;
+        let of = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+        let held = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+        let path = fs::canonicalize(&name).ok();
+        let path = path.filter(|path| of(path) == of(&held));
+        Ok(Self {
+            name,
+            path: path.unwrap_or(held),
+            _directory: directory,
+        })
     }
 
+    /// The path of a file there, as long as this is held.
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+        self.path.join(name)
     }
 
     /// The process of CRIU's that works on them, where the directory's name tells (`/proc/PID/fd/N`).
     pub(super) fn opened_by(&self) -> Option<i32> {
-        let path = self.directory.strip_prefix("/proc").ok()?;
+        let path = self.name.strip_prefix("/proc").ok()?;
         path.iter().next()?.to_str()?.parse().ok()
     }
 
