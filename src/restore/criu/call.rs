@@ -80,9 +80,10 @@ impl Caller {
                         // Told of the stop of its process once more; or that stop came before the
                         // SIGSTOP for it, which is lost now.
                         Stop::Trap | Stop::Signal(libc::SIGSTOP) => {}
-                        Stop::Signal(_) | Stop::Exec => {
-                            return Err(io::Error::from_raw_os_error(libc::EFAULT));
+                        Stop::Signal(signal) => {
+                            return Err(io::Error::other(format!("it has got signal {signal}")));
                         }
+                        Stop::Exec => return Err(io::Error::from_raw_os_error(libc::EBUSY)),
                     }
                 }
             }

@@ -17,8 +17,12 @@ const PATIENCE: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// Does `work` in a process of its own, which the caller does not wait for.
+/// Does `work` in a process of its own, which the caller does not wait for; nothing if there is one already
+/// that does it: runc's CRIU starts each action script twice, as it reads `org.criu.config` twice.
 pub(super) fn start(first: i32, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    if find(first).is_some() {
+        return Ok(());
+    }
     // Before there is one: it is looked for as soon as the caller has ended.
     name(first);
     match process::fork().map_err(|error| Error::os("cannot start a process", error))? {
