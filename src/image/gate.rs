@@ -120,6 +120,11 @@ impl Gate {
     }
 }
 
+/// How every gate begins, wherever it lies.
+pub(crate) fn beginning() -> &'static [u8] {
+    blob::GATE.get(..blob::GATE_RESTART).unwrap_or_default()
+}
+
 /// What opens files, to be put elsewhere where the image has no room for it: up to the jump to the gate's
 /// end, that end, and a mark.
 pub(crate) fn opens() -> Vec<u8> {

@@ -20,6 +20,7 @@ use std::ops::Range;
 pub(crate) use force::Force;
 pub(crate) use gate::GateAt;
 pub(crate) use opener::Opener;
+pub(crate) use restored::Kept;
 pub(crate) use task::{Fault, GuestPtr, Task};
 
 use crate::clock::ClockOffsets;

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::arch;
+use crate::arch::{self, nr};
+use crate::sys::memory;
 use crate::sys::ptrace::{Change, Stop, Stopped, Waiting};
 use crate::{Error, Result};
 
@@ -63,6 +64,33 @@ impl Caller {
             )),
             value => Ok(value.cast_unsigned()),
         }
+    }
+
+    /// Memory in the process for so many bytes, by a call made at `at`.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    pub(super) fn memory(&mut self, at: u64, len: usize) -> io::Result<u64> {
+        // `PROT_READ | PROT_WRITE`, `MAP_PRIVATE | MAP_ANONYMOUS`.
+        self.call(at, nr::MMAP, [0, len as u64, 3, 0x22, u64::MAX, 0])
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    pub(super) fn let_go_of_memory(&mut self, at: u64, place: u64, len: usize) -> io::Result<()> {
+        self.call(at, nr::MUNMAP, [place, len as u64, 0, 0, 0, 0])
+            .map(drop)
+    }
+
+    /// Writes where the process could.
+    ///
+    /// # Errors
+    /// `EFAULT`: it could not. `ESRCH`: it has been killed.
+    pub(super) fn write(&self, place: u64, bytes: &[u8]) -> io::Result<()> {
+        memory::write_by_pid(self.stopped()?.tid(), place, bytes)
+            .ok_or_else(io::Error::last_os_error)
     }
 
     /// To the begin, or the end, of the call.

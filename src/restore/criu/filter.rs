@@ -9,7 +9,7 @@ use super::call::Caller;
 use crate::Error;
 use crate::arch::nr;
 use crate::filter::{self, Rules, Shifted};
-use crate::sys::{memory, process};
+use crate::sys::process;
 
 /// `seccomp(2)`.
 const SET_MODE_FILTER: u64 = libc::SECCOMP_SET_MODE_FILTER as u64;
@@ -36,11 +36,10 @@ pub(super) fn attach(caller: &mut Caller, at: u64, all_threads: bool) -> io::Res
         timens: true,
         views: true,
     });
-    let len = (HEAD + 8 * program.len()).next_multiple_of(4096) as u64;
-    // `PROT_READ | PROT_WRITE`, `MAP_PRIVATE | MAP_ANONYMOUS`.
-    let place = caller.call(at, nr::MMAP, [0, len, 3, 0x22, u64::MAX, 0])?;
+    let len = HEAD + 8 * program.len();
+    let place = caller.memory(at, len)?;
     let attached = put(caller, place, &program).and_then(|()| set(caller, at, place, all_threads));
-    caller.call(at, nr::MUNMAP, [place, len, 0, 0, 0, 0])?;
+    caller.let_go_of_memory(at, place, len)?;
     let number = attached?;
     let tid = caller.stopped()?.tid();
     let listener = take(tid, number);
@@ -66,8 +65,7 @@ fn put(caller: &Caller, place: u64, program: &[libc::sock_filter]) -> io::Result
         bytes.extend([one.jt, one.jf]);
         bytes.extend(one.k.to_le_bytes());
     }
-    memory::write_by_pid(caller.stopped()?.tid(), place, &bytes)
-        .ok_or_else(io::Error::last_os_error)
+    caller.write(place, &bytes)
 }
 
 /// The number of the listener's descriptor in the process.

@@ -12,6 +12,7 @@
 //! restores stopped processes in this way. It does not heed how the last two scripts end, so a tree
 //! that cannot be made whole is killed here. At `post-resume` it has closed the images.
 
+mod auxv;
 mod call;
 mod filter;
 mod images;

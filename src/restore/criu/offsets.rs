@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::super::{Policies, Policy, SavedClocks};
 use super::images::Images;
+use super::vdso;
 use crate::clock::{ClockOffsets, Offset, Readings};
 use crate::image::Image;
 use crate::inject::{Injector, Task};
@@ -26,9 +27,7 @@ pub(super) fn of(pid: i32) -> Result<ClockOffsets> {
     let proc = proc()?;
     let task = Task::frozen(pid, proc.as_fd());
     let injector = Injector::new(Image::compose()?);
-    let image = injector
-        .vdso_of(&task)
-        .and_then(|base| injector.offsets_at(&task, base));
+    let image = vdso::offsets_of(pid, &task, &injector);
     sum(
         &image.unwrap_or_default(),
         &registry::kernels_offsets_of(pid),

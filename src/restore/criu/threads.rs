@@ -11,10 +11,10 @@ use crate::page::{CALL, FUTEX_WAIT_COOKIE, WAIT_COOKIE, frame};
 use crate::supervisor::wait_of;
 use crate::sys::memory;
 
-/// Where `registers` are to be for a thread to go on with all offsets as they are now; `base` is where its
-/// vDSO lies.
-pub(super) fn renew(tid: i32, registers: &mut libc::user_regs_struct, base: u64, gate: &Gate) {
-    let at = |place: usize| base + place as u64;
+/// Where `registers` are to be for a thread to go on with all offsets as they are now; its gate lies at
+/// `gate_at`.
+pub(super) fn renew(tid: i32, registers: &mut libc::user_regs_struct, gate_at: u64, gate: &Gate) {
+    let at = |place: usize| gate_at + (place - gate.entry()) as u64;
     let (restart, after) = (at(gate.restart()), at(gate.after()));
     let here = arch::instruction(registers);
     if (restart..after).contains(&here) {

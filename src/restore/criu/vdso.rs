@@ -3,16 +3,21 @@
 //! CRIU puts this kernel's vDSO in the place of the dumped one where all symbols are at the same
 //! places. In a process with an image they are not: there CRIU keeps the dumped pages as ordinary
 //! memory, has their functions jump to this kernel's vDSO, which lies elsewhere, and puts a mark into
-//! that (criu: `criu/pie/parasite-vdso.c`). So the vDSO and its data are moved over the dumped
-//! ones. Call sites that lead to the gate, pointers to functions, and threads that were stopped in there
-//! are right then, if the dump was made with an image that is laid out like this one.
+//! that (criu: `criu/pie/parasite-vdso.c`).
+//!
+//! Where the kept image is laid out like the one that is made here, this kernel's vDSO is **moved** over
+//! it: all is as it was. Elsewhere (another kernel) it is **kept**: its gate goes on to serve call sites
+//! that lead there and threads that were stopped in it, which only takes the new offsets; its functions
+//! jump to this kernel's, over which those of a new image lie. The supervisor is told of the new
+//! image by the auxiliary vector.
 
 use std::ops::Range;
 
 use super::call::Caller;
 use crate::arch::{SYSCALL, nr};
+use crate::clock::ClockOffsets;
 use crate::image::Image;
-use crate::inject::{Injector, Task};
+use crate::inject::{Injector, Kept, Task};
 use crate::{Error, Result};
 
 /// `MREMAP_MAYMOVE | MREMAP_FIXED`.
@@ -22,49 +27,64 @@ const MOVE: u64 = 1 | 2;
 struct Mapping {
     range: Range<u64>,
     name: String,
+    is_code: bool,
 }
 
 /// Where a process's vDSO lies, and how it is there.
 pub(super) struct Vdso {
-    /// By the auxiliary vector: where the program looks for it.
+    /// Where it is to be.
     pub(super) base: u64,
+    /// Where the program and its supervisor look for it.
+    known: u64,
     /// Where this kernel's is.
     runtime: Range<u64>,
     /// The kernel's data beside it, in their order.
     data: Vec<Range<u64>>,
-    /// Whether the pages at the base held an image.
-    pub(super) has_image: bool,
+    /// The image that it was dumped with, if it had one.
+    pub(super) image: Option<Kept>,
 }
+
+/// The longest vDSO that is looked into.
+const MOST: u64 = 64 << 10;
 
 impl Vdso {
     /// Finds it.
     ///
     /// # Errors
-    /// There is none, or the process was dumped with an image that is laid out in another way.
+    /// There is none.
     pub(super) fn find(pid: i32, task: &Task<'_>, injector: &Injector) -> Result<Self> {
-        let base = injector
-            .vdso_of(task)
-            .ok_or_else(|| Error::new(format!("process {pid} has no vDSO")))?;
+        let none = || Error::new(format!("process {pid} has no vDSO"));
+        let known = injector.vdso_of(task).ok_or_else(none)?;
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))
             .map_err(|error| Error::os(format!("cannot read process {pid}'s mappings"), error))?;
         let mappings: Vec<Mapping> = maps.lines().filter_map(Mapping::parse).collect();
         let runtime = mappings.iter().find(|mapping| mapping.name == "[vdso]");
-        let runtime = runtime.map(|mapping| mapping.range.clone());
-        let runtime = runtime.ok_or_else(|| Error::new(format!("process {pid} has no vDSO")))?;
+        let runtime = runtime
+            .map(|mapping| mapping.range.clone())
+            .ok_or_else(none)?;
         let data = mappings.iter().filter(|m| m.name.starts_with("[vvar"));
-        let has_image = injector.has_image(task, base);
-        if base != runtime.start && !(has_image && injector.is_like(task, base)) {
-            return Err(Error::new(format!(
-                "process {pid} was dumped under another kernel, or another elsewhen: its vDSO is of \
-                 another form; restore it under the kernel that it was dumped under"
-            )));
-        }
+        let mut images = mappings
+            .iter()
+            .filter(|m| m.name.is_empty() && m.is_code && m.range.end - m.range.start <= MOST);
+        let image = images.find_map(|mapping| injector.find_kept(task, &mapping.range));
+        let like = image.filter(|image| injector.is_like(task, image.base));
         Ok(Self {
-            base,
+            base: like.map_or(runtime.start, |image| image.base),
+            known,
             runtime,
             data: data.map(|mapping| mapping.range.clone()).collect(),
-            has_image,
+            image,
         })
+    }
+
+    /// The image that stays where it is, as it is not like the one that is made here.
+    pub(super) fn kept(&self) -> Option<&Kept> {
+        self.image.as_ref().filter(|image| image.base != self.base)
+    }
+
+    /// Whether the auxiliary vector names another place.
+    pub(super) fn is_moved(&self) -> bool {
+        self.known != self.base
     }
 
     /// A `syscall` instruction in it as it is now.
@@ -98,6 +118,17 @@ impl Vdso {
     }
 }
 
+/// The offsets of a process's image, however that is laid out.
+pub(super) fn offsets_of(pid: i32, task: &Task<'_>, injector: &Injector) -> Option<ClockOffsets> {
+    let base = injector.vdso_of(task)?;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let mut mappings = maps.lines().filter_map(Mapping::parse);
+    let mapping = mappings.find(|mapping| mapping.range.start == base)?;
+    let len = mapping.range.end - mapping.range.start;
+    let image = (len <= MOST).then(|| injector.find_kept(task, &mapping.range))?;
+    Some(image?.found.offsets)
+}
+
 impl Mapping {
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_ascii_whitespace();
@@ -105,7 +136,8 @@ impl Mapping {
         let number = |text| u64::from_str_radix(text, 16).ok();
         Some(Self {
             range: number(start)?..number(end)?,
-            name: fields.nth(4).unwrap_or_default().to_owned(),
+            is_code: fields.next()?.contains('x'),
+            name: fields.nth(3).unwrap_or_default().to_owned(),
         })
     }
 }

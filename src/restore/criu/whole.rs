@@ -12,7 +12,7 @@ use super::images::Images;
 use super::keeper::Order;
 use super::threads;
 use super::vdso::Vdso;
-use super::{filter, offsets, tree};
+use super::{auxv, filter, offsets, tree};
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::inject::{Injector, Task};
@@ -107,18 +107,18 @@ impl Held {
             .ok_or_else(|| gone(io::Error::from_raw_os_error(libc::ESRCH)))?;
         let task = Task::stopped(caller.stopped().map_err(gone)?, proc.as_fd());
         let vdso = Vdso::find(pid, &task, injector)?;
-        let offsets = injector.offsets_at(&task, vdso.base).unwrap_or_default();
+        let offsets = vdso.image.map(|image| image.found.offsets);
         Ok(Self {
             pid,
             vdso,
-            offsets,
+            offsets: offsets.unwrap_or_default(),
             threads,
         })
     }
 
     /// Whether it had no clocks of ours and is to have none.
     fn needs_nothing(&self, offsets: &ClockOffsets) -> bool {
-        !self.vdso.has_image && *offsets == ClockOffsets::default()
+        self.vdso.image.is_none() && *offsets == ClockOffsets::default()
     }
 
     /// Puts all in place; the listeners of its filters.
@@ -137,6 +137,9 @@ impl Held {
             .ok_or_else(|| gone(io::Error::from_raw_os_error(libc::ESRCH)))?;
         self.vdso.settle(first, image)?;
         let call_at = self.vdso.call_at(image)?;
+        if self.vdso.is_moved() {
+            auxv::tell(first, call_at, self.vdso.base)?;
+        }
         let mut listeners = Vec::new();
         match filter::attach(first, call_at, true) {
             Ok(listener) => listeners.push(listener),
@@ -150,13 +153,22 @@ impl Held {
             Err(e) => return Err(filter::failed(pid, e)),
         }
         let task = Task::stopped(first.stopped().map_err(gone)?, proc.as_fd());
-        injector
-            .rewrite(&task, self.vdso.base, offsets)
-            .map_err(|_| Error::new(format!("cannot write the image of process {pid}")))?;
-        if let Some(gate) = image.gate().filter(|_| self.vdso.has_image) {
+        let base = self.vdso.base;
+        let written = match self.vdso.kept() {
+            Some(kept) => injector
+                .rewrite_kept(&task, kept, offsets)
+                .and_then(|()| injector.write_beside_mark(&task, base, offsets)),
+            None => injector.rewrite(&task, base, offsets),
+        };
+        written.map_err(|_| Error::new(format!("cannot write the image of process {pid}")))?;
+        let gate_at = match self.vdso.kept() {
+            Some(kept) => kept.gate_at,
+            None => image.gate().map(|gate| base + gate.entry() as u64),
+        };
+        if let (Some(at), Some(gate), true) = (gate_at, image.gate(), self.vdso.image.is_some()) {
             for thread in &mut self.threads {
                 let tid = thread.stopped().map_err(gone)?.tid();
-                threads::renew(tid, &mut thread.registers, self.vdso.base, gate);
+                threads::renew(tid, &mut thread.registers, at, gate);
             }
         }
         // It names namespaces that are no more.
