@@ -8,9 +8,10 @@ mod harness;
 
 use harness::clock::{Host, SECOND};
 use harness::criu::{self, Criu};
-use harness::need;
+use harness::guests::{self, Kind};
 use harness::process::Run;
 use harness::ticks::{Tick, Ticker};
+use harness::{need, supervisor, tools};
 use std::fs;
 use std::time::Duration;
 
@@ -175,6 +176,145 @@ fn a_tree_can_be_dumped_and_restored_again_and_again() {
     assert!(ran <= passed, "{ran} of {passed}");
 }
 
+/// What each way of waiting has said, until all have.
+fn wait_for_ends(file: &std::path::Path) -> Vec<(String, i128, i32)> {
+    const WAYS: usize = 5;
+    harness::sys::wait_until(|| criu::lines(file).len() > WAYS, "the ends of all waits");
+    let parse = |line: String| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [way, late, result] = words[..] else {
+            panic!("it says `{line}`");
+        };
+        (
+            way.to_owned(),
+            late.parse().unwrap(),
+            result.parse().unwrap(),
+        )
+    };
+    criu::lines(file).into_iter().skip(1).map(parse).collect()
+}
+
+/// Waits and timers that were pending at the dump end when they were to, on a host that was started later.
+fn waits_go_on(run: &Run, has_time_namespaces: bool) {
+    let criu = need!(Criu::find());
+    let program = need!(guests::build("pending", Kind::Glibc));
+    let file = criu.file("ends");
+    let words = [program.to_str().unwrap(), file.to_str().unwrap(), "6000"];
+    let run = run.clone().through(&["setsid", "--wait"]);
+    let _started = run.start(&words);
+    let pid = supervisor::wait_for("program", || criu::process_of(&words));
+    harness::sys::wait_until(|| !criu::lines(&file).is_empty(), "its start");
+    std::thread::sleep(Duration::from_millis(500));
+    criu.dump(pid);
+    pause();
+    if !has_time_namespaces {
+        forget_clocks(&criu);
+    }
+    criu.restore_by(&LATER);
+    for (way, late, result) in wait_for_ends(&file) {
+        let expected = match way.as_str() {
+            "futex" | "condition" => libc::ETIMEDOUT,
+            "timerfd" => 8,
+            _ => 0,
+        };
+        assert_eq!(result, expected, "{way}");
+        // CRIU sets a timerfd without the part of a second that the clock reads then.
+        let early = if way == "timerfd" { SECOND } else { 0 };
+        assert!(late >= -early, "{way} is {late} ns late");
+        // By the host's clock it would be hours, or never.
+        assert!(late < 20 * SECOND, "{way} is {late} ns late");
+    }
+    criu::end(pid);
+}
+
+#[test]
+fn what_is_waited_for_comes_when_it_is_due() {
+    waits_go_on(&Run::inside(&SHIFTED), true);
+}
+
+#[test]
+fn what_is_waited_for_comes_when_it_is_due_where_the_kernel_has_no_time_namespaces() {
+    waits_go_on(&Run::inside(&SHIFTED), false);
+}
+
+#[test]
+fn what_programs_wait_for_that_elsewhen_has_not_started_comes_when_it_is_due() {
+    waits_go_on(&Run::on_host(), false);
+}
+
+#[test]
+fn a_tree_whose_image_is_laid_out_in_another_way_goes_on() {
+    for reads in ["--reads=kernel", "--reads=syscall"] {
+        let criu = need!(Criu::find());
+        let options = [&[reads], &SHIFTED[..]].concat();
+        let ticker = need!(Ticker::start(&Run::inside(&options), &criu));
+        let between = || {
+            forget_clocks(&criu);
+            pause();
+        };
+        let (before, after, _) = ticker.through(&criu, between, &LATER);
+        expect_no_pause(before, after);
+        expect_true_time(&ticker);
+        // The dumped image is there a second time.
+        let (before, after, _) = ticker.through(&criu, pause, &LATER);
+        expect_no_pause(before, after);
+    }
+}
+
+/// Starts a program that writes `BACK` if a clock steps back, and other lines all the time, dumps and
+/// restores it twice.
+fn goes_on(words: &[&str], output: &str) {
+    let criu = need!(Criu::find());
+    let file = criu.file("output");
+    let script = format!("exec \"$@\" > '{}' 2>&1", file.display());
+    let command = [&["sh", "-c", &script, "sh"], words].concat();
+    let run = Run::inside(&SHIFTED).through(&["setsid", "--wait"]);
+    let _started = run.start(&command);
+    let pid = supervisor::wait_for("program", || criu::process_of(words));
+    let wait = || {
+        let had = criu::lines(&file).len();
+        harness::sys::wait_until(|| criu::lines(&file).len() > had + 20, output);
+    };
+    wait();
+    for _ in 0..2 {
+        criu.dump(pid);
+        criu.restore_by(&LATER);
+        wait();
+    }
+    let lines = criu::lines(&file);
+    let back = lines.iter().find(|line| line.contains("BACK"));
+    assert_eq!(back, None, "{output}");
+    criu::end(pid);
+}
+
+#[test]
+fn threads_and_children_of_python_go_on() {
+    let python = need!(tools::python());
+    let script = guests::script("restored.py");
+    goes_on(
+        &[python.to_str().unwrap(), script.to_str().unwrap()],
+        "lines of Python's",
+    );
+}
+
+#[test]
+fn tickers_of_go_go_on() {
+    let program = need!(guests::build("restored", Kind::Go));
+    goes_on(&[program.to_str().unwrap()], "ticks of Go's");
+}
+
+#[test]
+fn a_scheduled_executor_of_java_goes_on() {
+    let class = need!(guests::build("Restored", Kind::Java));
+    let java = need!(tools::find("java"));
+    let java = fs::canonicalize(java).unwrap();
+    let directory = class.to_str().unwrap();
+    goes_on(
+        &[java.to_str().unwrap(), "-cp", directory, "Restored"],
+        "ticks of Java's",
+    );
+}
+
 /// Every restore with this file of clocks is refused, with words, and nothing runs.
 fn expect_refusal(criu: &Criu, ticker: &Ticker, words: &str) {
     let had = ticker.ticks().len();
@@ -256,7 +396,7 @@ fn programs_that_are_started_after_the_restore_have_the_clocks() {
     let words = ["sh", "-c", &script];
     let run = Run::inside(&SHIFTED).through(&["setsid", "--wait"]);
     let _started = run.start(&words);
-    let pid = harness::supervisor::wait_for("shell", || criu::process_of(&words));
+    let pid = supervisor::wait_for("shell", || criu::process_of(&words));
     let wait = || {
         let had = criu::lines(&answers).len();
         harness::sys::wait_until(|| criu::lines(&answers).len() > had + 3, "its answers");
