@@ -197,10 +197,13 @@ restore all processes are given clocks that go on from there before they run. Pr
 started by elsewhen are, too. If the file of clocks is missing, damaged or another dump's, nothing is
 restored.
 
+CRIU takes the name of a program, without arguments, so write a script:
+  #!/bin/sh
+  exec elsewhen criu-action --policy realtime=continue
+
 Examples:
-  criu dump -t PID -D images --action-script 'elsewhen criu-action'
-  criu restore -d -D images --action-script 'elsewhen criu-action'
-  criu restore -d -D images --action-script 'elsewhen criu-action --policy realtime=continue'";
+  criu dump -t PID -D images --action-script ./script
+  criu restore -d -D images --action-script ./script";
 
 /// The keeper of a process that CRIU has restored.
 #[derive(Debug, clap::Args)]

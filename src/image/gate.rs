@@ -11,7 +11,7 @@ use super::bytes::put;
 use crate::page::frame;
 
 /// The last word of a gate that is in place.
-const MAGIC: [u8; 8] = *b"elsegate";
+pub(crate) const MAGIC: [u8; 8] = *b"elsegate";
 
 /// The gate of an image.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Found, Injector, Missing, Task, force, found_in, gone_or};
 use crate::clock::ClockOffsets;
-use crate::image::{Image, gate_beginning};
+use crate::image::{GATE_MARK, Image, gate_beginning};
 use crate::page::{COOKIE, MAGIC, Page, VERSION};
 
 /// What of a restored image need not be as it was: where CRIU leads its functions to its own vDSO, and
@@ -20,6 +20,8 @@ pub(crate) struct Kept {
     /// Where its gate lies, if it has got one.
     pub(crate) gate_at: Option<u64>,
     pub(crate) found: Found,
+    /// Whether its gate, if it has got one, is one that this elsewhen knows its way in.
+    pub(crate) is_known: bool,
 }
 
 impl Injector {
@@ -71,7 +73,10 @@ impl Injector {
         let beginning = gate_beginning();
         let mut windows = bytes.windows(beginning.len());
         let gate = windows.position(|window| window == beginning);
+        let mut words = bytes.chunks_exact(8);
+        let has_gate = words.any(|word| word == GATE_MARK);
         Some(Kept {
+            is_known: gate.is_some() || !has_gate,
             base: range.start,
             page_at: range.start + page_at as u64,
             gate_at: gate.map(|at| range.start + at as u64),

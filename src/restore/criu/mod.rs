@@ -57,8 +57,8 @@ impl Action {
         let variable = |name: &str| {
             std::env::var_os(name).ok_or_else(|| {
                 Error::new(format!(
-                    "`{name}` is not set: CRIU starts this, as `criu dump` and `criu restore` with \
-                     `--action-script 'elsewhen criu-action'`"
+                    "`{name}` is not set: CRIU sets it; name a script that runs `elsewhen criu-action` as \
+                     its `--action-script`"
                 ))
             })
         };
@@ -127,7 +127,7 @@ impl Action {
             )),
             _ => Err(Error::new(
                 "the clocks were not saved by a dump: they are those of a namespace that went on; \
-                 dump with `--action-script 'elsewhen criu-action'`",
+                 dump with `elsewhen criu-action` as the action script",
             )),
         }
     }

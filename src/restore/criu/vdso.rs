@@ -67,6 +67,11 @@ impl Vdso {
             .iter()
             .filter(|m| m.name.is_empty() && m.is_code && m.range.end - m.range.start <= MOST);
         let image = images.find_map(|mapping| injector.find_kept(task, &mapping.range));
+        if image.is_some_and(|image| !image.is_known) {
+            return Err(Error::new(format!(
+                "process {pid} was dumped with another elsewhen; restore it with that"
+            )));
+        }
         let like = image.filter(|image| injector.is_like(task, image.base));
         Ok(Self {
             base: like.map_or(runtime.start, |image| image.base),
