@@ -9,8 +9,8 @@ use crate::backend::Backend;
 use crate::clock::ClockOffsets;
 use crate::image::{Image, ReadPathChoice};
 use crate::line::shown;
-use crate::registry::{self, Found, RunningNamespace};
-use crate::supervisor::{self, AdoptedFilter, Joined, Outer, Plan};
+use crate::registry::{self, Found, Member, RunningNamespace};
+use crate::supervisor::{self, AdoptedFilter, Adoption, Counters, Joined, Outer, Plan};
 use crate::{Error, Result, kernel};
 
 /// A time namespace for programs to be started in.
@@ -109,6 +109,7 @@ impl TimeNamespace {
                 own_offsets,
                 leaves_to_kernel,
                 kernels,
+                is_known: _,
             } => {
                 if process.is_some_and(supervisor::has_namespace_of_its_own) {
                     return Err(registry::made_inside(handle));
@@ -322,7 +323,43 @@ impl TimeNamespace {
                 "running processes cannot be put into a time namespace of the kernel's",
             ));
         }
-        supervisor::adopt(&self.plan, listener, filter, ready)
+        supervisor::adopt(
+            &self.plan,
+            Adoption {
+                listener,
+                filter,
+                ready,
+                container: None,
+                counters: None,
+            },
+        )
+    }
+
+    /// The same for the processes of a container, whose namespace is `member`.
+    pub(crate) fn adopt_container(
+        mut self,
+        listener: OwnedFd,
+        ready: OwnedFd,
+        id: String,
+        member: Member,
+        counters: Option<&'static Counters>,
+    ) -> Result<Infallible> {
+        self.plan.joins = Some(Joined {
+            member,
+            offsets: self.plan.offsets,
+            leaves_to_kernel: false,
+            kernels: None,
+        });
+        supervisor::adopt(
+            &self.plan,
+            Adoption {
+                listener,
+                filter: AdoptedFilter::Profile,
+                ready: Some(ready),
+                container: Some(id),
+                counters,
+            },
+        )
     }
 
     fn enter_kernels(&self) -> Result<()> {

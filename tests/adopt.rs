@@ -7,7 +7,7 @@ use harness::adopt::{Adopter, Counter};
 use harness::clock::{Host, SECOND};
 use harness::guests::{self, Kind};
 use harness::process::{Run, Running};
-use harness::{Missing, need, supervisor, sys};
+use harness::{Missing, need, supervisor, sys, tools};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 
@@ -125,4 +125,32 @@ fn an_order_that_is_none_is_refused() {
         assert_eq!(code, Some(125), "{order}");
         assert!(said.starts_with("elsewhen: the order is none: "), "{said}");
     }
+}
+
+#[test]
+fn a_namespace_that_an_adopted_program_makes_is_frozen_by_its_child() {
+    let python = need!(tools::python());
+    let script = "import ctypes, os
+assert ctypes.CDLL(None).unshare(0x80) == 0
+def put(text):
+    try:
+        with open('/proc/self/timens_offsets', 'w') as f:
+            f.write(text)
+        return 'written'
+    except PermissionError:
+        return 'frozen'
+before = put('monotonic 77 0')
+ends, keep = os.pipe()
+if os.fork() == 0:
+    os.close(keep)
+    os.read(ends, 1)
+    os._exit(0)
+print(before, put('monotonic 78 0'))";
+    let counter = Counter::new();
+    let words = [python.into_os_string(), "-c".into(), script.into()];
+    let program = need!(launch(&counter, &words));
+    let adopter = Adopter::start(&order(), counter.take().as_fd());
+    assert!(adopter.is_ready());
+    assert_eq!(program.finish().succeeded().stdout, "written frozen\n");
+    assert_eq!(adopter.finish(), (Some(0), String::new()));
 }

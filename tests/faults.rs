@@ -89,6 +89,26 @@ fn no_dynamic_program_is_lost_when_the_worker_is_killed_again_and_again() {
 }
 
 #[test]
+fn a_worker_killed_amid_unshare_leaves_no_success_without_a_time_namespace() {
+    need!(root());
+    let splits = need!(guests::build("splits", Kind::Glibc));
+    let seconds = if is_full() { "30" } else { "4" };
+    let run = Run::inside(&["--backend=guest"]).limit(120);
+    let mut run = run.start(&[splits.as_os_str(), seconds.as_ref()]);
+    let keeper = wait_for("keeper", || keeper(run.pid()));
+    let mut random = Random::new();
+    while run.is_alive() {
+        std::thread::sleep(Duration::from_micros(10_000 + random.below(60_000)));
+        if let Some(worker) = worker(keeper) {
+            sys::kill(worker, libc::SIGKILL);
+        }
+    }
+    let finished = run.finish().succeeded();
+    assert!(finished.stdout.contains(" wrong 0 "), "{finished:#?}");
+    assert!(!finished.stdout.contains("right 0 "), "{finished:#?}");
+}
+
+#[test]
 fn a_stopped_worker_is_replaced() {
     let now = need!(guests::build("now", Kind::MuslStatic));
     let script = format!("sleep 0.5; {}", now.display());

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::guests::public_directory;
+use harness::guests::{self, Kind, public_directory};
 use harness::handles::{Place, complaint, pids, until_in};
 use harness::process::{Finished, Run, elsewhen};
 use harness::sys::{self, wait_until};
@@ -341,6 +341,21 @@ fn a_users_forged_record_does_not_lead_root_astray() {
         };
         wait_until(is_removed, "the stale record is removed");
     }
+}
+
+#[test]
+fn a_users_file_system_that_never_answers_does_not_hold_up_roots_list() {
+    need!(root());
+    let stuck = need!(guests::build("stuck", Kind::Glibc));
+    let script = format!(
+        "mount -t tmpfs none /run && mkdir -p /run/user/{USER} || exit 1
+         setpriv --reuid={USER} --clear-groups sleep 60 & \
+         timeout 20 {} /run/user/{USER} 0 0 {} ls; code=$?; kill $!; exit $code",
+        stuck.display(),
+        elsewhen().display()
+    );
+    let words = ["unshare", "--mount", "sh", "-c", &script];
+    Run::on_host().limit(60).run(&words).succeeded();
 }
 
 #[test]

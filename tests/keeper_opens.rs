@@ -68,16 +68,42 @@ fn a_new_worker_has_a_thread_of_its_own_that_opens() {
     let running = Run::on_host().start(&shifted(&["sh", "-c", "sleep 1; date +%s"]));
     let keeper = supervisor::wait_for("keeper", || supervisor::keeper(running.pid()));
     let worker = supervisor::wait_for("worker", || supervisor::worker(keeper));
-    // Its own, one that opens, and one that redirects.
-    assert_eq!(threads(keeper), 3);
+    // Its own, two that open, and one that redirects.
+    assert_eq!(threads(keeper), 4);
     harness::sys::kill(worker, libc::SIGKILL);
     supervisor::wait_for("other worker", || {
         supervisor::worker(keeper).filter(|other| *other != worker)
     });
-    supervisor::wait_for("end of the old thread", || {
-        (threads(keeper) == 3).then_some(())
+    supervisor::wait_for("end of the old threads", || {
+        (threads(keeper) == 4).then_some(())
     });
     running.finish().check_shifted().unwrap();
+}
+
+#[test]
+fn the_link_of_a_namespace_is_told_through_the_keeper() {
+    let elsewhen = elsewhen().display().to_string();
+    let link = |opens: &str| {
+        let words = [
+            "env",
+            opens,
+            &elsewhen,
+            "run",
+            "--backend=guest",
+            "--monotonic",
+            "+5",
+            "--",
+        ];
+        let words = [&words[..], &["readlink", "/proc/self/ns/time"]].concat();
+        Run::on_host().run(&words).succeeded().stdout
+    };
+    let by_keeper = link("ELSEWHEN_TEST_KEEPER_OPENS=1");
+    assert_eq!(by_keeper, link("OTHER=1"));
+    let kernels = std::fs::read_link("/proc/self/ns/time");
+    assert_ne!(
+        by_keeper.trim(),
+        kernels.unwrap_or_default().to_string_lossy()
+    );
 }
 
 #[test]

@@ -100,12 +100,12 @@ impl Guest {
 
     fn patch(&self, name: &str) -> Outcome {
         let (after, number) = self.sites[name];
-        self.patch_at(after, number, true)
+        self.patch_at(after, number, Traps::Always)
     }
 
-    fn patch_at(&self, after: u64, number: u32, may_trap: bool) -> Outcome {
+    fn patch_at(&self, after: u64, number: u32, traps: Traps) -> Outcome {
         loop {
-            let outcome = patch(&self.memory, &self.maps, after, number, self.gate, may_trap);
+            let outcome = patch(&self.memory, &self.maps, after, number, self.gate, traps);
             // The guests of other tests are patched meanwhile.
             if outcome != Outcome::Left(Reason::Busy) {
                 return outcome;
@@ -326,7 +326,7 @@ fn what_may_be_no_site_is_left_alone() {
         if !["bridge", "false", "entered"].contains(&name) {
             number = guest.sites["plain"].1;
         }
-        let outcome = guest.patch_at(after, number, true);
+        let outcome = guest.patch_at(after, number, Traps::Always);
         assert_eq!(outcome, Outcome::Left(reason), "{name}");
         assert_eq!(
             rewind(&guest.memory, &guest.maps, after, 5000, |_| Some(
@@ -344,7 +344,7 @@ fn what_may_be_no_site_is_left_alone() {
         (6, 39),
         (u64::MAX, 39),
     ] {
-        let outcome = guest.patch_at(after, number, true);
+        let outcome = guest.patch_at(after, number, Traps::Always);
         assert!(matches!(outcome, Outcome::Left(_)), "{after:#x} {number}");
     }
     assert_eq!(guest.site("plain").bytes, [0xb8, 186, 0, 0, 0]);
@@ -363,7 +363,7 @@ fn a_site_in_the_vdso_is_left_alone() {
     for (at, window) in (start..).zip(bytes.windows(7)) {
         if let [0xb8, a, b, 0, 0, 0x0f, 0x05] = *window {
             let number = u32::from(u16::from_le_bytes([a, b]));
-            let outcome = guest.patch_at(at + 7, number, true);
+            let outcome = guest.patch_at(at + 7, number, Traps::Always);
             assert_eq!(outcome, Outcome::Left(Reason::NotFileBacked));
             sites += 1;
         }
@@ -385,12 +385,31 @@ fn where_nobody_may_trap_a_site_is_replaced_at_once_or_not_at_all() {
             0..=3 => moved(),
             _ => Outcome::Left(Reason::Torn),
         };
-        let outcome = guest.patch_at(after, number, false);
+        let outcome = guest.patch_at(after, number, Traps::Never);
         assert_eq!(outcome, wanted, "{name}");
         assert_eq!(
             guest.site(name).bytes == site.bytes,
             wanted != Outcome::Patched
         );
+        patched += u64::from(wanted == Outcome::Patched);
+    }
+    let (calls, gated) = guest.run(10);
+    assert_eq!(gated, calls / 13 * patched);
+}
+
+#[test]
+fn where_its_thread_is_held_a_site_is_replaced_in_one_write() {
+    let guest = need!(Guest::start());
+    let mut patched = 0;
+    for name in NUMBERED {
+        let (after, number) = guest.sites[name];
+        // Two pages are written one after the other.
+        let wanted = match guest.site(name).at % 4096 {
+            4092.. => Outcome::Left(Reason::Torn),
+            _ => Outcome::Patched,
+        };
+        let outcome = guest.patch_at(after, number, Traps::WhileHeld);
+        assert_eq!(outcome, wanted, "{name}");
         patched += u64::from(wanted == Outcome::Patched);
     }
     let (calls, gated) = guest.run(10);
@@ -407,7 +426,14 @@ fn a_gate_can_stand_beside_the_stubs_once() {
     code.extend([0x90; 40]);
     let patch = |name: &str| {
         let (after, number) = guest.sites[name];
-        patch_to_code(&guest.memory, &guest.maps, after, number, &code, true)
+        patch_to_code(
+            &guest.memory,
+            &guest.maps,
+            after,
+            number,
+            &code,
+            Traps::Always,
+        )
     };
     let mut gates = Vec::new();
     for name in ["plain", "middle"] {

@@ -167,7 +167,7 @@ fn a_program_gets_its_clocks_from_the_next_worker_when_one_is_killed() {
         if let Some(status) = front.try_wait().unwrap() {
             break status;
         }
-        if started.elapsed() > Duration::from_secs(50) {
+        if started.elapsed() > Duration::from_secs(300) {
             front.kill().unwrap();
             panic!("hung after {killed} workers");
         }

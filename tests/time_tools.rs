@@ -5,12 +5,14 @@
 mod harness;
 
 use std::cell::RefCell;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use harness::clock::{Reading, SECOND};
 use harness::guests::{self, Kind};
 use harness::process::{Finished, Run};
+use harness::sys::wait_until;
 use harness::{Missing, fuse_for_all, need, root, skip, tools};
 
 /// Tests that the guest backend does not pass yet; one that it passes has to be taken off.
@@ -362,4 +364,58 @@ fn a_script_of_perl_makes_a_namespace() {
         open F, \">\", \"/proc/self/timens_offsets\" or die $!;
         print F \"boottime 2000000 0\\nmonotonic 5 0\\n\"; close F or die $!; exec @ARGV' --";
     is_ahead(&with(&[UPTIME_OF, "uptime_of ", perl]), 2_000_000);
+}
+
+#[test]
+fn a_stranger_with_a_copied_mark_freezes_nothing() {
+    need!(has(&["prlimit", "setpriv"]));
+    let python = need!(tools::python());
+    let script = "import ctypes, os, sys
+assert ctypes.CDLL(None).unshare(0x80) == 0
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+with open('/proc/self/timens_offsets', 'w') as f:
+    f.write('monotonic 77 0')
+print(open('/proc/self/timens_offsets').read().split()[1])";
+    let dir = tempfile::tempdir().unwrap();
+    let (told, go) = (dir.path().join("told"), dir.path().join("go"));
+    let script = format!(
+        "mkfifo {go}; {python} -c \"{script}\" <{go} >{told}; cat {told}",
+        go = go.display(),
+        told = told.display(),
+        python = python.display(),
+    );
+    let running = Run::inside(&["--backend=guest"])
+        .limit(60)
+        .start(&["sh", "-c", &script]);
+    wait_until(|| go.exists(), "it has begun");
+    let mut answer = std::fs::OpenOptions::new().write(true).open(&go).unwrap();
+    let pid = || {
+        std::fs::read_to_string(&told)
+            .ok()?
+            .trim()
+            .parse::<i32>()
+            .ok()
+    };
+    wait_until(|| pid().is_some(), "it has called unshare");
+    let limit = [
+        "--pid",
+        &pid().unwrap().to_string(),
+        "--locks",
+        "--output=SOFT",
+        "--noheadings",
+    ];
+    let mark = Run::on_host()
+        .run(&[&["prlimit"], &limit[..]].concat())
+        .succeeded();
+    let copied = format!("--locks={}:unlimited", mark.stdout.trim());
+    let stranger = Run::on_host().start(&["prlimit", &copied, "sleep", "60"]);
+    let is_marked = || {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", stranger.pid()));
+        limits.is_ok_and(|limits| limits.contains(mark.stdout.trim()))
+    };
+    wait_until(is_marked, "the stranger has the mark");
+    answer.write_all(b"go\n").unwrap();
+    let finished = running.finish().succeeded();
+    assert!(finished.stdout.ends_with("\n77\n"), "{finished:#?}");
 }

@@ -3,6 +3,7 @@
 
 mod harness;
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -354,6 +355,76 @@ print('ended', n > 0)";
     }
     let ended = running.finish().succeeded();
     assert_eq!(ended.stdout, "ended True\n");
+}
+
+/// The words of a command beside so many opens of a user's that never end.
+fn beside_stuck_opens(
+    count: &str,
+    user: &str,
+    at: &Path,
+    script: &str,
+) -> Result<Vec<OsString>, Missing> {
+    let stuck = guests::build("stuck", Kind::Glibc)?;
+    let mut words = vec![stuck.into_os_string(), at.into()];
+    words.extend([count, user, "sh", "-c", script].map(OsString::from));
+    Ok(words)
+}
+
+#[test]
+fn one_users_opens_that_never_end_leave_others_theirs() {
+    need!(root());
+    let dir = tempfile::tempdir().unwrap();
+    let words = beside_stuck_opens("150", "65534", dir.path(), "cat /proc/uptime");
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let finished = run.run(&need!(words)).succeeded();
+    let uptime: f64 = finished.stdout.split(' ').next().unwrap().parse().unwrap();
+    assert!(uptime > 1_000_000.0, "{finished:#?}");
+}
+
+#[test]
+fn a_worker_killed_while_an_open_never_ends_is_replaced() {
+    need!(root());
+    let dir = tempfile::tempdir().unwrap();
+    let (at, go) = (dir.path().join("at"), dir.path().join("go"));
+    std::fs::create_dir(&at).unwrap();
+    let ready = dir.path().join("ready");
+    let script = format!(
+        "echo >{}; while [ ! -e {} ]; do sleep 0.1; done; cat /proc/uptime",
+        ready.display(),
+        go.display()
+    );
+    let words = need!(beside_stuck_opens("1", "0", &at, &script));
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let running = run.start(&words);
+    wait_for("stuck open", || ready.exists().then_some(()));
+    let killed = wait_for("worker", || worker(keeper(running.pid())?));
+    sys::kill(killed, libc::SIGKILL);
+    std::fs::write(&go, "").unwrap();
+    let finished = running.finish().succeeded();
+    let uptime: f64 = finished.stdout.split(' ').next().unwrap().parse().unwrap();
+    assert!(uptime > 1_000_000.0, "{finished:#?}");
+}
+
+#[test]
+fn the_supervisors_own_links_lead_no_guest_anywhere() {
+    need!(root());
+    let dir = tempfile::tempdir().unwrap();
+    let pid = dir.path().join("pid");
+    let script = format!(
+        "while [ ! -s {pid} ]; do sleep 0.1; done; w=/proc/$(cat {pid})
+         for link in root cwd task/${{w#/proc/}}/root; do
+             setpriv --reuid=65534 --clear-groups cat $w/$link/proc/uptime && echo reached $link
+         done
+         setpriv --reuid=65534 --clear-groups readlink $w/ns/time && echo reached ns
+         cat $w/stat >/dev/null && cat $w/root/proc/uptime >/dev/null && echo as outside",
+        pid = pid.display()
+    );
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let running = run.start(&["sh", "-c", &script]);
+    let worker = wait_for("worker", || worker(keeper(running.pid())?));
+    std::fs::write(&pid, worker.to_string()).unwrap();
+    let finished = running.finish().succeeded();
+    assert_eq!(finished.stdout, "as outside\n", "{finished:#?}");
 }
 
 #[test]

@@ -188,20 +188,28 @@ pub(crate) fn redirect(registers: &mut libc::user_regs_struct, number: u32, to: 
     }
 }
 
-/// Has a thread that is stopped at the end of the call `number` make it again, with `value` for the
-/// `n`th argument.
-pub(crate) fn repeat(registers: &mut libc::user_regs_struct, number: u32, n: u8, value: u64) {
+/// Has a thread that is stopped at the end of the call `number` make it again.
+pub(crate) fn repeat(registers: &mut libc::user_regs_struct, number: u32) {
     registers.orig_rax = u64::MAX;
     registers.rax = number.into();
     registers.rip -= SYSCALL_LEN;
-    set_argument(registers, n, value);
 }
 
-/// Sets the first or the second argument.
-pub(crate) fn set_argument(registers: &mut libc::user_regs_struct, n: u8, value: u64) {
+/// An address of the kernel's.
+const NO_ADDRESS: u64 = 0xffff_8000_0000_0000;
+
+/// Gives a thread that is stopped at the begin of a call another value for its first argument (`n` is 0), if
+/// it has no other, or for its second, an `int`.
+///
+/// Unless its registers are set again at the call's end, the thread never sees a success: it comes to the
+/// same `syscall` once more, as read(2) then (number 0, which is what it has got for a success) from a
+/// descriptor that is none, or to an address that is none.
+pub(crate) fn begin_with(registers: &mut libc::user_regs_struct, n: u8, value: u64) {
+    registers.rip -= SYSCALL_LEN;
     match n {
-        0 => registers.rdi = value,
-        _ => registers.rsi = value,
+        0 => (registers.rdi, registers.rsi) = (value, NO_ADDRESS),
+        // The kernel takes an `int`.
+        _ => registers.rsi = NO_ADDRESS | value & 0xffff_ffff,
     }
 }
 
@@ -217,6 +225,12 @@ pub(crate) fn call(registers: &mut libc::user_regs_struct, at: u64, number: u32,
 
 /// The instruction that makes a system call.
 pub(crate) const SYSCALL: [u8; 2] = [0x0f, 0x05];
+
+/// Sets what a thread that is stopped at the begin of a call sees as its result, once it goes on behind it.
+pub(crate) fn end_with(registers: &mut libc::user_regs_struct, result: i64) {
+    registers.orig_rax = u64::MAX;
+    registers.rax = result.cast_unsigned();
+}
 
 /// The argument that a byte of `page::CALL` names.
 pub(crate) fn argument(registers: &mut libc::user_regs_struct, byte: u8) -> &mut u64 {

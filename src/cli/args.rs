@@ -19,9 +19,13 @@ pub(crate) enum Command {
     Exec(ExecArgs),
     Ls(LsArgs),
     Show(ShowArgs),
+    Save(SaveArgs),
     Check(CheckArgs),
     CriuAction(CriuActionArgs),
+    OciProfile(OciProfileArgs),
+    OciRuntime(super::oci_runtime::OciRuntimeArgs),
     Bench(BenchArgs),
+    Agent(AgentArgs),
     /// Keep a namespace for processes that are there, as standard input says
     #[command(hide = true)]
     Adopt,
@@ -54,6 +58,7 @@ Examples:
   elsewhen run --realtime '2030-01-01 12:00' date
   elsewhen run --realtime +10d -- make test
   elsewhen run --monotonic +100d --boottime +100d uptime
+  elsewhen run --resume clocks.json --policy realtime=continue ./server
   TZ=Europe/Berlin elsewhen run --realtime '2030-03-31 01:59:50' sh";
 
 /// Run a command, and all that it starts, at another time
@@ -78,6 +83,20 @@ pub(crate) struct RunArgs {
     /// How far CLOCK_BOOTTIME is shifted
     #[arg(long, value_name = "BY", allow_hyphen_values = true)]
     pub(crate) boottime: Option<OsString>,
+
+    /// Let the clocks of a file of `elsewhen save` go on; an option for a clock comes before it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
+
+    /// How a clock of that file goes on: `continue` from where it stood (MONOTONIC, BOOTTIME),
+    /// `continue+gap` with the time between, or as the `host`'s (REALTIME, TAI)
+    #[arg(
+        long,
+        value_name = "CLOCK=POLICY",
+        requires = "resume",
+        allow_hyphen_values = true
+    )]
+    pub(crate) policy: Vec<String>,
 
     /// Who keeps the clocks
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
@@ -168,10 +187,74 @@ pub(crate) struct ShowArgs {
     pub(crate) json: bool,
 }
 
-/// Say what this machine offers, and which way each clock will take
+/// Give containers their own time: an agent for the seccomp profiles of container runtimes
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit status: 0 if the guest backend can work here, 1 if not.")]
+#[command(after_help = AGENT)]
+pub(crate) struct AgentArgs {
+    /// The UNIX socket to listen at, which profiles name as their `listenerPath`; by default
+    /// `agent.sock` in the user's directory (`/run/elsewhen` for root), or what the service manager
+    /// hands over
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// The permissions of the socket
+    #[arg(long, value_name = "MODE", default_value = "0600")]
+    pub(crate) mode: String,
+
+    /// A user, by number, who may ask too, besides root and the agent's own; may be repeated
+    #[arg(long = "user", value_name = "UID")]
+    pub(crate) users: Vec<u32>,
+
+    /// Write the counts to this file as they change, in the text format of Prometheus
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
+}
+
+const AGENT: &str = "\
+A container's clocks are what its annotations `org.elsewhen.realtime`, `.tai`, `.monotonic` and `.boottime`
+say, else the environment in its configuration (`ELSEWHEN_REALTIME` and so on), else the profile that
+`elsewhen oci-profile` has made; in the words of `elsewhen run`. What is not understood is refused: the
+container does not start, and the log says why.
+
+The log goes to the standard error, a line an event. SIGUSR1 has the counts logged. SIGTERM ends the
+agent; containers go on, and their keepers with them.
+
+Exit status: 0 after SIGTERM or SIGINT, 125 if the agent cannot start.";
+
+/// Write a running namespace's clocks as they stand, for `elsewhen run --resume`
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = SAVE,
+    override_usage = "elsewhen save NAME|PID > FILE"
+)]
+pub(crate) struct SaveArgs {
+    /// The namespace's name, or the number of a process in it
+    #[arg(value_name = "NAME|PID")]
+    pub(crate) handle: String,
+}
+
+const SAVE: &str = "\
+The namespace goes on. The file is JSON: all four clocks, and the host's at the same moment. The
+owner of a namespace and root may save its clocks.
+
+Examples:
+  elsewhen save staging > clocks.json
+  elsewhen save staging | ssh elsewhere elsewhen run --resume /dev/stdin -- ./server";
+
+/// Say what this machine offers, and which way each clock will take; or whether a container has clocks
+/// of its own
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "\
+Exit status: 0 if the guest backend can work here, or the container or process has clocks of its own;
+1 if not.",
+    override_usage = "elsewhen check [--json] [CONTAINER|PID]"
+)]
 pub(crate) struct CheckArgs {
+    /// A container's id, or the first twelve digits or more of it; or the number of a process
+    #[arg(value_name = "CONTAINER|PID")]
+    pub(crate) handle: Option<String>,
+
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -220,6 +303,70 @@ pub(crate) struct CriuKeeperArgs {
     pub(crate) like: Option<i32>,
     #[arg(long)]
     pub(crate) name: Option<String>,
+}
+
+/// Print a seccomp profile by which containers get their clocks from `elsewhen agent`
+#[derive(Debug, clap::Args)]
+#[command(after_help = OCI_PROFILE, override_usage = "elsewhen oci-profile --socket PATH [OPTIONS]")]
+pub(crate) struct OciProfileArgs {
+    /// Where the agent listens: an absolute path
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: PathBuf,
+
+    /// Where CLOCK_REALTIME stands when a container starts
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub(crate) realtime: Option<OsString>,
+
+    /// Where CLOCK_TAI stands; by default it is shifted as CLOCK_REALTIME is
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub(crate) tai: Option<OsString>,
+
+    /// How far CLOCK_MONOTONIC is shifted
+    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
+    pub(crate) monotonic: Option<OsString>,
+
+    /// How far CLOCK_BOOTTIME is shifted
+    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
+    pub(crate) boottime: Option<OsString>,
+
+    /// Whether files under /proc show the namespace's uptime, time of boot and start times, for
+    /// which each open of a file is looked at
+    #[arg(long, value_enum, default_value_t = Proc::On, value_name = "on|off", hide_possible_values = true)]
+    pub(crate) proc: Proc,
+
+    /// The profile that containers would have without elsewhen; by default one that allows all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) base: Option<PathBuf>,
+
+    /// Who reads it
+    #[arg(long, value_enum, default_value_t = Form::Oci)]
+    pub(crate) format: Form,
+
+    /// A capability that the containers have beyond Docker's default ones, for what FILE allows with
+    /// it (`oci` only; may be given several times)
+    #[arg(long, value_name = "CAP")]
+    pub(crate) cap: Vec<String>,
+}
+
+const OCI_PROFILE: &str = "\
+WHEN and BY are written as for `elsewhen run`, and read when a container starts, by the agent: a time
+without a zone is in the agent's. A container's annotations (`org.elsewhen.realtime=+10d`) and
+environment (`ELSEWHEN_REALTIME=+10d`) come before them.
+
+If one of the four clocks is given, calls with CLOCK_MONOTONIC and CLOCK_BOOTTIME are left to the
+kernel unless they are given too (`+0` will do): containers cannot shift them otherwise.
+
+Examples:
+  elsewhen oci-profile --socket /run/elsewhen/agent.sock --realtime +10d > profile.json
+  elsewhen oci-profile --socket /run/elsewhen/agent.sock --format docker --base default.json";
+
+/// Who reads a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// runc, crun, containerd, Kubernetes; Docker and Podman too
+    Oci,
+    /// Docker and Podman alone, which allow more with more capabilities
+    Docker,
 }
 
 /// Measure what a namespace costs on this machine

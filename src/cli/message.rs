@@ -1,8 +1,19 @@
 //! Usage errors in one line, where clap would write several.
 
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::args::Args;
 use crate::line::shown;
+
+/// The subcommands that `--help` shows, as a sentence lists them.
+fn subcommands() -> String {
+    let command = Args::command();
+    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    let mut names: Vec<String> = shown.map(|sub| format!("`{}`", sub.get_name())).collect();
+    let last = names.pop().unwrap_or_default();
+    format!("{} or {last}", names.join(", ")).replacen('`', "`elsewhen ", 1)
+}
 
 /// The line for a usage error, or `None` for `--help` and `--version`.
 pub(crate) fn of_usage(error: &clap::Error) -> Option<String> {
@@ -11,11 +22,12 @@ pub(crate) fn of_usage(error: &clap::Error) -> Option<String> {
     Some(match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return None,
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "no subcommand; use `elsewhen run`, `exec`, `ls`, `show`, `check` or `bench`".to_owned()
+            format!("no subcommand; use {}", subcommands())
         }
         ErrorKind::InvalidSubcommand => format!(
-            "unknown subcommand `{}`; use `elsewhen run`, `exec`, `ls`, `show`, `check` or `bench`",
-            shown(context(ContextKind::InvalidSubcommand).as_ref())
+            "unknown subcommand `{}`; use {}",
+            shown(context(ContextKind::InvalidSubcommand).as_ref()),
+            subcommands()
         ),
         ErrorKind::UnknownArgument => unknown(
             &context(ContextKind::InvalidArg),
@@ -26,6 +38,17 @@ pub(crate) fn of_usage(error: &clap::Error) -> Option<String> {
         {
             "no namespace; write its name, or a process in it, as `elsewhen ls` shows them"
                 .to_owned()
+        }
+        ErrorKind::MissingRequiredArgument
+            if context(ContextKind::InvalidArg).contains("--socket") =>
+        {
+            "no socket; write where the agent listens, as in `--socket /run/elsewhen/agent.sock`"
+                .to_owned()
+        }
+        ErrorKind::MissingRequiredArgument
+            if context(ContextKind::InvalidArg).contains("--resume") =>
+        {
+            "`--policy` says how saved clocks go on; name their file by `--resume FILE`".to_owned()
         }
         ErrorKind::MissingRequiredArgument => {
             "no command; write one after the options, as in `elsewhen run --realtime +10d date`"

@@ -1,19 +1,25 @@
 //! The command line: what the options mean, and how errors reach the user.
 
 mod adopt;
+mod agent;
 mod args;
+mod coverage;
 mod criu;
 mod exec;
 mod ls;
 mod message;
+mod oci_profile;
+mod oci_runtime;
+mod resume;
 mod run;
+mod save;
 mod show;
 mod users;
 mod view;
 
 use std::io::Write;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::bench;
 use crate::line::{one_line, shown};
@@ -23,19 +29,18 @@ use args::{Args, BenchArgs, BenchPart, BenchSideArgs, Command, Rounds};
 /// elsewhen itself failed, as for env(1) and timeout(1).
 const EXIT_FAILED: i32 = 125;
 
+/// The command line's definition, for man pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
 /// Runs the command that the process's arguments state, and gives its exit status.
 ///
 /// Errors are printed as one line, `elsewhen: MESSAGE`.
 #[must_use]
 pub fn main() -> i32 {
-    let outcome = match Args::try_parse() {
-        Ok(args) => dispatch(args),
-        Err(error) => match message::of_usage(&error) {
-            Some(message) => Err(Failure::from(Error::new(message))),
-            // `--help` and `--version`.
-            None => print(&error.to_string()).map(|()| 0).map_err(Failure::from),
-        },
-    };
+    let outcome = oci_runtime::by_name(std::env::args_os()).unwrap_or_else(by_arguments);
     match outcome {
         Ok(status) => status,
         Err(failure) => {
@@ -47,16 +52,34 @@ pub fn main() -> i32 {
     }
 }
 
+fn by_arguments() -> std::result::Result<i32, Failure> {
+    match Args::try_parse() {
+        Ok(args) => dispatch(args),
+        Err(error) => match message::of_usage(&error) {
+            Some(message) => Err(Error::new(message).into()),
+            // `--help` and `--version`.
+            None => Ok(print(&error.to_string()).map(|()| 0)?),
+        },
+    }
+}
+
 fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
     match args.command {
         Command::Run(args) => run::run(args),
         Command::Exec(args) => exec::exec(args),
         Command::Ls(args) => ls::ls(&args),
         Command::Show(args) => show::show(&args),
+        Command::Agent(args) => agent::agent(args),
+        Command::Save(args) => save::save(&args),
         Command::Adopt => adopt::adopt(),
-        Command::Check(args) => check(args.json),
         Command::CriuAction(args) => criu::action(args),
         Command::CriuKeeper(args) => criu::keeper(args),
+        Command::Check(args) => match &args.handle {
+            Some(handle) => coverage::coverage(handle, args.json),
+            None => check(args.json),
+        },
+        Command::OciProfile(args) => oci_profile::oci_profile(&args),
+        Command::OciRuntime(args) => oci_runtime::oci_runtime(args),
         Command::Bench(args) => bench(args),
         Command::BenchSide(args) => bench_side(&args),
         Command::BenchPart(part) => bench_part(part),

@@ -2,20 +2,23 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::Failure;
 use super::args::{Backend, Proc, Reads, RunArgs};
-use crate::clock::{By, ClockOffsets, LimitError, Offset, ParseError, When, check_limits};
+use super::{Failure, resume};
+use crate::clock::{ClockOffsets, Readings};
 use crate::image::ReadPathChoice;
 use crate::kernel;
 use crate::line::shown;
+use crate::reading::{self, Asked};
 use crate::registry::is_name;
-use crate::{Error, Result, TimeNamespace, reading};
+use crate::{Error, Result, TimeNamespace};
 
 /// What to start, and how its clocks stand: everything has been checked but the command.
 #[derive(Debug)]
 pub(crate) struct RunPlan {
     /// Each clock's offset from the host's.
     pub(crate) offsets: ClockOffsets,
+    /// Whether some of them come from a file.
+    pub(crate) resumes: bool,
     /// Who is to keep them.
     pub(crate) backend: Backend,
     /// The namespace's name.
@@ -71,6 +74,11 @@ pub(super) fn become_command(command: &OsStr, args: &[OsString]) -> Failure {
 fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
     match kernel::lacking(&plan.offsets, plan.name.as_deref()) {
         None => Ok(()),
+        Some((option, lacking)) if option != "--name" && plan.resumes => Err(Error::new(format!(
+            "`{option}` of the saved clocks: the kernel's time namespaces have no {lacking}; \
+             let it be the host's by `--policy {}=host`, or use `--backend=guest`",
+            option.trim_start_matches('-')
+        ))),
         Some((option, lacking)) => Err(Error::new(format!(
             "`{option}`: the kernel's time namespaces have no {lacking}; \
              leave it out or use `--backend=guest`"
@@ -81,23 +89,18 @@ fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
 /// Reads the clocks once and resolves the options against them.
 fn plan(args: RunArgs) -> Result<RunPlan> {
     let now = reading::now()?;
-    let when = |option: &str, value: &Option<OsString>, now| {
-        parsed(option, value, |text| When::parse(text)?.resolve(now))
+    let asked = Asked {
+        realtime: args.realtime.as_deref(),
+        tai: args.tai.as_deref(),
+        monotonic: args.monotonic.as_deref(),
+        boottime: args.boottime.as_deref(),
     };
-    let by = |option: &str, value: &Option<OsString>| {
-        parsed(option, value, |text| By::parse(text).map(By::offset))
-    };
-    let realtime = when("--realtime", &args.realtime, now.realtime)?.unwrap_or_default();
-    let offsets = ClockOffsets {
-        realtime,
-        tai: when("--tai", &args.tai, now.tai)?.unwrap_or(realtime),
-        monotonic: by("--monotonic", &args.monotonic)?.unwrap_or_default(),
-        boottime: by("--boottime", &args.boottime)?.unwrap_or_default(),
-    };
-    check_limits(&offsets, &now).map_err(|error| beyond(&error, &args))?;
+    let offsets = offsets(&args, &asked, &now)?;
+    asked.check(&offsets, &now)?;
     let mut command = args.command.into_iter();
     Ok(RunPlan {
         offsets,
+        resumes: args.resume.is_some(),
         backend: args.backend,
         name: args.name.as_deref().map(name).transpose()?,
         strict: args.strict,
@@ -108,31 +111,21 @@ fn plan(args: RunArgs) -> Result<RunPlan> {
     })
 }
 
-/// The offset that an option's value means, or the error that names both.
-fn parsed(
-    option: &str,
-    value: &Option<OsString>,
-    parse: impl FnOnce(&str) -> std::result::Result<Offset, ParseError>,
-) -> Result<Option<Offset>> {
-    let Some(value) = value else {
-        return Ok(None);
+/// What an option says of a clock holds; of the others a saved file, if there is one.
+fn offsets(args: &RunArgs, asked: &Asked<'_>, now: &Readings) -> Result<ClockOffsets> {
+    let given = asked.given(now)?;
+    let (resumed, policies) = match &args.resume {
+        Some(file) => resume::offsets(file, args, now)?,
+        None => Default::default(),
     };
-    // What is not UTF-8 becomes U+FFFD, which stands in no time.
-    parse(&value.to_string_lossy())
-        .map(Some)
-        .map_err(|error| Error::new(format!("`{option} {}`: {error}", shown(value))))
-}
-
-/// The error for an offset beyond the limits, naming the option and its value.
-fn beyond(error: &LimitError, args: &RunArgs) -> Error {
-    let value = match error.clock() {
-        "realtime" => &args.realtime,
-        "tai" => &args.tai,
-        "monotonic" => &args.monotonic,
-        _ => &args.boottime,
-    };
-    let value = value.as_deref().unwrap_or_default();
-    Error::new(format!("`--{} {}`: {error}", error.clock(), shown(value)))
+    // TAI is shifted as REALTIME is, unless anything is said of it.
+    let as_realtime = given.realtime.filter(|_| !policies.names("tai"));
+    Ok(ClockOffsets {
+        realtime: given.realtime.unwrap_or(resumed.realtime),
+        tai: given.tai.or(as_realtime).unwrap_or(resumed.tai),
+        monotonic: given.monotonic.unwrap_or(resumed.monotonic),
+        boottime: given.boottime.unwrap_or(resumed.boottime),
+    })
 }
 
 /// A namespace's name, which will name files too.

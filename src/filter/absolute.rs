@@ -7,20 +7,11 @@
 //! Calls with a relative time, or with none, are left alone.
 
 use super::bpf::Program;
+use super::table::{ABSTIME, BY_REALTIME, FUTEX_CLOCK_REALTIME, FUTEX_FLAGS, FUTEX_TIME};
+use super::table::{FUTEX_WAITS, TIMERS};
 use super::{Rules, Shifted};
 use crate::arch::nr;
 use crate::page::{ADDRESS_BITS, FUTEX_WAIT_COOKIE, WAIT_COOKIE};
-
-/// Commands of futex(2), without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME.
-const FUTEX_WAIT_BITSET: u32 = 9;
-const FUTEX_WAIT_REQUEUE_PI: u32 = 11;
-const FUTEX_LOCK_PI: u32 = 6;
-const FUTEX_LOCK_PI2: u32 = 13;
-const FUTEX_CLOCK_REALTIME: u32 = 256;
-const FUTEX_FLAGS: u32 = 128 | FUTEX_CLOCK_REALTIME;
-
-/// TIMER_ABSTIME and TFD_TIMER_ABSTIME.
-const ABSTIME: u32 = 1;
 
 /// The rules, each ending in a verdict for its number.
 pub(super) fn rules(p: &mut Program, rules: Rules) {
@@ -45,20 +36,20 @@ pub(super) fn rules(p: &mut Program, rules: Rules) {
         notify_clock(p, 5, &shifted);
     });
     if shifted.realtime {
-        for number in [nr::MQ_TIMEDSEND, nr::MQ_TIMEDRECEIVE] {
+        for (number, time) in BY_REALTIME {
             p.when_eq(number, |p| {
-                p.allow_if_null(4);
-                allow_converted(p, number, 5, 4);
+                p.allow_if_null(time);
+                allow_converted(p, number, 5, time);
                 p.notify();
             });
         }
     }
     // Their clocks do not show.
-    for number in [nr::TIMER_SETTIME, nr::TIMERFD_SETTIME] {
+    for (number, time) in TIMERS {
         p.when_eq(number, |p| {
             p.load_arg_low(1);
             p.when_clear(ABSTIME, Program::allow);
-            allow_converted(p, number, 5, 2);
+            allow_converted(p, number, 5, time);
             p.notify();
         });
     }
@@ -68,16 +59,11 @@ fn futex(p: &mut Program, shifted: &Shifted) {
     // Most futex calls are no waits: they are told by this one comparison.
     p.load_arg_low(1);
     p.and(!FUTEX_FLAGS);
-    for (command, spare) in [
-        (FUTEX_WAIT_BITSET, 4),
-        (FUTEX_WAIT_REQUEUE_PI, 5),
-        (FUTEX_LOCK_PI, 4),
-        (FUTEX_LOCK_PI2, 4),
-    ] {
-        p.when_eq(command, |p| {
-            p.allow_if_null(3);
-            allow_converted(p, nr::FUTEX, spare, 3);
-            if command != FUTEX_LOCK_PI {
+    for wait in FUTEX_WAITS {
+        p.when_eq(wait.command, |p| {
+            p.allow_if_null(FUTEX_TIME);
+            allow_converted(p, nr::FUTEX, wait.spare, FUTEX_TIME);
+            if wait.has_choice {
                 p.load_arg_low(1);
                 let verdict = |is_shifted: bool| match is_shifted {
                     true => Program::notify,
@@ -98,17 +84,8 @@ fn futex(p: &mut Program, shifted: &Shifted) {
 /// Ends in "notify" if argument `n` is a clock that is shifted, else in "allow".
 fn notify_clock(p: &mut Program, n: u32, shifted: &Shifted) {
     p.load_arg_low(n);
-    for (clock, is_shifted) in [
-        (libc::CLOCK_REALTIME, shifted.realtime),
-        (libc::CLOCK_REALTIME_ALARM, shifted.realtime),
-        (libc::CLOCK_TAI, shifted.realtime),
-        (libc::CLOCK_MONOTONIC, shifted.monotonic),
-        (libc::CLOCK_BOOTTIME, shifted.boottime),
-        (libc::CLOCK_BOOTTIME_ALARM, shifted.boottime),
-    ] {
-        if is_shifted {
-            p.when_eq(clock.cast_unsigned(), Program::notify);
-        }
+    for clock in shifted.waited() {
+        p.when_eq(clock, Program::notify);
     }
     p.allow();
 }

@@ -1,24 +1,23 @@
 //! Calls that open a file: some files under `/proc` show a clock.
 //!
 //! What is opened does not show in registers, so all are notified but those that cannot be of such
-//! a file: whoever wants a directory, a path alone, or a file that is not there yet. A call with the
+//! a file. A call with the
 //! cookie is made by the gate, which looks at the path itself; it is bound to the path's address.
 
 use super::bpf::Program;
+use super::table::{NO_VIEW, OPENS};
 use crate::arch::nr;
 use crate::page::{EXCHANGE_COOKIE, OPEN_COOKIE};
 
-const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
-
 /// The rules, each ending in a verdict for its number.
 pub(super) fn rules(p: &mut Program) {
-    for (number, path) in [(nr::OPEN, 0), (nr::OPENAT, 1)] {
+    for (number, path) in OPENS {
         p.when_eq(number, |p| {
             // The descriptor is there already: no second one must be.
             p.load_arg_high(5);
             p.when_eq(EXCHANGE_COOKIE + number, Program::notify);
             p.load_arg_low(path + 1);
-            p.when_clear(OTHERS.cast_unsigned(), |p| {
+            p.when_clear(NO_VIEW, |p| {
                 p.load_arg_high(5);
                 p.when_eq(OPEN_COOKIE + number, |p| p.allow_if_same(5, path, u32::MAX));
                 p.notify();

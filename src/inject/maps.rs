@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
 
+use crate::sys::maps;
+
 /// What the program would do to the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -90,41 +92,32 @@ fn query(maps: &File, address: u64) -> Reply {
     }
 }
 
-fn allows_by_text(mut maps: &File, start: u64, end: u64, access: Access) -> bool {
+fn allows_by_text(mut file: &File, start: u64, end: u64, access: Access) -> bool {
     let mut text = String::new();
-    if maps.read_to_string(&mut text).is_err() {
+    if file.read_to_string(&mut text).is_err() {
         return false;
     }
     let mut at = start;
     for line in text.lines() {
-        let Some((from, to, rights)) = parse(line) else {
+        let Some(mapping) = maps::parse(line) else {
             return false;
         };
-        if to <= at {
+        if mapping.end <= at {
             continue;
         }
         let wanted = match access {
-            Access::Read => rights.starts_with('r'),
-            Access::Write => rights.get(1..2) == Some("w"),
+            Access::Read => mapping.rights[0] == b'r',
+            Access::Write => mapping.rights[1] == b'w',
         };
-        if from > at || !wanted {
+        if mapping.start > at || !wanted {
             return false;
         }
-        at = to;
+        at = mapping.end;
         if at >= end {
             return true;
         }
     }
     false
-}
-
-/// A line's range and rights: `7f00-7f10 rw-p …`.
-fn parse(line: &str) -> Option<(u64, u64, &str)> {
-    let (range, rest) = line.split_once(' ')?;
-    let (from, to) = range.split_once('-')?;
-    let from = u64::from_str_radix(from, 16).ok()?;
-    let to = u64::from_str_radix(to, 16).ok()?;
-    Some((from, to, rest))
 }
 
 #[cfg(test)]

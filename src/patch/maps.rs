@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 
+use crate::sys::maps;
+
 /// A line of `/proc/TID/maps`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mapping {
@@ -57,22 +59,22 @@ impl Read for At<'_> {
     }
 }
 
-/// `7f00-7f10 r-xp 00026000 fe:01 1234     /usr/lib/libc.so.6`.
 fn parse(line: &str) -> Option<Mapping> {
-    let mut words = line.split_ascii_whitespace();
-    let (start, end) = words.next()?.split_once('-')?;
-    let rights = words.next()?.as_bytes().try_into().ok()?;
-    let offset = hex(words.next()?)?;
-    let (major, minor) = words.next()?.split_once(':')?;
-    let device = hex(major)? << 32 | hex(minor)?;
-    let inode: u64 = words.next()?.parse().ok()?;
-    let is_real = words.next().is_some_and(is_real_file) && inode != 0;
+    let maps::Mapping {
+        start,
+        end,
+        rights,
+        offset,
+        file,
+        name,
+    } = maps::parse(line)?;
+    let is_real = name.is_some_and(is_real_file) && file.1 != 0;
     Some(Mapping {
-        start: hex(start)?,
-        end: hex(end)?,
+        start,
+        end,
         offset,
         rights,
-        file: is_real.then_some((device, inode)),
+        file: is_real.then_some(file),
     })
 }
 
@@ -80,10 +82,6 @@ fn parse(line: &str) -> Option<Mapping> {
 fn is_real_file(path: &str) -> bool {
     const MEMORY: [&str; 5] = ["/memfd:", "/SYSV", "/dev/zero", "/dev/shm/", "/anon_"];
     path.starts_with('/') && !MEMORY.iter().any(|prefix| path.starts_with(prefix))
-}
-
-fn hex(word: &str) -> Option<u64> {
-    u64::from_str_radix(word, 16).ok()
 }
 
 #[cfg(test)]

@@ -83,8 +83,8 @@ struct Site {
 /// Makes the call site before `after`, where the system call `number` was made, lead to the `gate`.
 ///
 /// `memory` and `maps` are the thread's `/proc/TID/mem`, open for reading and writing, and
-/// `/proc/TID/maps`, both of the same memory. `may_trap` says whether threads may meet made-up numbers
-/// meanwhile (see [`traps`]). Doing this again, or at once with another patcher, is harmless.
+/// `/proc/TID/maps`, both of the same memory. `traps` says when threads may meet made-up numbers
+/// meanwhile. Doing this again, or at once with another patcher, is harmless.
 /// A refusal is for good, but for [`Reason::Gone`] and [`Reason::Busy`].
 #[must_use]
 pub fn patch(
@@ -93,12 +93,9 @@ pub fn patch(
     after: u64,
     number: u32,
     gate: u64,
-    may_trap: bool,
+    traps: Traps,
 ) -> Outcome {
-    let way = |form: Form, at: u64| match form {
-        Form::Numbered if may_trap => Some(Way::ByteByByte),
-        _ => arch::can_exchange(at).then_some(Way::AtOnce),
-    };
+    let way = |form: Form, at: u64| Way::choose(traps, form == Form::Numbered, at);
     try_patch(memory, maps, after, number, Gate::At(gate), way).unwrap_or_else(Outcome::Left)
 }
 
@@ -110,12 +107,9 @@ pub fn patch_to_code(
     after: u64,
     number: u32,
     code: &[u8],
-    may_trap: bool,
+    traps: Traps,
 ) -> Outcome {
-    let way = |_: Form, at: u64| match may_trap {
-        true => Some(Way::ByteByByte),
-        false => arch::can_exchange(at).then_some(Way::AtOnce),
-    };
+    let way = |_: Form, at: u64| Way::choose(traps, true, at);
     try_patch(memory, maps, after, number, Gate::Code(code), way).unwrap_or_else(Outcome::Left)
 }
 
@@ -131,7 +125,21 @@ enum Gate<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     ByteByByte,
+    /// In one call, so that one who dies meanwhile leaves no made-up number behind: where nobody can be
+    /// at the site.
+    InOneWrite,
     AtOnce,
+}
+
+impl Way {
+    /// How a site at `at` is replaced; `traps` is heeded where made-up numbers would arise.
+    fn choose(traps: Traps, is_numbered: bool, at: u64) -> Option<Self> {
+        match traps {
+            Traps::Always if is_numbered => Some(Self::ByteByByte),
+            Traps::WhileHeld if is_numbered && !crosses_page(at) => Some(Self::InOneWrite),
+            _ => arch::can_exchange(at).then_some(Self::AtOnce),
+        }
+    }
 }
 
 fn try_patch(
@@ -254,6 +262,7 @@ impl Site {
                     write(memory, &[byte], self.at + place)?;
                 }
             }
+            Way::InOneWrite => write(memory, &jump, self.at)?,
             Way::AtOnce => self.exchange(memory, jump)?,
         }
         // The program may have put something else there meanwhile.
@@ -280,6 +289,12 @@ impl Site {
 
 fn read(memory: &File, into: &mut [u8], at: u64) -> Result<(), Reason> {
     memory.read_exact_at(into, at).map_err(|_| Reason::Gone)
+}
+
+/// Whether an instruction at `at` lies in two pages, which are written one after the other.
+fn crosses_page(at: u64) -> bool {
+    const PAGE: u64 = 4096;
+    at % PAGE + size_of::<Bytes>() as u64 > PAGE
 }
 
 /// One call, so that a fork(2) meanwhile copies all of it or nothing: it keeps writers out.

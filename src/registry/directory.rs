@@ -81,6 +81,9 @@ impl Directory {
     ///
     /// No file system that the user may have mounted is touched, since such a one may never answer.
     pub(super) fn of_user(user: u32, mounts: &UserMounts) -> Option<Self> {
+        if mounts.cover(&of_logins(user)) {
+            return None;
+        }
         let (parent, name) = place(user, user);
         if mounts.cover(&parent) {
             return None;
@@ -147,6 +150,19 @@ pub(crate) fn probe() -> Result<()> {
         .map_err(|e| cannot("write to", &path, e.into()))
 }
 
+/// A file of this user's own beside the records, for what their keepers share.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn shared_file(name: &str, size: u64) -> Result<OwnedFd> {
+    let path = overridden().unwrap_or_else(usual_path);
+    let directory = Directory::make_own(Some(&path))?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&directory.fd, name, flags, Mode::RUSR | Mode::WUSR)
+        .and_then(|file| rustix::fs::ftruncate(&file, size).map(|()| file));
+    file.map_err(|e| cannot("write to", &path.join(name), e.into()))
+}
+
 fn is_private(stat: &Stat, owner: u32) -> bool {
     stat.st_uid == owner && stat.st_mode & 0o077 == 0
 }
@@ -163,6 +179,11 @@ pub(crate) fn overridden() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
+/// Where this user's agent listens, if nobody says otherwise.
+pub(crate) fn socket() -> PathBuf {
+    overridden().unwrap_or_else(usual_path).join("agent.sock")
+}
+
 fn usual_path() -> PathBuf {
     let user = geteuid();
     // In a user namespace `/run` is somebody else's.
@@ -177,11 +198,16 @@ fn usual_path() -> PathBuf {
 /// The directory that an ordinary user's lies in, and its name there; in a user namespace the user
 /// is seen as another than it is called.
 fn place(user: u32, seen_as: u32) -> (PathBuf, String) {
-    let of_logins = PathBuf::from(format!("/run/user/{user}"));
+    let of_logins = of_logins(user);
     match fs::symlink_metadata(&of_logins) {
         Ok(found) if found.is_dir() && found.uid() == seen_as => (of_logins, "elsewhen".into()),
         _ => ("/tmp".into(), format!("elsewhen-{user}")),
     }
+}
+
+/// The directory that a user has while logged in.
+fn of_logins(user: u32) -> PathBuf {
+    PathBuf::from(format!("/run/user/{user}"))
 }
 
 /// Who a user is outside of the user namespace: its root is an ordinary user there

@@ -1,18 +1,21 @@
 //! Which process is in which tree.
 //!
 //! Keepers and anchors are subreapers, so what a tree has started stays below them. Below a keeper
-//! there is also its worker, which is not under the tree's filter.
+//! there is also its worker, which is not under the tree's filter. A container's tree lies below its first
+//! process instead, as long as that lives.
 
 use std::collections::BTreeMap;
 
 use super::living::Living;
-use super::processes::{Process, Table};
+use super::processes::{self, Process, Table};
 
 /// The trees by their keepers.
 #[derive(Debug)]
 pub(super) struct Members<'a> {
     table: &'a Table,
     keepers: BTreeMap<i32, (usize, &'a Living)>,
+    /// Trees that lie below a process of their own, by that.
+    firsts: BTreeMap<i32, usize>,
 }
 
 impl<'a> Members<'a> {
@@ -21,9 +24,14 @@ impl<'a> Members<'a> {
             .iter()
             .enumerate()
             .filter_map(|(i, tree)| Some((tree.keeper()?, (i, tree))));
+        let firsts = trees.iter().enumerate().filter_map(|(i, tree)| {
+            let (pid, started) = tree.keeper().and(tree.record().first)?;
+            (processes::started(pid) == Some(started)).then_some((pid, i))
+        });
         Self {
             table,
             keepers: keepers.collect(),
+            firsts: firsts.collect(),
         }
     }
 
@@ -32,7 +40,18 @@ impl<'a> Members<'a> {
         if self.keepers.contains_key(&process.pid) {
             return None;
         }
+        if let Some(i) = self.firsts.get(&process.pid) {
+            return Some(*i);
+        }
+        let has_filter_of = |first: &Process| match (process.filters, first.filters) {
+            (Some(own), Some(first)) => own >= first,
+            _ => true,
+        };
         self.table.chain(process.parent).find_map(|above| {
+            // Without it, it was put there from outside, and its parent has ended.
+            if let Some(i) = self.firsts.get(&above.pid) {
+                return has_filter_of(above).then_some(*i);
+            }
             let (i, tree) = self.keepers.get(&above.pid)?;
             is_under(process, above, tree).then_some(*i)
         })

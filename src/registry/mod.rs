@@ -9,6 +9,8 @@
 //! Records of another user, which only root looks at, are an allegation: see [`directory`] and
 //! [`living`].
 
+mod container;
+mod coverage;
 mod directory;
 mod find;
 mod kernel;
@@ -19,7 +21,9 @@ mod processes;
 mod record;
 mod register;
 
-pub(crate) use directory::{overridden, probe};
+pub(crate) use container::{Container, container};
+pub(crate) use coverage::{Clocks, Coverage, coverage};
+pub(crate) use directory::{overridden, probe, shared_file, socket};
 pub(crate) use find::{Found, find, made_inside};
 pub(crate) use kernel::{offsets as kernels_offsets_of, own_offsets as kernels_offsets};
 pub(crate) use list::all;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{ClockOffsets, Offset};
 use crate::image::ReadPathChoice;
+use crate::sys;
 
 /// The form of a record; others are left alone.
 pub(super) const VERSION: u32 = 1;
@@ -44,6 +45,13 @@ pub(super) struct Record {
     pub(super) reads_by: Option<String>,
     /// When the namespace was started, on the host's CLOCK_REALTIME.
     pub(super) since: (i64, u32),
+    /// The container that the tree is in, by the id that its runtime gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) container: Option<String>,
+    /// The process that the tree begins with, and when it was started, in the kernel's ticks: where the
+    /// tree does not lie below its keeper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) first: Option<(i32, u64)>,
 }
 
 /// Each clock's offset in seconds and nanoseconds.
@@ -124,7 +132,8 @@ impl From<Reads> for ReadPathChoice {
 }
 
 /// What all trees of a namespace have in common, and nothing else has.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
 pub(crate) struct Id(String);
 
 impl Id {
@@ -153,13 +162,25 @@ pub(super) fn random() -> Option<String> {
 }
 
 /// A namespace that a tree is to be a part of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct Member {
     pub(crate) id: Id,
     /// Whose the namespace is.
     pub(crate) owner: u32,
     /// When it was started.
     pub(super) since: (i64, u32),
+}
+
+impl Member {
+    /// A namespace of this user's that begins now; `None` if the kernel has no random bytes yet.
+    pub(crate) fn new() -> Option<Self> {
+        let now = sys::clock::read(libc::CLOCK_REALTIME).ok()?;
+        Some(Self {
+            id: Id::new()?,
+            owner: rustix::process::geteuid().as_raw(),
+            since: (now.tv_sec, u32::try_from(now.tv_nsec).ok()?),
+        })
+    }
 }
 
 /// Whether `text` can name a namespace: a file, a control group and an argument.
@@ -205,6 +226,8 @@ mod tests {
             reads: Reads::Direct,
             reads_by: Some("by system call".into()),
             since: (1_700_000_000, 5),
+            container: None,
+            first: None,
         }
     }
 

@@ -38,6 +38,11 @@ pub(crate) struct Tree<'a> {
     pub(crate) reads_by: Option<String>,
     /// How far CLOCK_REALTIME of the calling process is from the host's.
     pub(crate) own_realtime: Offset,
+    /// The container that it is in.
+    pub(crate) container: Option<&'a str>,
+    /// The process that it begins with, and when that was started, if it does not lie below the calling
+    /// process.
+    pub(crate) first: Option<(i32, u64)>,
 }
 
 /// A record that is held. It is let go when this and its copies in forked processes are closed.
@@ -176,6 +181,8 @@ fn record(tree: &Tree<'_>) -> Option<Record> {
             Some(joins) => joins.since,
             None => now(tree.own_realtime)?,
         },
+        container: tree.container.map(str::to_owned),
+        first: tree.first,
     })
 }
 

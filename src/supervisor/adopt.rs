@@ -6,10 +6,14 @@
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::counters::Counters;
 use super::door::Outer;
 use super::enter::Plan;
 use super::keeper::{Keeper, Setting, is_hung_up};
 use super::means::{Means, check_proc};
+use super::namespaces;
 use super::worker::Service;
 use super::yama::Opening;
 use crate::clock::Offset;
@@ -32,17 +36,30 @@ pub enum AdoptedFilter {
     Profile,
 }
 
-/// Becomes the keeper of the processes under `listener`'s filter; `ready`, a socket, is sent a byte
-/// when a worker is there.
+/// What is adopted, and what is known of it.
+pub(crate) struct Adoption {
+    pub(crate) listener: OwnedFd,
+    pub(crate) filter: AdoptedFilter,
+    /// A socket, which is sent a byte when a worker is there.
+    pub(crate) ready: Option<OwnedFd>,
+    /// The container that the processes are in: its first call tells which process it begins with, so
+    /// that is waited for.
+    pub(crate) container: Option<String>,
+    pub(crate) counters: Option<&'static Counters>,
+}
+
+/// Becomes the keeper of the processes under a listener's filter.
 ///
 /// # Errors
 /// As for [`TimeNamespace::adopt`](crate::TimeNamespace::adopt).
-pub(crate) fn adopt(
-    plan: &Plan,
-    listener: OwnedFd,
-    filter: AdoptedFilter,
-    ready: Option<OwnedFd>,
-) -> Result<Infallible> {
+pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
+    let Adoption {
+        listener,
+        filter,
+        ready,
+        container,
+        counters,
+    } = adoption;
     if Outer::find()?.is_some() {
         return Err(Error::new(
             "processes cannot be adopted from inside of a time namespace of elsewhen's; \
@@ -73,6 +90,10 @@ pub(crate) fn adopt(
     }
     let inherited = signal::Inherited::set_aside();
     let prepared = Means::gather().and_then(|means| {
+        let first = match &container {
+            Some(_) => Some(first_process(&means, &listener)?),
+            None => None,
+        };
         let registration = register(&Tree {
             directory: plan.directory.as_deref(),
             name: plan.name.as_deref(),
@@ -86,6 +107,8 @@ pub(crate) fn adopt(
             reads: plan.reads,
             reads_by: Some(image.read_path().to_string()),
             own_realtime: Offset::ZERO,
+            container: container.as_deref(),
+            first,
         })?;
         // A worker that hangs, and who serves live files, are to become children of this process.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
@@ -94,6 +117,7 @@ pub(crate) fn adopt(
     });
     let (means, registration) = prepared.inspect_err(|_| inherited.give_back())?;
     let _ = rustix::thread::set_name(c"elsewhen");
+    means.journal.note_adopted();
     seccomp::wake_synchronously(listener.as_fd());
     Keeper::new(Setting {
         command: None,
@@ -113,10 +137,52 @@ pub(crate) fn adopt(
             strict: false,
             traps_unknown: filter == AdoptedFilter::Own,
             opening,
+            counters,
         }),
         registration,
     })
     .stay(ready)
+}
+
+/// The process that makes the first call, and when it was started; the call is the worker's to answer.
+///
+/// # Errors
+/// All have ended, or the process is not to be seen from here.
+fn first_process(means: &Means, listener: &OwnedFd) -> Result<(i32, u64)> {
+    let (journal, proc) = (means.journal, means.proc.as_fd());
+    loop {
+        // RECV would not come back when all have ended.
+        let _ = poll(&mut [PollFd::new(&listener, PollFlags::IN)], None);
+        if is_hung_up(listener.as_fd()) {
+            return Err(Error::new("all processes under the filter have ended"));
+        }
+        // The caller may have gone again.
+        if let Err(e) = seccomp::receive(listener.as_fd(), journal.receive_into()) {
+            if !matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) {
+                return Err(Error::os("cannot receive a call", e));
+            }
+            continue;
+        }
+        let Some(call) = journal.pending() else {
+            continue;
+        };
+        if call.pid == 0 {
+            return Err(Error::new(
+                "the container's processes are not to be seen in this pid namespace; \
+                 run the agent in the host's",
+            ));
+        }
+        let tid = call.pid.cast_signed();
+        let process = namespaces::process_of(proc, tid);
+        if let Some(pid) = process
+            && let Some(started) = namespaces::start_of(proc, pid)
+            && seccomp::is_valid(listener.as_fd(), call.id)
+        {
+            return Ok((pid, started));
+        }
+        // It is gone, or was taken out of the call by a signal, and will make it anew.
+        journal.clear();
+    }
 }
 
 /// # Errors

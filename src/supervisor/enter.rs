@@ -162,6 +162,7 @@ impl Stage {
                 strict: plan.strict,
                 traps_unknown: true,
                 opening,
+                counters: None,
             }
         });
         // Without a listener the command has failed before its start and is about to say why: what
@@ -232,6 +233,8 @@ impl Stage {
             reads: plan.reads,
             reads_by,
             own_realtime,
+            container: None,
+            first: None,
         })
     }
 

@@ -14,6 +14,7 @@ use crate::arch::nr;
 use crate::clock::Offset;
 use crate::inject::{Fault, GuestPtr, Task};
 use crate::sys::clock as host_clock;
+use crate::sys::futex;
 use crate::sys::seccomp::Answer;
 
 /// What it takes to make calls.
@@ -26,8 +27,11 @@ pub(super) struct InPlace {
 }
 
 impl InPlace {
-    pub(super) fn new(journal: &'static Journal, listener: Arc<OwnedFd>, proc: OwnedFd) -> Self {
-        let proc = Arc::new(proc);
+    pub(super) fn new(
+        journal: &'static Journal,
+        listener: Arc<OwnedFd>,
+        proc: Arc<OwnedFd>,
+    ) -> Self {
         Self {
             journal,
             held: Held::new(journal, Arc::clone(&listener), Arc::clone(&proc)),
@@ -62,7 +66,7 @@ impl InPlace {
         }
         match request.number {
             nr::CLOCK_NANOSLEEP => self.sleep(request.id, &call),
-            nr::FUTEX if call.args[1] & FUTEX_COMMAND == FUTEX_WAIT_BITSET => {
+            nr::FUTEX if futex_operation(&call) & !futex::FLAGS == futex::WAIT_BITSET => {
                 self.wait(request.id, &call)
             }
             nr::TIMERFD_SETTIME => match timerfd_settime::settime(&call) {
@@ -76,7 +80,7 @@ impl InPlace {
     /// `FUTEX_WAIT_BITSET`: woken for nothing, as every wait may be (futex(2)), after a nap, to look at
     /// the word again and wait again, until the time has come.
     fn wait(&self, id: u64, call: &Call<'_>) -> Option<Answer> {
-        let clock = match call.args[1] & FUTEX_CLOCK_REALTIME {
+        let clock = match futex_operation(call) & futex::CLOCK_REALTIME {
             0 => libc::CLOCK_MONOTONIC,
             _ => libc::CLOCK_REALTIME,
         };
@@ -129,10 +133,10 @@ impl InPlace {
     }
 }
 
-/// `FUTEX_CMD_MASK` within an `int`.
-const FUTEX_COMMAND: u64 = 0xffff_ffff & !(128 | FUTEX_CLOCK_REALTIME);
-const FUTEX_CLOCK_REALTIME: u64 = 256;
-const FUTEX_WAIT_BITSET: u64 = 9;
+/// The operation of a futex(2), an `int`.
+fn futex_operation(call: &Call<'_>) -> u32 {
+    u32::try_from(call.args[1] & 0xffff_ffff).unwrap_or(0)
+}
 
 /// How long a thread that waits for a futex is held before it looks at the word again.
 const NAP: i64 = 2_000_000;

@@ -35,6 +35,8 @@ pub(super) struct Journal {
     failures: AtomicU32,
     /// Whether a slot was ever taken.
     inner: AtomicBool,
+    /// Whether the tree does not descend from the keeper.
+    adopted: AtomicBool,
     pub(super) slots: [Slot; SLOTS],
     pub(super) execs: [Exec; EXECS],
     /// Threads that are to go on elsewhere.
@@ -115,6 +117,16 @@ impl Journal {
     /// Whether there is, or was, a namespace besides the tree's own.
     pub(super) fn has_inner(&self) -> bool {
         self.inner.load(Ordering::Acquire)
+    }
+
+    /// Notes that the tree was there before its keeper.
+    pub(super) fn note_adopted(&self) {
+        self.adopted.store(true, Ordering::Release);
+    }
+
+    /// Whether the tree was there before its keeper, and does not descend from it.
+    pub(super) fn is_adopted(&self) -> bool {
+        self.adopted.load(Ordering::Acquire)
     }
 
     /// Notes that a worker has failed over the pending notification.

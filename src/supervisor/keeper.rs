@@ -11,10 +11,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
 use super::message::{End, Incoming, Message, receive};
-use super::namespaces::is_runnable;
+use super::namespaces::{is_runnable, is_zombie};
 use super::redirect::Pool;
 use super::watchdog::Patience;
-use super::worker::{self, Service};
+use super::worker::{self, Openers, Service};
 use super::yama::Opening;
 use crate::inject::Opener;
 use crate::registry::Registration;
@@ -36,6 +36,7 @@ pub(super) struct Keeper {
     /// The tree's record, held as long as this process lives.
     registration: Option<Registration>,
     worker: Option<i32>,
+    has_had_worker: bool,
     patience: Patience,
     /// Whether the command has ended.
     ended: bool,
@@ -87,6 +88,7 @@ impl Keeper {
             service: setting.service,
             registration: setting.registration,
             worker: None,
+            has_had_worker: false,
             patience: Patience::default(),
             ended,
             stopped: false,
@@ -134,7 +136,7 @@ impl Keeper {
         // The last one may have died before it had started the timer that it said it would.
         service.journal.note_rest();
         service.journal.set_receiver(0);
-        let opener = match service.opening {
+        let openers = match service.opening {
             Opening::ByWorker => None,
             Opening::ByKeeper => {
                 if self.pool.is_none() {
@@ -144,14 +146,23 @@ impl Keeper {
                     pool.wake()?;
                     self.pool = Some(pool);
                 }
-                Some(Opener::start(service.proc.try_clone()?)?)
+                let start = || Opener::start(service.proc.try_clone()?);
+                Some(Openers {
+                    handlers: start()?,
+                    views: start()?,
+                })
             }
         };
         match process::fork()? {
-            Forked::Parent(pid) => self.worker = Some(pid),
+            Forked::Parent(pid) => {
+                self.worker = Some(pid);
+                if std::mem::replace(&mut self.has_had_worker, true) {
+                    service.count(|counters| &counters.replaced);
+                }
+            }
             Forked::Child => {
                 let front = self.front.take();
-                worker::run(service, front, opener)
+                worker::run(service, front, openers)
             }
         }
         Ok(())
@@ -176,11 +187,28 @@ impl Keeper {
         let is_behind = self.unheard.is_some() || self.service.is_some() && self.worker.is_none();
         let _ = poll(&mut fds, is_behind.then_some(&soon));
         self.say_again();
-        if self.service.as_ref().is_some_and(|service| {
-            service.watchdog.has_ticked()
-                && self.patience.is_over(&service.watchdog, service.journal)
-        }) {
+        let has_ticked = |service: &Service| service.watchdog.has_ticked();
+        if !self.service.as_ref().is_some_and(has_ticked) {
+            return;
+        }
+        self.bury_worker();
+        if self
+            .service
+            .as_ref()
+            .is_some_and(|service| self.patience.is_over(&service.watchdog, service.journal))
+        {
             self.judge_late_worker();
+        }
+    }
+
+    /// Takes note of a worker that has ended but for a thread which hangs where a guest serves files, and
+    /// which nobody can kill there (FUSE): the kernel does not tell of such an end.
+    fn bury_worker(&mut self) {
+        if let (Some(worker), Some(service)) = (self.worker, &self.service)
+            && is_zombie(service.proc.as_fd(), worker)
+        {
+            // It is reaped like any orphan.
+            self.worker = None;
         }
     }
 

@@ -16,6 +16,8 @@
 mod adopt;
 mod cgroup;
 mod clock_of;
+mod counters;
+mod crew;
 mod door;
 mod enter;
 mod execs;
@@ -45,8 +47,9 @@ mod worker;
 mod yama;
 
 pub use adopt::AdoptedFilter;
-pub(crate) use adopt::adopt;
+pub(crate) use adopt::{Adoption, adopt};
 pub(crate) use cgroup::probe as probe_cgroup;
+pub(crate) use counters::Counters;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};
 pub(crate) use handlers::wait_of;

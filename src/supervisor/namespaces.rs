@@ -189,14 +189,21 @@ pub(super) fn is_zombie(proc: BorrowedFd<'_>, pid: i32) -> bool {
         .is_some_and(|(_, tail)| tail.starts_with(['Z', 'X']))
 }
 
-/// The parent of process `pid`; `None` if it is gone.
-pub(super) fn parent_of(proc: BorrowedFd<'_>, pid: i32) -> Option<i32> {
-    stat(proc, pid).map(|stat| stat.parent)
-}
-
 /// Whether process `pid` descends from `ancestor`.
 pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
     chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))
+}
+
+/// Whether process `pid` may belong to the tree that the calling process, a child of the keeper, serves: it
+/// descends from the keeper, or, where the keeper has adopted the tree, has a filter.
+pub(super) fn is_member(journal: &Journal, proc: BorrowedFd<'_>, pid: i32) -> bool {
+    match journal.is_adopted() {
+        true => super::status::has_filter(proc, pid),
+        false => {
+            let keeper = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+            descends(proc, pid, keeper)
+        }
+    }
 }
 
 /// When process `pid` was started, in the kernel's ticks; `None` if it is gone.

@@ -3,6 +3,7 @@
 //! Who has the turn blocks in RECV, since the kernel's synchronous wake-up reaches only such a thread,
 //! and makes visits itself, as long as nobody else waits and the visits end at once.
 
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
@@ -86,8 +87,8 @@ impl<'a> Receiver<'a> {
     /// Does what a call has left to be done; false if this thread is not to receive any more.
     fn run<'s>(&'s self, errand: Errand, scope: &'s Scope<'s, '_>) -> bool {
         match (errand, &self.pool) {
-            (Errand::Visit(slot, _mem), Some(pool)) => self.visit(pool, slot),
-            (_, Some(_)) if !self.turn.is_watched() => {
+            (Errand::Visit(slot, mem), Some(pool)) => self.visit(pool, slot, mem),
+            (Errand::ByPool, Some(_)) if !self.turn.is_watched() => {
                 self.have_watched(scope);
                 true
             }
@@ -96,13 +97,15 @@ impl<'a> Receiver<'a> {
     }
 
     /// Goes on a visit; false if this thread is not to receive any more.
-    fn visit(&self, pool: &Pool, slot: RedirectSlot<'static>) -> bool {
+    fn visit(&self, pool: &Pool, slot: RedirectSlot<'static>, mem: Option<File>) -> bool {
+        self.service.count(|counters| &counters.visits);
         // One that lasts is one of theirs.
         pool.join();
         let (visit, since) = (self.turn.leave(), Instant::now());
         let visited = pool.visit(slot);
         if visited == Visited::AtTracee {
             self.turn.give_up(visit);
+            drop(mem);
             pool.leave();
             return false;
         }
@@ -110,6 +113,8 @@ impl<'a> Receiver<'a> {
             pool.part();
             return true;
         }
+        // A program's memory is not to be held for ever.
+        drop(mem);
         pool.stay();
         false
     }
@@ -140,19 +145,18 @@ impl<'a> Receiver<'a> {
         } = self.service;
         let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
         watchdog.begin(journal, notification.id);
+        self.service.count(|counters| &counters.traps);
         handlers.prepare(is_inherited, self.may_visit());
         let mut answer = if journal.failures() < MOST_FAILURES {
             handlers.answer(notification)
         } else {
             Some(Answer::Errno(libc::ENOSYS))
         };
+        let errand = handlers.take_errand();
         // Whoever was taken for gone by mistake, for want of descriptors perhaps, is not to wait for
         // ever.
         let listener = self.service.listener.as_fd();
-        if answer.is_none()
-            && !handlers.is_elsewhere()
-            && seccomp::is_valid(listener, notification.id)
-        {
+        if answer.is_none() && errand.is_none() && seccomp::is_valid(listener, notification.id) {
             answer = Some(Answer::Errno(libc::EINTR));
         }
         if let Some(answer) = answer {
@@ -160,7 +164,7 @@ impl<'a> Receiver<'a> {
             let _ = seccomp::answer(listener, notification.id, answer);
         }
         journal.clear();
-        handlers.take_errand()
+        errand
     }
 
     fn may_visit(&self) -> bool {

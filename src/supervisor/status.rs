@@ -51,6 +51,29 @@ pub(super) fn threads(proc: BorrowedFd<'_>, pid: i32) -> Option<u32> {
     threads
 }
 
+/// The real user of a thread; `None` if it is gone.
+pub(super) fn user(proc: BorrowedFd<'_>, tid: i32) -> Option<u32> {
+    let mut user = None;
+    lines::read(proc, &format!("{tid}/status"), |line| {
+        let ids = lines::value(line, "Uid:");
+        user = ids.and_then(|ids| ids.split_whitespace().next()?.parse().ok());
+        user.is_some()
+    })
+    .ok()?;
+    user
+}
+
+/// Whether process `pid` has a seccomp filter (`SECCOMP_MODE_FILTER`).
+pub(super) fn has_filter(proc: BorrowedFd<'_>, pid: i32) -> bool {
+    let mut has_filter = false;
+    let read = lines::read(proc, &format!("{pid}/status"), |line| {
+        let mode = lines::value(line, "Seccomp:");
+        has_filter = mode == Some("2");
+        mode.is_some()
+    });
+    read.is_ok() && has_filter
+}
+
 /// The effective capabilities of a thread, in its own user namespace; `None` if it is gone.
 pub(super) fn effective(proc: BorrowedFd<'_>, tid: i32) -> Option<u64> {
     masks(proc, tid, ["CapEff:"], |_| {}).map(|[effective]| effective)

@@ -205,7 +205,7 @@ impl Tracing {
             Some(status) if status.leader == leader => exec.tid(),
             _ => leader,
         };
-        let running = match namespaces::descends(proc, leader, keeper()) {
+        let running = match namespaces::is_member(self.service.journal, proc, leader) {
             true if !self.tracees.contains_key(&leader) => {
                 exec.attempt(|| ptrace::seize_from_dying(tid)).ok()
             }
@@ -327,7 +327,7 @@ impl Tracing {
         let service = &self.service;
         // A pid may have been used again between a call and our seizing its thread; a stopped
         // thread is what it is.
-        if !namespaces::descends(service.proc.as_fd(), stopped.tid(), keeper()) {
+        if !namespaces::is_member(service.journal, service.proc.as_fd(), stopped.tid()) {
             return;
         }
         let task = Task::stopped(stopped, service.proc.as_fd());
@@ -350,9 +350,4 @@ impl Tracing {
     fn answer(&self, exec: &Exec, answer: Answer) {
         let _ = seccomp::answer(self.service.listener.as_fd(), exec.id(), answer);
     }
-}
-
-/// Our parent, from whom the whole tree descends.
-fn keeper() -> i32 {
-    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get())
 }

@@ -56,7 +56,7 @@ impl Watchdog {
         self.tick_every(0);
         journal.note_rest();
         // The worker may have begun meanwhile and thought that the timer ticks.
-        if journal.serving() != 0 {
+        if journal.serving() != 0 || journal.opens.any() {
             self.tick_every(TICK);
         }
     }
@@ -100,7 +100,8 @@ impl Patience {
     /// Looks what the worker does; true if it has done the same for too long.
     pub(super) fn is_over(&mut self, watchdog: &Watchdog, journal: &Journal) -> bool {
         let serving = journal.serving();
-        if serving == 0 {
+        // What opens a file may hang too, and then its process's death does not show.
+        if serving == 0 && !journal.opens.any() {
             watchdog.rest(journal);
         }
         if serving == 0 || serving != self.seen {

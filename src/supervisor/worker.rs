@@ -6,10 +6,12 @@
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Mutex;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::cgroup::Cgroup;
+use super::counters::{Count, Counters};
 use super::handlers::Handlers;
 use super::journal::Journal;
 use super::members::Members;
@@ -54,6 +56,15 @@ pub(super) struct Service {
     pub(super) traps_unknown: bool,
     /// Who may open programs' memory.
     pub(super) opening: Opening,
+    /// Where containers' keepers count.
+    pub(super) counters: Option<&'static Counters>,
+}
+
+/// Who opens programs' memory for a worker that may not: one for those that receive, which never wait for
+/// those that open files.
+pub(super) struct Openers {
+    pub(super) handlers: Opener,
+    pub(super) views: Opener,
 }
 
 impl Service {
@@ -83,7 +94,15 @@ impl Service {
             strict: self.strict,
             traps_unknown: self.traps_unknown,
             opening: self.opening,
+            counters: self.counters,
         })
+    }
+
+    /// Counts one more of something, if that is wanted.
+    pub(super) fn count(&self, what: impl FnOnce(&'static Counters) -> &'static Count) {
+        if let Some(counters) = self.counters {
+            what(counters).add();
+        }
     }
 
     /// `/proc`.
@@ -92,7 +111,7 @@ impl Service {
     }
 
     /// The threads that open files, none of them started yet.
-    fn views(&self) -> io::Result<views::Pool> {
+    fn views(&self, opener: Option<Opener>) -> io::Result<views::Pool> {
         Ok(views::Pool::new(views::Source {
             journal: self.journal,
             listener: self.listener.try_clone()?,
@@ -101,6 +120,7 @@ impl Service {
             offsets: self.offsets,
             owner: self.owner,
             leaves_to_kernel: self.leaves_to_kernel,
+            opener: opener.map(Mutex::new),
         }))
     }
 
@@ -119,6 +139,7 @@ impl Service {
     /// It has just executed its program, and is where its children, and its parent's, were to be
     /// (`kernel/nsproxy.c: exec_task_namespaces`).
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
+        self.count(|counters| &counters.injections);
         let members = self.members();
         let (id, offsets) = match members.mark_of(pid) {
             Some(mark) => {
@@ -138,10 +159,13 @@ impl Service {
 }
 
 /// Serves until no process is left under the filter.
-pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Opener>) -> ! {
+pub(super) fn run(service: &Service, front: Option<OwnedFd>, openers: Option<Openers>) -> ! {
     let mut keep = service.descriptors().to_vec();
     keep.extend(front.as_ref().map(AsRawFd::as_raw_fd));
-    keep.extend(opener.as_ref().map(AsRawFd::as_raw_fd));
+    let (opener, of_views) = openers
+        .map(|openers| (openers.handlers, openers.views))
+        .unzip();
+    keep.extend(opener.iter().chain(&of_views).map(AsRawFd::as_raw_fd));
     process::close_all_but(0, &keep);
     let watchdog = service.strict.then(timer);
     let started = watchdog.transpose().and_then(|watchdog| {
@@ -167,7 +191,7 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, opener: Option<Open
         // What cannot be done now is done with the next request.
         let _ = pool.take_over();
     }
-    let Ok(views) = service.views() else {
+    let Ok(views) = service.views(of_views) else {
         process::exit_now(1);
     };
     let _ = views.take_over();
@@ -207,5 +231,7 @@ fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&Own
         cgroup.kill();
         cgroup.remove();
     }
+    // A thread that hangs where a guest serves files would keep the listener open.
+    process::close_all_but(0, &[]);
     process::exit_now(1)
 }

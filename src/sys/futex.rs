@@ -7,6 +7,16 @@
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 
+/// What stands beside the command in the operation: `FUTEX_PRIVATE_FLAG` and `FUTEX_CLOCK_REALTIME`.
+pub(crate) const FLAGS: u32 = CLOCK_REALTIME | libc::FUTEX_PRIVATE_FLAG.cast_unsigned();
+pub(crate) const CLOCK_REALTIME: u32 = libc::FUTEX_CLOCK_REALTIME.cast_unsigned();
+
+/// Commands with an absolute time.
+pub(crate) const WAIT_BITSET: u32 = libc::FUTEX_WAIT_BITSET.cast_unsigned();
+pub(crate) const WAIT_REQUEUE_PI: u32 = libc::FUTEX_WAIT_REQUEUE_PI.cast_unsigned();
+pub(crate) const LOCK_PI: u32 = libc::FUTEX_LOCK_PI.cast_unsigned();
+pub(crate) const LOCK_PI2: u32 = libc::FUTEX_LOCK_PI2.cast_unsigned();
+
 /// Waits until the word is woken, unless it is not `expected` any more; may also return without cause.
 pub(crate) fn wait(word: &AtomicU32, expected: u32) {
     let none = ptr::null::<libc::timespec>();

@@ -5,6 +5,7 @@
 pub(crate) mod channel;
 pub(crate) mod clock;
 pub(crate) mod futex;
+pub(crate) mod maps;
 pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod process;

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "fork(2), waitpid(2), prctl(2)")]
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Where [`fork`] returned.
 pub(crate) enum Forked {
@@ -214,8 +215,8 @@ pub(crate) fn close_all_but(first: u32, keep: &[i32]) {
 }
 
 fn close_range(first: u32, last: u32) {
-    // SAFETY: the caller is a process of its own after fork(2) and names what it still needs; no
-    // owner of a closed descriptor runs in it again.
+    // SAFETY: the caller is a process of its own after fork(2) and names what it still needs, or is about
+    // to end; no owner of a closed descriptor runs in it again.
     let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if r == -1 {
         // Before 5.9: one by one, up to the limit.
@@ -228,6 +229,24 @@ fn close_range(first: u32, last: u32) {
             if let Ok(fd) = i32::try_from(fd) {
                 // SAFETY: as above.
                 unsafe { libc::close(fd) };
+            }
+        }
+    }
+}
+
+/// A descriptor that this process was started with, as its own and close-on-exec.
+///
+/// # Errors
+/// There is none of that number.
+pub(crate) fn take_descriptor(fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: values only; the copy is new and ours alone, and nobody else in this process has been told
+    // of the original.
+    unsafe {
+        match libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) {
+            -1 => Err(io::Error::last_os_error()),
+            copy => {
+                libc::close(fd);
+                Ok(OwnedFd::from_raw_fd(copy))
             }
         }
     }
@@ -267,15 +286,21 @@ fn ask_for_x32() -> bool {
     unsafe { libc::syscall(getpid) != -1 }
 }
 
-/// The soft `RLIMIT_LOCKS` of process `pid`; `None` if it is gone or another user's.
-pub(crate) fn locks_limit(pid: i32) -> Option<u64> {
+/// The soft `RLIMIT_LOCKS` of process `pid`.
+///
+/// # Errors
+/// `EPERM`: it is another user's, and this process lacks `CAP_SYS_RESOURCE`. `ESRCH`: it is gone.
+pub(crate) fn locks_limit(pid: i32) -> io::Result<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the kernel fills a live structure, and is given none to read.
     let r = unsafe { libc::prlimit(pid, libc::RLIMIT_LOCKS, std::ptr::null(), &raw mut limit) };
-    (r == 0).then_some(limit.rlim_cur)
+    match r {
+        0 => Ok(limit.rlim_cur),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Sets the soft `RLIMIT_LOCKS` of process `pid`.

@@ -163,6 +163,15 @@ static void futexes(long count)
 static uint32_t lock;
 static volatile long guarded;
 
+/* Linux says EAGAIN where the first waiter gives up at this moment (kernel/futex/pi.c: wake_futex_pi);
+   on the host that is once in a million unlocks too. */
+static void unlock(void)
+{
+    while (syscall(SYS_futex, &lock, FUTEX_UNLOCK_PI))
+        if (errno != EAGAIN)
+            complain("an unlock", errno);
+}
+
 static void *contend(void *arg)
 {
     const struct timespec moment = { 0, 50000 };
@@ -175,7 +184,7 @@ static void *contend(void *arg)
         nanosleep(&moment, NULL);
         if (guarded != own)
             complain("the lock had two owners", guarded);
-        syscall(SYS_futex, &lock, FUTEX_UNLOCK_PI);
+        unlock();
         nanosleep(&moment, NULL);
     }
     return arg;
@@ -202,8 +211,7 @@ static void locks(long count)
             if ((__atomic_load_n(&lock, __ATOMIC_SEQ_CST) & 0x3fffffff) != own)
                 complain("the lock is not ours", lock);
             guarded = own;
-            while (syscall(SYS_futex, &lock, FUTEX_UNLOCK_PI))
-                complain("an unlock", errno);
+            unlock();
         } else if (result == -ETIMEDOUT)
             expect_expired(CLOCK_REALTIME, &t);
         else if (result != -EINTR)

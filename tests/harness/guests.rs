@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Lsan,
     /// The library that a C guest brings with it.
     Library,
+    /// C against glibc and libseccomp.
+    Seccomp,
     /// C++, dynamically.
     Cpp,
     /// C++, statically.
@@ -72,7 +74,7 @@ impl Kind {
             "-fno-stack-protector",
         ];
         let (tool, words): (PathBuf, Vec<&str>) = match self {
-            Self::Glibc => (tools::find("gcc")?, warnings.to_vec()),
+            Self::Glibc | Self::Seccomp => (tools::find("gcc")?, warnings.to_vec()),
             Self::GlibcStatic => (tools::find("gcc")?, [&warnings[..], &["-static"]].concat()),
             Self::Musl => (tools::find("musl-gcc")?, warnings.to_vec()),
             Self::MuslStatic => {
@@ -137,6 +139,9 @@ impl Kind {
             Self::Java => command.extend([output.into(), source.into()]),
             _ => command.extend(["-o".into(), output.into(), source.into()]),
         }
+        if self == Self::Seccomp {
+            command.push("-lseccomp".into());
+        }
         Ok(command)
     }
 }
@@ -197,6 +202,9 @@ pub(crate) fn build(name: &str, kind: Kind) -> Result<PathBuf, Missing> {
         let built = Run::on_host().limit(300).run(&command);
         if kind == Kind::I386 && built.stderr.contains("cannot find") {
             return Err(Missing("no libraries for 32-bit programs".into()));
+        }
+        if kind == Kind::Seccomp && built.stderr.contains("seccomp.h: No such file") {
+            return Err(Missing("no headers of libseccomp".into()));
         }
         let built = built.succeeded();
         assert_eq!(built.stderr, "", "warnings from {:?}", built.words);

@@ -8,17 +8,22 @@
 
 pub(crate) mod adopt;
 pub(crate) mod agreement;
+pub(crate) mod bpf;
 pub(crate) mod bridges;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
+pub(crate) mod containers;
 pub(crate) mod criu;
 pub(crate) mod debian13;
+pub(crate) mod engines;
 pub(crate) mod guests;
 pub(crate) mod handles;
+pub(crate) mod oci_rules;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod random_programs;
 pub(crate) mod readings;
+pub(crate) mod seccomp;
 pub(crate) mod servers;
 pub(crate) mod supervisor;
 pub(crate) mod sys;

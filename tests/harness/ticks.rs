@@ -18,7 +18,7 @@ pub(crate) struct Tick {
     pub(crate) tai: i128,
 }
 
-/// The program `ticks`, which is dumped and restored.
+/// The program `going_on`, which is dumped and restored.
 pub(crate) struct Ticker {
     /// What it was started by: dropped, all of its processes are killed, restored ones too.
     _started: Running,
@@ -29,7 +29,7 @@ pub(crate) struct Ticker {
 impl Ticker {
     /// Starts it.
     pub(crate) fn start(run: &Run, criu: &Criu) -> Result<Self, Missing> {
-        let program = guests::build("ticks", Kind::Glibc)?;
+        let program = guests::build("going_on", Kind::Glibc)?;
         let file = criu.file("ticks");
         let words = [program.to_str().unwrap(), file.to_str().unwrap()];
         // A program that waits to be asked by its terminal would not be dumped.

@@ -44,7 +44,7 @@ fn wait(line: &str) -> Result<(&str, i128), String> {
 }
 
 /// The results of all waits, in one order, if each took as long as it had to.
-fn results(run: &Finished) -> Result<Vec<&str>, String> {
+pub(crate) fn results(run: &Finished) -> Result<Vec<&str>, String> {
     if run.code != 0 {
         return Err(format!("ended with {}", run.code));
     }

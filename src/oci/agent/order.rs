@@ -7,7 +7,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{ClockOffsets, Offset};
-use crate::supervisor::AdoptedFilter;
+use crate::registry::Member;
+use crate::supervisor::{AdoptedFilter, Counters};
 use crate::sys::channel;
 use crate::{Error, Result, TimeNamespace};
 
@@ -27,6 +28,9 @@ pub(crate) struct Order {
     /// Whether the filter is elsewhen's own, and not a profile's.
     #[serde(default)]
     pub(crate) own_filter: bool,
+    /// The container that the processes are in, and the namespace that it has.
+    #[serde(default)]
+    pub(crate) container: Option<(String, Member)>,
 }
 
 /// Takes an order, and its listener, from the socket that a process is started with.
@@ -46,20 +50,39 @@ pub(crate) fn take(from: BorrowedFd<'_>) -> Result<(Order, OwnedFd)> {
 }
 
 impl Order {
+    /// Sends it.
+    ///
+    /// # Errors
+    /// It is too long, or as for sendmsg(2).
+    pub(super) fn send(&self, to: BorrowedFd<'_>, listener: BorrowedFd<'_>) -> Result<()> {
+        let bytes = serde_json::to_vec(self)
+            .map_err(|e| Error::new(format!("cannot write the order: {e}")))?;
+        if bytes.len() > MOST_BYTES {
+            return Err(Error::new("the container's id or name is too long"));
+        }
+        channel::send(to, &bytes, Some(listener)).map_err(|e| Error::os("cannot send the order", e))
+    }
+
     /// Carries it out.
     ///
     /// # Errors
     /// As for [`TimeNamespace::adopt`].
-    pub(crate) fn carry_out(&self, listener: OwnedFd, ready: OwnedFd) -> Result<()> {
-        let mut namespace = TimeNamespace::new(self.clock_offsets()?)?.proc(self.proc);
-        if let Some(name) = &self.name {
-            namespace = namespace.named(name)?;
-        }
+    pub(crate) fn carry_out(self, listener: OwnedFd, ready: OwnedFd) -> Result<()> {
         let filter = match self.own_filter {
             true => AdoptedFilter::Own,
             false => AdoptedFilter::Profile,
         };
-        match namespace.adopt(listener, filter, Some(ready))? {}
+        let mut namespace = TimeNamespace::new(self.clock_offsets()?)?.proc(self.proc);
+        if let Some(name) = &self.name {
+            namespace = namespace.named(name)?;
+        }
+        match self.container {
+            None => match namespace.adopt(listener, filter, Some(ready))? {},
+            Some((id, member)) => {
+                let counters = Counters::open().ok();
+                match namespace.adopt_container(listener, ready, id, member, counters)? {}
+            }
+        }
     }
 
     fn clock_offsets(&self) -> Result<ClockOffsets> {
@@ -74,4 +97,15 @@ impl Order {
             boottime: offset(boottime)?,
         })
     }
+}
+
+/// Offsets as an order has them.
+pub(super) fn numbers(offsets: &ClockOffsets) -> [(i64, u32); 4] {
+    [
+        offsets.realtime,
+        offsets.tai,
+        offsets.monotonic,
+        offsets.boottime,
+    ]
+    .map(|offset| (offset.secs(), offset.subsec_nanos()))
 }

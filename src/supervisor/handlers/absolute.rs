@@ -7,6 +7,7 @@
 use crate::arch::{X32_BIT, nr};
 use crate::filter::FIRST_UNKNOWN;
 use crate::page::{CALL, OFFSET_INDEX, SHIFTED};
+use crate::sys::futex;
 
 /// What a notified number is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +22,6 @@ pub(super) enum Kind {
     Unknown,
 }
 
-const FUTEX_WAIT_BITSET: u32 = 9;
-const FUTEX_WAIT_REQUEUE_PI: u32 = 11;
-const FUTEX_LOCK_PI: u32 = 6;
-const FUTEX_LOCK_PI2: u32 = 13;
-const FUTEX_CLOCK_REALTIME: u32 = 256;
-const FUTEX_FLAGS: u32 = 128 | FUTEX_CLOCK_REALTIME;
-
 /// What a native call is, if it takes an absolute time.
 pub(super) fn kind(number: u32, args: &[u64; 6]) -> Option<Kind> {
     let low = |n: usize| u32::try_from(args[n] & 0xffff_ffff).unwrap_or(0);
@@ -37,14 +31,14 @@ pub(super) fn kind(number: u32, args: &[u64; 6]) -> Option<Kind> {
         nr::CLOCK_NANOSLEEP if low(1) & 1 == 1 => wait(low(0), CALL.in_rdx | CALL.cookie_r9),
         nr::FUTEX if args[3] != 0 => {
             let op = low(1);
-            let clock = match op & FUTEX_CLOCK_REALTIME {
+            let clock = match op & futex::CLOCK_REALTIME {
                 0 => libc::CLOCK_MONOTONIC,
                 _ => libc::CLOCK_REALTIME,
             };
-            let (clock, cookie) = match op & !FUTEX_FLAGS {
-                FUTEX_LOCK_PI => (libc::CLOCK_REALTIME, CALL.cookie_r8),
-                FUTEX_WAIT_BITSET | FUTEX_LOCK_PI2 => (clock, CALL.cookie_r8),
-                FUTEX_WAIT_REQUEUE_PI => (clock, CALL.cookie_r9),
+            let (clock, cookie) = match op & !futex::FLAGS {
+                futex::LOCK_PI => (libc::CLOCK_REALTIME, CALL.cookie_r8),
+                futex::WAIT_BITSET | futex::LOCK_PI2 => (clock, CALL.cookie_r8),
+                futex::WAIT_REQUEUE_PI => (clock, CALL.cookie_r9),
                 _ => return None,
             };
             wait(clock.cast_unsigned(), CALL.in_r10 | cookie)

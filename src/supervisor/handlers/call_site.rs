@@ -94,12 +94,11 @@ impl CallSites {
 
     /// Makes the site lead to the gate; its thread waits meanwhile.
     pub(super) fn patch(&mut self, site: &CallSite<'_>, number: u32, gate: To<'_>) {
-        let may_trap = site.traps != Traps::Never;
         let (_, after) = site.place;
         let (memory, maps) = (site.memory, &site.maps);
         let outcome = match gate {
-            To::Gate(gate) => patch::patch(memory, maps, after, number, gate, may_trap),
-            To::Code(code) => patch::patch_to_code(memory, maps, after, number, code, may_trap),
+            To::Gate(gate) => patch::patch(memory, maps, after, number, gate, site.traps),
+            To::Code(code) => patch::patch_to_code(memory, maps, after, number, code, site.traps),
         };
         match outcome {
             Outcome::Patched | Outcome::Already | Outcome::Left(Reason::Busy) => {}

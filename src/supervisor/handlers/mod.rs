@@ -12,6 +12,7 @@ mod member;
 mod open;
 mod redirect;
 mod setns;
+mod split;
 mod sysinfo;
 mod time;
 pub(super) mod timerfd_settime;
@@ -85,8 +86,6 @@ pub(super) struct Handlers<'a> {
     /// The threads that open files.
     views: views::Pool,
     sites: CallSites,
-    /// Whether another thread is to give the answer to the call looked at last.
-    is_elsewhere: bool,
     /// Whether a dead worker may have begun with it.
     is_inherited: bool,
     /// Whether the calling thread may go on visits.
@@ -98,8 +97,10 @@ pub(super) struct Handlers<'a> {
 pub(super) enum Errand {
     /// A visit, by the calling thread; and the program's memory, to be closed afterwards.
     Visit(RedirectSlot<'static>, Option<File>),
-    /// Nothing: a thread of the pool does it.
+    /// Nothing: a thread of the pool makes the visit.
     ByPool,
+    /// Nothing: another thread gives the answer.
+    Elsewhere,
 }
 
 impl<'a> Handlers<'a> {
@@ -120,7 +121,6 @@ impl<'a> Handlers<'a> {
             pool,
             views,
             sites: CallSites::new(service.traps_unknown),
-            is_elsewhere: false,
             is_inherited: false,
             may_visit: false,
             errand: None,
@@ -134,7 +134,7 @@ impl<'a> Handlers<'a> {
         self.may_visit = may_visit;
     }
 
-    /// What the last call has left to be done.
+    /// What the last call has left to be done; without an answer and an errand nobody waits for one.
     pub(super) fn take_errand(&mut self) -> Option<Errand> {
         self.errand.take()
     }
@@ -142,11 +142,11 @@ impl<'a> Handlers<'a> {
     /// The answer to a notification; `None` if nobody waits for it any more, or if it is
     /// another thread's to give.
     pub(super) fn answer(&mut self, notification: &Notification) -> Option<Answer> {
-        self.is_elsewhere = false;
+        self.errand = None;
         if let Some(tracer) = &mut self.tracer
             && execve::is_execve(notification)
         {
-            self.is_elsewhere = true;
+            self.errand = Some(Errand::Elsewhere);
             return execve::execve(tracer, notification);
         }
         let service = self.service;
@@ -235,15 +235,10 @@ impl<'a> Handlers<'a> {
             }
             Next::Gone => None,
             Next::Elsewhere => {
-                self.is_elsewhere = true;
+                self.errand = Some(Errand::Elsewhere);
                 None
             }
         }
-    }
-
-    /// Whether there was no answer since another thread is to give it: else nobody waits for one.
-    pub(super) fn is_elsewhere(&self) -> bool {
-        self.is_elsewhere
     }
 }
 

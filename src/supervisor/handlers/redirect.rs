@@ -29,7 +29,7 @@ impl Handlers<'_> {
     ) -> Option<Answer> {
         // A worker has died after it had posted this.
         if self.is_inherited && self.service.journal.redirects.has(notification.id) {
-            self.is_elsewhere = true;
+            self.errand = Some(Errand::Elsewhere);
             return None;
         }
         let data = &notification.data;
@@ -85,9 +85,8 @@ impl Handlers<'_> {
             },
             None => return Some(Answer::Continue),
         };
-        if let Some(timer) = timer(kind) {
-            self.note(task, timer, data.args[2]);
-        }
+        // Read as long as the thread waits.
+        let setting = timer(kind).and_then(|timer| self.setting_of(task, timer, data.args[2]));
         // As long as the thread waits: later there may be another program's code at this place.
         if let Some((site, gate)) = site {
             if !task.is_waiting() {
@@ -95,7 +94,12 @@ impl Handlers<'_> {
             }
             self.sites.patch(&site, number, To::Gate(gate));
         }
-        self.post(task, notification, offsets, place)
+        let answer = self.post(task, notification, offsets, place);
+        if let (Some(setting), Some(_)) = (setting, &self.errand) {
+            let (journal, proc) = (self.service.journal, self.service.proc.as_fd());
+            journal.settings.note(proc, &setting);
+        }
+        answer
     }
 
     /// Has the thread go on elsewhere.
@@ -138,7 +142,6 @@ impl Handlers<'_> {
             (Some(Errand::ByPool), Some(pool)) => drop(pool.wake()),
             _ => {}
         }
-        self.is_elsewhere = true;
         None
     }
 
@@ -178,21 +181,17 @@ impl Handlers<'_> {
             .map(|clock| clock.and_then(absolute::setting))
     }
 
-    /// Has it remembered what a timer is set to; what the kernel is to refuse may be among it.
-    fn note(&self, task: &Task<'_>, timer: Timer, from: u64) {
-        let (journal, proc) = (self.service.journal, self.service.proc.as_fd());
-        let process = namespaces::process_of(proc, task.tid());
+    /// What a timer is about to be set to, to be remembered; what the kernel is to refuse may be among it.
+    fn setting_of(&self, task: &Task<'_>, timer: Timer, from: u64) -> Option<Setting> {
+        let pid = namespaces::process_of(self.service.proc.as_fd(), task.tid())?;
         // Reading asks whether the caller still waits, after all that was asked before.
-        let spec = task.read(GuestPtr::new(from));
-        if let (Some(pid), Ok(spec)) = (process, spec) {
-            let setting = Setting {
-                pid,
-                timer,
-                spec,
-                generation: GENERATION,
-            };
-            journal.settings.note(proc, &setting);
-        }
+        let spec = task.read(GuestPtr::new(from)).ok()?;
+        Some(Setting {
+            pid,
+            timer,
+            spec,
+            generation: GENERATION,
+        })
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::unshare::{CAP_SYS_ADMIN, CLONE_NEWTIME};
+use super::split::Split;
+use super::unshare::{CAP_SYS_ADMIN, CLONE_NEWTIME, CLONE_NEWUSER};
 use super::{Handlers, errno};
 use crate::inject::{Found, Task};
 use crate::supervisor::redirect::Place;
@@ -22,54 +23,113 @@ impl Handlers<'_> {
         let proc = self.service.proc();
         let [fd, types, ..] = notification.data.args;
         let (fd, types) = (fd & 0xffff_ffff, types & 0xffff_ffff);
-        let target = match pid_of(proc, task.tid(), fd) {
-            // A file of a namespace, or nothing of ours.
-            None => match self.namespace_of_file(task, fd) {
-                Some(id) if types & !CLONE_NEWTIME == 0 => id,
-                Some(_) => return Some(Answer::Errno(libc::EINVAL)),
-                None => return Some(Answer::Continue),
-            },
-            Some(_) if types & CLONE_NEWTIME == 0 => return Some(Answer::Continue),
-            Some(pid) if types == CLONE_NEWTIME => match self.service.members().namespace(pid) {
-                Some((id, _)) => id,
-                None => return Some(Answer::Errno(libc::ESRCH)),
-            },
-            Some(_) => {
-                let place = Place::Split {
-                    argument: 1,
-                    first: types & !CLONE_NEWTIME,
-                    last: CLONE_NEWTIME,
+        let first = types & !CLONE_NEWTIME;
+        let entered = match self.half_done(task, notification) {
+            Some(Place::Split {
+                enters: Some(target),
+                is_granted,
+                ..
+            }) => self.enter(task, Entering { target, is_granted }),
+            _ => {
+                let id = match pid_of(proc, task.tid(), fd) {
+                    // A file of a namespace, or nothing of ours.
+                    None => match self.namespace_of_file(task, fd) {
+                        Some(id) if first == 0 => id,
+                        Some(_) => return Some(Answer::Errno(libc::EINVAL)),
+                        None => return Some(Answer::Continue),
+                    },
+                    Some(_) if types & CLONE_NEWTIME == 0 => return Some(Answer::Continue),
+                    Some(pid) => match self.service.members().namespace(pid) {
+                        Some((id, _)) => id,
+                        None => return Some(Answer::Errno(libc::ESRCH)),
+                    },
                 };
-                return self.post(task, notification, &found.offsets, place);
+                let nonce = self.service.journal.timens.nonce(id).unwrap_or(0);
+                let target = (id, nonce);
+                match first {
+                    0 => self.enter(
+                        task,
+                        Entering {
+                            target,
+                            is_granted: false,
+                        },
+                    ),
+                    _ => return self.enter_with(task, notification, found, first, target),
+                }
             }
         };
-        match self.join(task, target) {
+        match entered {
             Ok(()) => Some(Answer::Value(0)),
             Err(missing) => errno(missing),
         }
     }
 
-    fn join(&mut self, task: &Task<'_>, id: u64) -> Result<(), i32> {
+    /// Has the caller enter a process's namespaces of these types `first`, all of them or none
+    /// (`kernel/nsproxy.c: validate_nsset`), and then `target`.
+    fn enter_with(
+        &mut self,
+        task: &Task<'_>,
+        notification: &Notification,
+        found: Found,
+        first: u64,
+        target: (u64, u32),
+    ) -> Option<Answer> {
+        // Who enters a user namespace may get the right with it.
+        let has_user_namespace = first & CLONE_NEWUSER != 0;
+        let entering = Entering {
+            target,
+            is_granted: false,
+        };
+        let is_granted = match self.may_enter(task, entering, has_user_namespace) {
+            Ok(_) => true,
+            Err(libc::EPERM) if has_user_namespace => false,
+            Err(missing) => return errno(missing),
+        };
+        let split = Split {
+            argument: 1,
+            first,
+            enters: Some(target),
+            is_granted,
+        };
+        self.split(task, notification, &found.offsets, split)
+    }
+
+    /// The caller's process, if it may enter a namespace; if it is to enter a user namespace with it, its own
+    /// does not count.
+    fn may_enter(
+        &self,
+        task: &Task<'_>,
+        entering: Entering,
+        with_user_namespace: bool,
+    ) -> Result<i32, i32> {
         let service = self.service;
         let proc = service.proc();
         let pid = namespaces::process_of(proc, task.tid()).ok_or(0)?;
-        // Who shares its memory counts as a thread (`lib/is_single_threaded.c`).
-        let parent = namespaces::parent_of(proc, pid).ok_or(0)?;
-        if status::threads(proc, pid).ok_or(0)? > 1 || share_memory(parent, pid) {
+        if status::threads(proc, pid).ok_or(0)? > 1 || shares_memory(proc, pid) {
             return Err(libc::EUSERS);
         }
+        if entering.is_granted {
+            return Ok(pid);
+        }
         let own = Owner::of(proc, &task.tid().to_string()).ok_or(libc::EPERM)?;
-        let owner = service.members().owner_of(id).ok_or(libc::EPERM)?;
+        let owner = service.members().owner_of(entering.target.0);
+        let owner = owner.ok_or(libc::EPERM)?;
         let credentials = Credentials::of(proc, task.tid()).ok_or(libc::EPERM)?;
         let grants = |owner: &Owner| owner.grants(&credentials, CAP_SYS_ADMIN);
-        if !grants(&owner) || !grants(&own) {
-            return Err(libc::EPERM);
+        match grants(&owner) && (with_user_namespace || grants(&own)) {
+            true => Ok(pid),
+            false => Err(libc::EPERM),
         }
+    }
+
+    fn enter(&mut self, task: &Task<'_>, entering: Entering) -> Result<(), i32> {
+        let pid = self.may_enter(task, entering, false)?;
         if !task.is_waiting() {
             return Err(0);
         }
-        let nonce = service.journal.timens.nonce(id).unwrap_or(0);
-        let offsets = service.members().enter(id, nonce).ok_or(libc::EINVAL)?;
+        let (id, nonce) = entering.target;
+        let members = self.service.members();
+        let offsets = members.enter(id, nonce).ok_or(libc::EINVAL)?;
         let mark = Mark {
             own: id,
             children: id,
@@ -88,6 +148,22 @@ impl Handlers<'_> {
         // What was learnt by the thread's id was its own.
         id.filter(|_| task.is_waiting())
     }
+}
+
+/// What is to be entered.
+#[derive(Clone, Copy)]
+struct Entering {
+    /// A time namespace and its nonce.
+    target: (u64, u32),
+    /// Whether the caller was found to have the right to it before it entered others.
+    is_granted: bool,
+}
+
+/// Whether another process has the memory of this one, whose threads count as its own
+/// (`lib/is_single_threaded.c: current_is_single_threaded`).
+fn shares_memory(proc: BorrowedFd<'_>, pid: i32) -> bool {
+    let mut others = namespaces::processes(proc).into_iter().flatten();
+    others.any(|other| other != pid && share_memory(other, pid))
 }
 
 /// The process that a pidfd of thread `tid` means.

@@ -2,15 +2,18 @@
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::split::Split;
 use super::{Handlers, errno};
 use crate::inject::{Found, Missing, Task};
-use crate::supervisor::redirect::Place;
 use crate::supervisor::timens::{self, Credentials, Mark, Owner};
 use crate::supervisor::{namespaces, status};
 use crate::sys::seccomp::{Answer, Notification};
 
 /// `linux/sched.h`; plain clone(2) has no room for it.
 pub(super) const CLONE_NEWTIME: u64 = 0x80;
+
+/// `linux/sched.h`.
+pub(super) const CLONE_NEWUSER: u64 = 0x1000_0000;
 
 /// `linux/capability.h`.
 pub(super) const CAP_SYS_ADMIN: u32 = 21;
@@ -25,15 +28,20 @@ impl Handlers<'_> {
         found: Found,
     ) -> Option<Answer> {
         let flags = notification.data.args[0];
-        // The kernel takes 32 bits, and makes a user namespace before all others.
-        let rest = flags & 0xffff_ffff & !CLONE_NEWTIME;
-        if rest != 0 {
-            let place = Place::Split {
+        let rest = flags & !CLONE_NEWTIME;
+        if rest != 0 && self.half_done(task, notification).is_none() {
+            // A user namespace is made before all others, and has the right to them.
+            let is_granted = rest & CLONE_NEWUSER == 0;
+            if is_granted && let Err(missing) = self.may_unshare(task) {
+                return errno(missing);
+            }
+            let split = Split {
                 argument: 0,
                 first: rest,
-                last: CLONE_NEWTIME,
+                enters: None,
+                is_granted,
             };
-            return self.post(task, notification, &found.offsets, place);
+            return self.split(task, notification, &found.offsets, split);
         }
         match self.new_namespace(task, found) {
             Ok(()) => Some(Answer::Value(0)),
@@ -41,15 +49,22 @@ impl Handlers<'_> {
         }
     }
 
+    /// The user namespace that is to own what the caller makes.
+    fn may_unshare(&self, task: &Task<'_>) -> Result<Owner, i32> {
+        let proc = self.service.proc();
+        let owner = Owner::of(proc, &task.tid().to_string()).ok_or(libc::EPERM)?;
+        let credentials = Credentials::of(proc, task.tid()).ok_or(libc::EPERM)?;
+        match owner.grants(&credentials, CAP_SYS_ADMIN) {
+            true => Ok(owner),
+            false => Err(libc::EPERM),
+        }
+    }
+
     fn new_namespace(&mut self, task: &Task<'_>, found: Found) -> Result<(), i32> {
         let service = self.service;
         let proc = service.proc();
         let pid = namespaces::process_of(proc, task.tid()).ok_or(0)?;
-        let owner = Owner::of(proc, &task.tid().to_string()).ok_or(libc::EPERM)?;
-        let credentials = Credentials::of(proc, task.tid()).ok_or(libc::EPERM)?;
-        if !owner.grants(&credentials, CAP_SYS_ADMIN) {
-            return Err(libc::EPERM);
-        }
+        let owner = self.may_unshare(task)?;
         let has_threads = status::threads(proc, pid).is_none_or(|threads| threads > 1);
         // The namespace of the children gives the offsets, as they are now.
         let children = match Mark::of(pid) {
@@ -69,7 +84,7 @@ impl Handlers<'_> {
         let (id, nonce) = match create() {
             Some(created) => created,
             None => {
-                let in_use = timens::in_use(proc, records).ok_or(libc::ENOSPC)?;
+                let in_use = timens::in_use(proc, service.journal).ok_or(libc::ENOSPC)?;
                 records.retain(|id| in_use.contains(&id));
                 create().ok_or(libc::ENOSPC)?
             }

@@ -17,20 +17,23 @@ mod visit;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::crew::Crew;
 use super::in_place::InPlace;
 use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
 use crate::sys::seccomp;
 
-pub(super) use slots::{Place, Post, RedirectSlot, Redirects, Request, Slots};
+pub(super) use slots::{Place, Post, RedirectSlot, Redirects, Request, Slot, Slots};
 pub(super) use turn::Turn;
 pub(super) use visit::Visited;
 
 /// Threads at most: so many tracees can keep us waiting.
 const THREADS: usize = 64;
+
+/// Bytes of each one's stack.
+const STACK: usize = 64 << 10;
 
 /// What the threads of one process share.
 #[derive(Clone)]
@@ -41,9 +44,8 @@ pub(super) struct Pool {
     in_place: InPlace,
     waiting: Waiting,
     started: Instant,
-    /// Threads that have nothing to do, and all threads.
-    idle: Arc<AtomicUsize>,
-    all: Arc<AtomicUsize>,
+    crew: Crew,
+    proc: Arc<OwnedFd>,
 }
 
 impl Pool {
@@ -53,15 +55,15 @@ impl Pool {
         proc: OwnedFd,
         waiting: Waiting,
     ) -> Self {
-        let listener = Arc::new(listener);
+        let (listener, proc) = (Arc::new(listener), Arc::new(proc));
         Self {
             journal,
-            in_place: InPlace::new(journal, Arc::clone(&listener), proc),
+            in_place: InPlace::new(journal, Arc::clone(&listener), Arc::clone(&proc)),
             listener,
             waiting,
             started: Instant::now(),
-            idle: Arc::default(),
-            all: Arc::default(),
+            crew: Crew::new(THREADS, STACK),
+            proc,
         }
     }
 
@@ -76,59 +78,46 @@ impl Pool {
 
     /// Has one thread more wait for work, unless there is one, or there are too many.
     pub(super) fn wake(&self) -> io::Result<()> {
-        if self.idle.load(Ordering::SeqCst) > 0 {
-            return Ok(());
-        }
-        if self.all.fetch_add(1, Ordering::SeqCst) >= THREADS {
-            self.all.fetch_sub(1, Ordering::SeqCst);
-            return Ok(());
-        }
-        self.idle.fetch_add(1, Ordering::SeqCst);
         let pool = self.clone();
-        let started = std::thread::Builder::new()
-            .stack_size(64 << 10)
-            .spawn(move || pool.work());
-        if let Err(e) = started {
-            self.idle.fetch_sub(1, Ordering::SeqCst);
-            self.all.fetch_sub(1, Ordering::SeqCst);
-            return Err(e);
-        }
-        Ok(())
+        self.crew.wake(move || pool.work())
     }
 
     /// Whether another thread may be kept waiting.
     pub(super) fn has_room(&self) -> bool {
-        self.all.load(Ordering::SeqCst) < THREADS
+        self.crew.has_room()
     }
 
     /// Counts the calling thread, which goes on a visit, among these.
     pub(super) fn join(&self) {
-        self.all.fetch_add(1, Ordering::SeqCst);
+        self.crew.join();
     }
 
     /// The calling thread, which has joined, has other things to do.
     pub(super) fn part(&self) {
-        self.all.fetch_sub(1, Ordering::SeqCst);
+        // When there were too many, a request has woken nobody.
+        if self.crew.part() {
+            let _ = self.wake();
+        }
     }
 
     /// Has the calling thread, which has joined, be one of these.
     pub(super) fn stay(&self) {
-        self.idle.fetch_add(1, Ordering::SeqCst);
+        self.crew.rest();
         self.work();
     }
 
     /// The calling thread is none of these any more.
     pub(super) fn leave(&self) {
-        self.all.fetch_sub(1, Ordering::SeqCst);
+        self.part();
         // The last one does not leave before there is another.
-        while self.all.load(Ordering::SeqCst) == 0 && self.wake().is_err() {
+        while self.crew.is_empty() && self.wake().is_err() {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     /// Does what a request asks for that the calling thread has taken.
     pub(super) fn visit(&self, slot: RedirectSlot<'_>) -> Visited {
-        let visited = visit::pay(self, slot.request());
+        let visited = visit::pay(self, &slot);
         slot.free();
         visited
     }
@@ -136,7 +125,7 @@ impl Pool {
     fn work(&self) {
         loop {
             let slot = self.journal.redirects.take();
-            self.idle.fetch_sub(1, Ordering::SeqCst);
+            self.crew.begin();
             // If this one has to wait, another is there for the rest.
             let _ = self.wake();
             if !seccomp::is_valid(self.listener.as_fd(), slot.request().id) {
@@ -145,7 +134,7 @@ impl Pool {
                 self.leave();
                 return;
             }
-            self.idle.fetch_add(1, Ordering::SeqCst);
+            self.crew.rest();
         }
     }
 }

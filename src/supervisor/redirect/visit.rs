@@ -1,11 +1,12 @@
 //! One visit: seize, interrupt, release from the call, set the registers, let go.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::Pool;
-use super::slots::{Place, Request};
+use super::slots::{Place, RedirectSlot, Request};
 use crate::arch::{self, Redirect};
+use crate::supervisor::{lines, namespaces};
 use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
 
@@ -21,11 +22,12 @@ pub(in super::super) enum Visited {
     AtTracee,
 }
 
-/// Does what `request` asks for.
+/// Does what the request in a slot asks for.
 ///
 /// The caller is to have asked whether the thread still waits: most that do not are met so.
-pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
+pub(super) fn pay(pool: &Pool, slot: &RedirectSlot<'_>) -> Visited {
     let listener = pool.listener.as_fd();
+    let request = slot.request();
     let Some(running) = seize(pool, &request) else {
         refused(pool, &request);
         return Visited::Over;
@@ -44,7 +46,7 @@ pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
     match running.wait(pool.waiting) {
         Change::Ended(_) => {}
         Change::Stopped(stopped) => {
-            let stopped = match redirect(pool, stopped, &request) {
+            let stopped = match redirect(pool, stopped, slot, &request) {
                 Change::Stopped(stopped) => stopped,
                 Change::Ended(_) => return Visited::Over,
             };
@@ -58,7 +60,8 @@ pub(super) fn pay(pool: &Pool, request: Request) -> Visited {
 
 /// Seizes the thread; `None` if it cannot be traced.
 ///
-/// One whose tracer died has made its call anew, or another after a handler, and may be here for that, while the tracer has not let go of it. So may one that another thread of ours is about to
+/// One whose tracer died has made its call anew, or another after a handler, and may be here for
+/// that, while the tracer has not let go of it. So may one that another thread of ours is about to
 /// let go of.
 fn seize(pool: &Pool, request: &Request) -> Option<Running> {
     for round in 0.. {
@@ -68,7 +71,7 @@ fn seize(pool: &Pool, request: &Request) -> Option<Running> {
             Err(_) if !seccomp::is_valid(pool.listener.as_fd(), request.id) => return None,
             Err(_) => {}
         }
-        let tries = match tracer_of(request.tid) {
+        let tries = match tracer_of(pool.proc.as_fd(), request.tid) {
             Tracer::Leaving => 100_000,
             // Let go of just now, or nobody's, and not ours to trace; or its tracer is about to die.
             Tracer::Nobody => 20,
@@ -91,31 +94,25 @@ enum Tracer {
     Other,
 }
 
-fn tracer_of(tid: i32) -> Tracer {
+fn tracer_of(proc: BorrowedFd<'_>, tid: i32) -> Tracer {
     const SIGKILL: u64 = 1 << 8;
-    // A thread's name may be any bytes.
-    let status = |id: u32| {
-        let bytes = std::fs::read(format!("/proc/{id}/status")).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let number = |status: &str, key: &str, radix: u32| {
-        let value = status.lines().find_map(|line| line.strip_prefix(key))?;
-        u64::from_str_radix(value.trim(), radix).ok()
-    };
-    let tracer = status(tid.cast_unsigned())
-        .and_then(|status| number(&status, "TracerPid:", 10))
-        .and_then(|tracer| u32::try_from(tracer).ok().filter(|tracer| *tracer != 0));
-    let Some(status) = tracer.and_then(status) else {
-        return Tracer::Nobody;
-    };
-    let is_killed = ["SigPnd:", "ShdPnd:"]
-        .iter()
-        .any(|key| number(&status, key, 16).is_some_and(|signals| signals & SIGKILL != 0));
-    let is_own = number(&status, "Tgid:", 10) == Some(std::process::id().into());
-    // What ends gives its memory up first.
-    match is_own || is_killed || !status.contains("VmSize:") {
-        true => Tracer::Leaving,
-        false => Tracer::Other,
+    let tracer = namespaces::status(proc, tid).map_or(0, |status| status.tracer);
+    let (mut is_own, mut is_killed, mut has_memory) = (false, false, false);
+    let read = lines::read(proc, &format!("{tracer}/status"), |line| {
+        let value = |key: &str| lines::value(line, key);
+        is_own |= value("Tgid:").is_some_and(|id| id.parse() == Ok(std::process::id()));
+        is_killed |= ["SigPnd:", "ShdPnd:"].iter().any(|key| {
+            let signals = value(key).and_then(|mask| u64::from_str_radix(mask, 16).ok());
+            signals.is_some_and(|signals| signals & SIGKILL != 0)
+        });
+        // What ends gives its memory up first.
+        has_memory |= line.starts_with(b"VmSize:");
+        false
+    });
+    match read {
+        Err(_) => Tracer::Nobody,
+        Ok(_) if is_own || is_killed || !has_memory => Tracer::Leaving,
+        Ok(_) => Tracer::Other,
     }
 }
 
@@ -129,7 +126,7 @@ fn let_go(pool: &Pool, mut running: Running) {
     }
 }
 
-fn redirect(pool: &Pool, stopped: Stopped, request: &Request) -> Change {
+fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Request) -> Change {
     let Some(mut registers) = stopped.registers() else {
         return Change::Stopped(stopped);
     };
@@ -144,10 +141,13 @@ fn redirect(pool: &Pool, stopped: Stopped, request: &Request) -> Change {
         }
         Place::Again { at } => arch::redirect(&mut registers, number, Redirect::Again { at }),
         Place::Split {
-            argument,
-            first,
-            last,
-        } => return split(pool, stopped, request, argument, [first, last]),
+            argument, first, ..
+        } => {
+            // Should we die before the call begins, the thread makes it as the program has.
+            arch::repeat(&mut registers, number);
+            let _ = stopped.set_registers(&registers);
+            return split(pool, stopped, slot, number, argument, first);
+        }
         Place::Here {
             call,
             cookie,
@@ -171,49 +171,44 @@ fn redirect(pool: &Pool, stopped: Stopped, request: &Request) -> Change {
     Change::Stopped(stopped)
 }
 
-/// Has the thread make its call with the first value, and if that succeeds once more with the last,
-/// for which we shall be asked.
+/// Has the thread make its call with the first value, and if that succeeds once more as the program has
+/// made it, for which we shall be asked.
+///
+/// DIFFERENCE: should we die amid the first call, it may fail though it has done what it was for.
 fn split(
     pool: &Pool,
     stopped: Stopped,
-    request: &Request,
+    slot: &RedirectSlot<'_>,
+    number: u32,
     argument: u8,
-    [first, last]: [u64; 2],
+    first: u64,
 ) -> Change {
-    let number = request.number;
-    let own = request.args[usize::from(argument)];
-    let again = |stopped: &Stopped, value: u64| {
-        if let Some(mut registers) = stopped.registers() {
-            arch::repeat(&mut registers, number, argument, value);
-            let _ = stopped.set_registers(&registers);
-        }
-    };
-    again(&stopped, first);
     let stopped = match stopped.run_to_call(pool.waiting) {
         Change::Stopped(stopped) if stopped.why() == Stop::Call => stopped,
         // A signal or a stop comes first, and then the whole call.
-        Change::Stopped(stopped) => {
-            if let Some(mut registers) = stopped.registers() {
-                arch::set_argument(&mut registers, argument, own);
-                let _ = stopped.set_registers(&registers);
-            }
-            return Change::Stopped(stopped);
-        }
-        ended => return ended,
+        other => return other,
     };
+    let Some(own) = stopped.registers() else {
+        return Change::Stopped(stopped);
+    };
+    let mut begun = own;
+    arch::begin_with(&mut begun, argument, first);
+    if stopped.set_registers(&begun).is_err() {
+        return Change::Stopped(stopped);
+    }
     let stopped = match stopped.run_to_call(pool.waiting) {
         Change::Stopped(stopped) => stopped,
         ended => return ended,
     };
+    let mut registers = own;
     match stopped.result() {
-        Some(0) => again(&stopped, last),
-        _ => {
-            if let Some(mut registers) = stopped.registers() {
-                arch::set_argument(&mut registers, argument, own);
-                let _ = stopped.set_registers(&registers);
-            }
+        Some(0) => {
+            slot.leave_half_done();
+            arch::repeat(&mut registers, number);
         }
+        result => arch::end_with(&mut registers, result.unwrap_or((-libc::EINTR).into())),
     }
+    let _ = stopped.set_registers(&registers);
     Change::Stopped(stopped)
 }
 

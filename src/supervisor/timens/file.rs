@@ -82,11 +82,14 @@ impl Members<'_> {
             return true;
         };
         for pid in processes {
-            // Those of other trees have the same numbers, and another nonce.
+            // Those of other trees have the same numbers, and another nonce, which a stranger may copy.
             let is_of_it = |mark: &Mark| mark.children == id && Some(mark.nonce) == nonce;
             let Some(mark) = Mark::of(pid).filter(is_of_it) else {
                 continue;
             };
+            if !namespaces::is_member(self.journal, self.proc, pid) {
+                continue;
+            }
             if mark.pid != pid {
                 if !share_memory(mark.pid, pid) {
                     return true;

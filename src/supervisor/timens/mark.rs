@@ -40,7 +40,12 @@ pub(super) const NONCE_MASK: u32 = (1 << NONCE) - 1;
 impl Mark {
     /// The mark of process `pid`, which may be a zombie.
     pub(in super::super) fn of(pid: i32) -> Option<Self> {
-        Self::from_word(process::locks_limit(pid)?)
+        let word = match process::locks_limit(pid) {
+            // Another user's: prlimit(2) takes CAP_SYS_RESOURCE, the file does not.
+            Err(e) if e.raw_os_error() == Some(libc::EPERM) => shown_limit(pid)?,
+            limit => limit.ok()?,
+        };
+        Self::from_word(word)
     }
 
     /// Marks the process that it names.
@@ -80,6 +85,17 @@ pub(crate) fn forget_namespaces(pid: i32) {
         // A mark that stays names nothing that its new supervisor knows.
         let _ = Mark::clear(pid);
     }
+}
+
+/// The soft limit as `/proc/PID/limits` shows it.
+fn shown_limit(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("Max file locks "))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Whether process `pid` of a tree is in a namespace that a program has made itself.
@@ -127,6 +143,7 @@ mod tests {
         assert_eq!(Mark::of(pid), None);
         mark.set().unwrap();
         assert_eq!(Mark::of(pid), Some(mark));
+        assert_eq!(shown_limit(pid), Some(mark.word()));
         Mark::clear(pid).unwrap();
         assert_eq!(Mark::of(pid), None);
         child.kill().unwrap();

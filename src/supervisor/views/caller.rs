@@ -89,6 +89,22 @@ pub(super) fn process_of(proc: BorrowedFd<'_>, directory: BorrowedFd<'_>) -> Opt
     None
 }
 
+/// Whether a directory of a proc(5) is this process's, or lies in it: the kernel asks nobody for a right to
+/// one's own links (`kernel/ptrace.c: __ptrace_may_access`). True too if that cannot be found out.
+pub(super) fn is_ours(proc: BorrowedFd<'_>, directory: BorrowedFd<'_>) -> bool {
+    let ids = |directory: BorrowedFd<'_>, id: &str| Ids::of(&status(directory, id)?);
+    let parent = || openat(directory, "..", UP, Mode::empty()).ok();
+    // `PID` and `task/TID` have a status, `fd` and `ns` below them have none.
+    let there = ids(directory, ".").or_else(|| ids(parent()?.as_fd(), "."));
+    match (there, ids(proc, "self")) {
+        // In a proc(5) of a pid namespace above ours more ids come first.
+        (Some(there), Some(ours)) => there.process.ends_with(&ours.process),
+        _ => true,
+    }
+}
+
+const UP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 /// A thread's ids, and its process's, from the outermost pid namespace that a proc(5) shows.
 struct Ids {
     process: Vec<String>,

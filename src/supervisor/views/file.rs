@@ -62,14 +62,15 @@ pub(super) fn held(caller: &Caller<'_>, number: i32, name: Name) -> Option<(View
 
 /// Opens what is held, with the rights that the calling thread has taken on.
 pub(super) fn reopen(caller: &Caller<'_>, (view, file): (View, OwnedFd)) -> Option<Opened> {
-    let file = for_reading(caller.proc, &file)?;
+    let file = for_reading(caller.proc, &file, OFlags::empty())?;
     Some(Opened { view, file })
 }
 
 /// The file that a descriptor names, whatever its name means by now.
-fn for_reading(proc: BorrowedFd<'_>, file: &OwnedFd) -> Option<OwnedFd> {
+fn for_reading(proc: BorrowedFd<'_>, file: &OwnedFd, flags: OFlags) -> Option<OwnedFd> {
     let path = format!("thread-self/fd/{}", file.as_raw_fd());
-    openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | flags;
+    openat(proc, path, flags, Mode::empty()).ok()
 }
 
 fn number_of(directory: BorrowedFd<'_>, name: &str) -> Option<u64> {
@@ -78,7 +79,9 @@ fn number_of(directory: BorrowedFd<'_>, name: &str) -> Option<u64> {
 }
 
 /// Opens what a path has led to; `None` if it is not one of these files.
-pub(super) fn open(proc: BorrowedFd<'_>, found: &Found) -> Option<Opened> {
+///
+/// Of the call's `flags` `O_TRUNC` counts: it takes the right to write, and does nothing to such a file.
+pub(super) fn open(proc: BorrowedFd<'_>, found: &Found, flags: i32) -> Option<Opened> {
     // In a proc(5) nothing but its own files is opened: those have no side effects.
     let found_file = found.file.as_ref()?;
     if !is_proc(found_file.as_fd()) || !is_proc(found.directory.as_fd()) {
@@ -97,7 +100,8 @@ pub(super) fn open(proc: BorrowedFd<'_>, found: &Found) -> Option<Opened> {
     {
         return None;
     }
-    let file = for_reading(proc, found_file)?;
+    let flags = OFlags::from_bits_retain(flags.cast_unsigned()) & OFlags::TRUNC;
+    let file = for_reading(proc, found_file, flags)?;
     Some(Opened { view, file })
 }
 

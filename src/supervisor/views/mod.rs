@@ -15,6 +15,7 @@
 
 mod caller;
 mod file;
+mod how;
 mod live;
 mod path;
 mod pool;
@@ -24,16 +25,18 @@ mod timens;
 mod walk;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Mutex;
 
 use rustix::fs::ResolveFlags;
 
 use super::journal::Journal;
 use super::members::Members;
-use super::redirect::{Post, Slots};
+use super::redirect::{Post, Slot, Slots};
+use super::status;
 use super::timens::Owner;
 use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
-use crate::inject::{Fault, GuestPtr, Task};
+use crate::inject::{Fault, GuestPtr, Opener, Task};
 use crate::page::EXCHANGE_COOKIE;
 use crate::sys::rights::Own;
 use crate::sys::seccomp::{Answer, Notification};
@@ -47,8 +50,14 @@ pub(super) use pool::Pool;
 /// Threads that can wait at a time for a file to be opened in their place.
 const OPENS: usize = 256;
 
+/// Those of one user.
+const ROOM: usize = OPENS / 2;
+
 /// Those that wait, in the journal.
 pub(super) type Opens = Slots<Open, OPENS>;
+
+/// One of them that a thread has taken.
+type OpenSlot<'a> = Slot<'a, Open, OPENS>;
 
 /// A call that opens what may be a view.
 #[derive(Clone, Copy)]
@@ -56,6 +65,8 @@ pub(super) type Opens = Slots<Open, OPENS>;
 pub(super) struct Open {
     id: u64,
     tid: i32,
+    /// Of its real user.
+    uid: u32,
     /// Where a relative path begins.
     directory: i32,
     /// `O_*`.
@@ -129,22 +140,23 @@ fn is_at(number: u32) -> bool {
 /// Looks at a call that opens a file.
 pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) -> Next {
     let opens = &pool.journal().opens;
-    match read(task, notification) {
+    match read(task, pool.proc(), notification) {
         Ok(None) => Next::Answer(not_ours(instead(notification))),
         Err(Fault::Gone) => Next::Gone,
         Err(_) => Next::Answer(not_ours(instead(notification))),
         // A worker has died after it had posted this.
         Ok(Some(open)) if opens.has(open.id) => Next::Elsewhere,
-        Ok(Some(open)) => match opens.post(open) {
-            None if open.instead.is_some() => Next::Answer(not_ours(open.instead)),
-            // "Too many open files in system": the host's clocks would be worse.
-            None => Next::Answer(Answer::Errno(libc::ENFILE)),
-            Some(()) => {
-                // The request stays in the journal, for the next.
-                let _ = pool.wake();
-                Next::Elsewhere
+        Ok(Some(open)) => {
+            let of_user = || opens.count(|other| other.uid == open.uid);
+            // Where nobody would take it it is not to wait.
+            let is_taken = of_user() < ROOM && pool.wake().is_ok() && opens.post(open).is_some();
+            match is_taken {
+                true => Next::Elsewhere,
+                false if open.instead.is_some() => Next::Answer(not_ours(open.instead)),
+                // "Too many open files in system": the host's clocks would be worse.
+                false => Next::Answer(Answer::Errno(libc::ENFILE)),
             }
-        },
+        }
     }
 }
 
@@ -166,7 +178,11 @@ fn instead(notification: &Notification) -> Option<i32> {
 }
 
 /// The call, if it may open a view for reading.
-fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fault> {
+fn read(
+    task: &Task<'_>,
+    proc: BorrowedFd<'_>,
+    notification: &Notification,
+) -> Result<Option<Open>, Fault> {
     let data = &notification.data;
     let args = data.args;
     let number = data.nr.cast_unsigned();
@@ -185,15 +201,10 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
         _ if asks != Asks::File => (0, 0),
         nr::OPEN => (args[1], 0),
         nr::OPENAT => (args[2], 0),
-        // `struct open_how`.
-        _ => {
-            let [flags, _, resolve]: [u64; 3] = match task.read(GuestPtr::new(args[2])) {
-                Ok(how) => how,
-                Err(Fault::Gone) => return Err(Fault::Gone),
-                Err(_) => return Ok(None),
-            };
-            (flags, resolve)
-        }
+        _ => match how::read(task, GuestPtr::new(args[2]), args[3])? {
+            Some(how) => how,
+            None => return Ok(None),
+        },
     };
     const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
     let flags = low(flags);
@@ -202,9 +213,11 @@ fn read(task: &Task<'_>, notification: &Notification) -> Result<Option<Open>, Fa
     if flags & OTHERS != 0 || !is_read && name != Name::TimensOffsets {
         return Ok(None);
     }
+    let uid = status::user(proc, task.tid()).ok_or(Fault::Gone)?;
     Ok(Some(Open {
         id: notification.id,
         tid: notification.pid.cast_signed(),
+        uid,
         directory: match is_openat {
             true => low(args[0]),
             false => libc::AT_FDCWD,
@@ -236,6 +249,8 @@ pub(super) struct Source {
     pub(super) owner: Owner,
     /// Whether time namespaces are the kernel's.
     pub(super) leaves_to_kernel: bool,
+    /// Who opens programs' memory, if not this process.
+    pub(super) opener: Option<Mutex<Opener>>,
 }
 
 /// What a call that opens a file is to have.
@@ -279,7 +294,8 @@ impl Source {
         } else {
             let start = self.start(&caller, call)?;
             taken = rights.take_on(own).ok()?;
-            opened = file::open(proc, &walk::walk(&caller, start, call.path.bytes())?)?;
+            let found = walk::walk(&caller, start, call.path.bytes())?;
+            opened = file::open(proc, &found, call.flags)?;
         }
         let view = opened.view;
         let text = match view {

@@ -1,17 +1,21 @@
 //! The threads that open files in other threads' place.
 
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Open, Outcome, Source, not_ours};
+use super::{Open, OpenSlot, Outcome, Source, not_ours};
+use crate::supervisor::crew::Crew;
 use crate::supervisor::journal::Journal;
 use crate::sys::rights::Own;
 use crate::sys::seccomp::{self, Answer};
 
 /// Threads at most: so many guests that do not run can keep us waiting.
 const THREADS: usize = 64;
+
+/// Those of them that one user's can keep waiting: a guest may serve the files on the way, and never answer.
+const SHARE: usize = THREADS / 2;
 
 /// A path and a status file lie on the stack.
 const STACK: usize = 128 << 10;
@@ -20,18 +24,22 @@ const STACK: usize = 128 << 10;
 #[derive(Clone)]
 pub(in super::super) struct Pool {
     source: Arc<Source>,
-    /// Threads that have nothing to do, and all threads.
-    idle: Arc<AtomicUsize>,
-    all: Arc<AtomicUsize>,
+    crew: Crew,
+    /// How many threads are at it for each user.
+    in_hand: Arc<Mutex<HashMap<u32, usize>>>,
 }
 
 impl Pool {
     pub(in super::super) fn new(source: Source) -> Self {
         Self {
             source: Arc::new(source),
-            idle: Arc::default(),
-            all: Arc::default(),
+            crew: Crew::new(THREADS, STACK),
+            in_hand: Arc::default(),
         }
+    }
+
+    pub(super) fn proc(&self) -> BorrowedFd<'_> {
+        self.source.proc.as_fd()
     }
 
     pub(super) fn journal(&self) -> &'static Journal {
@@ -48,43 +56,56 @@ impl Pool {
 
     /// Has one thread more wait for work, unless there is one, or there are too many.
     pub(super) fn wake(&self) -> io::Result<()> {
-        if self.idle.load(Ordering::SeqCst) > 0 {
-            return Ok(());
-        }
-        if self.all.fetch_add(1, Ordering::SeqCst) >= THREADS {
-            self.all.fetch_sub(1, Ordering::SeqCst);
-            return Ok(());
-        }
-        self.idle.fetch_add(1, Ordering::SeqCst);
         let pool = self.clone();
-        let started = std::thread::Builder::new()
-            .stack_size(STACK)
-            .spawn(move || pool.work());
-        if let Err(e) = started {
-            self.idle.fetch_sub(1, Ordering::SeqCst);
-            self.all.fetch_sub(1, Ordering::SeqCst);
-            return Err(e);
-        }
-        Ok(())
+        self.crew.wake(move || pool.work())
     }
 
     fn work(&self) -> ! {
         let own = loop {
-            if let Some(own) = Own::read(self.source.proc.as_fd()) {
+            if let Some(own) = Own::read(self.proc()) {
                 break own;
             }
             // For want of a descriptor or of memory.
             std::thread::sleep(std::time::Duration::from_millis(50));
         };
         loop {
-            let slot = self.journal().opens.take();
-            self.idle.fetch_sub(1, Ordering::SeqCst);
+            let slot = self.take();
+            self.crew.begin();
             // If this one has to wait, another is there for the rest.
             let _ = self.wake();
-            self.serve(&own, &slot.request());
+            let call = slot.request();
+            self.serve(&own, &call);
             slot.free();
-            self.idle.fetch_add(1, Ordering::SeqCst);
+            self.crew.rest();
+            // Whoever waits for a share of this user's is found by the next look.
+            let mut in_hand = self.in_hand();
+            if let Some(count) = in_hand.get_mut(&call.uid) {
+                *count -= 1;
+            }
+            in_hand.retain(|_, count| *count > 0);
         }
+    }
+
+    /// Waits for a request of a user who has not too many in hand, and takes it.
+    fn take(&self) -> OpenSlot<'_> {
+        let opens = &self.journal().opens;
+        loop {
+            let seen = opens.seen();
+            {
+                // Held all the while: what is looked at, and not taken, does not show to others.
+                let mut in_hand = self.in_hand();
+                let is_wanted = |open: &Open| in_hand.get(&open.uid).is_none_or(|n| *n < SHARE);
+                if let Some(slot) = opens.try_take(seen, is_wanted) {
+                    *in_hand.entry(slot.request().uid).or_default() += 1;
+                    return slot;
+                }
+            }
+            opens.wait(seen);
+        }
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, HashMap<u32, usize>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serve(&self, own: &Own, call: &Open) {

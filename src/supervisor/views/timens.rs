@@ -5,6 +5,7 @@
 //! directory and under the same rule.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::PoisonError;
 
 use rustix::fs::{Mode, OFlags, fstat, openat};
 
@@ -21,7 +22,7 @@ use crate::supervisor::timens::Credentials;
 pub(super) fn permission(found: &Found, flags: i32) -> Result<(), i32> {
     let (like, access) = match Name::of(&found.name) {
         // `fs/proc/base.c: tgid_base_stuff`: mode 0644, the process's own.
-        Some(Name::TimensOffsets) => ("oom_score_adj", flags & libc::O_ACCMODE),
+        Some(Name::TimensOffsets) => ("oom_score_adj", flags & (libc::O_ACCMODE | libc::O_TRUNC)),
         // `fs/proc/namespaces.c: proc_ns_get_link`.
         _ => ("user", libc::O_RDONLY),
     };
@@ -104,11 +105,8 @@ impl Source {
         let size = usize::try_from(low(size)).ok().filter(|size| *size > 0)?;
         let text = format!("time:[{}]", live::inode_of(id, self.members()));
         let text = &text.as_bytes()[..text.len().min(size)];
-        let task = self.task(call);
-        told(
-            task.write_bytes(GuestPtr::new(to), text),
-            i64::try_from(text.len()).ok()?,
-        )
+        let written = self.with_task(call, |task| task.write_bytes(GuestPtr::new(to), text));
+        told(written, i64::try_from(text.len()).ok()?)
     }
 
     /// Writes a `struct stat` of a namespace's file; that of no device if there can be none here.
@@ -121,11 +119,24 @@ impl Source {
         words[..3].copy_from_slice(&[device, live::inode_of(id, self.members()), 1]);
         words[3] = u64::from(libc::S_IFREG | 0o444);
         words[7] = 4096;
-        told(self.task(call).write(GuestPtr::new(to), &words), 0)
+        let written = self.with_task(call, |task| task.write(GuestPtr::new(to), &words));
+        told(written, 0)
     }
 
-    fn task(&self, call: &Open) -> Task<'_> {
-        Task::new(self.listener(), self.proc.as_fd(), call.id, call.tid, None)
+    /// Does something in the caller's memory.
+    fn with_task<R>(&self, call: &Open, work: impl FnOnce(&Task<'_>) -> R) -> R {
+        let opener = self.opener.as_ref().map(|opener| {
+            // One question at a time.
+            opener.lock().unwrap_or_else(PoisonError::into_inner)
+        });
+        let (listener, proc) = (self.listener(), self.proc.as_fd());
+        work(&Task::new(
+            listener,
+            proc,
+            call.id,
+            call.tid,
+            opener.as_deref(),
+        ))
     }
 }
 

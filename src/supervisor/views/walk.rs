@@ -14,7 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::caller::Caller;
+use super::caller::{self, Caller};
 use super::path::Name;
 
 /// `MAXSYMLINKS` of `linux/namei.h`.
@@ -75,6 +75,9 @@ pub(super) fn walk(caller: &Caller<'_>, start: Start, path: &[u8]) -> Option<Fou
         }
         let is_of_namespaces = Name::of(&name).is_some_and(Name::is_of_namespaces);
         if is_last && is_of_namespaces && is_proc(directory.as_fd()) {
+            if caller::is_ours(caller.proc, directory.as_fd()) {
+                return None;
+            }
             return Some(Found {
                 directory,
                 name,
@@ -151,6 +154,9 @@ fn follow(
         let resolve = ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         if openat2(directory, name, flags, Mode::empty(), resolve).err() == Some(Errno::LOOP) {
+            if caller::is_ours(caller.proc, directory) {
+                return None;
+            }
             let to = openat(directory, name, flags | OFlags::DIRECTORY, Mode::empty());
             return to.ok().map(Link::Jump);
         }

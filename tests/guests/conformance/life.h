@@ -137,6 +137,30 @@ static long clone_with(unsigned long flags)
     return syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
 }
 
+/* Whether a change of directory here is one of its parent too. */
+static void share_directory(void)
+{
+    pid_t pid = clone_with(CLONE_FS | SIGCHLD);
+
+    if (pid == 0) {
+        drop(CAP_SYS_ADMIN_);
+        could("unshare", unshare(CLONE_NEWTIME | CLONE_FS));
+        must("chdir", chdir("/proc") == 0);
+        _exit(0);
+    }
+    wait_for(pid);
+}
+
+ROW(unshare_is_of_all_or_nothing)
+{
+    struct stat status;
+
+    must("chdir", chdir("/") == 0);
+    share_directory();
+    must("stat", stat("self", &status) == 0 || errno == ENOENT);
+    say("directory %s", stat("self", &status) ? "own" : "shared");
+}
+
 ROW(a_child_of_clone_enters)
 {
     long pid;
@@ -210,6 +234,24 @@ ROW(a_child_that_shares_memory_stays)
     pid = clone(look_in_clone, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
     could_make("clone", pid);
     did("write", put(OFFSETS, "monotonic 1 0\n", 14));
+}
+
+static int pause_in_clone(void *from)
+{
+    sleep_a_while(from);
+    return 0;
+}
+
+ROW(not_frozen_by_a_child_that_shares_memory)
+{
+    static char stack[65536] __attribute__((aligned(16)));
+    pid_t child;
+
+    make_with(LATER);
+    child = clone(pause_in_clone, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+    must("clone", child > 0);
+    did("write", put(OFFSETS, "monotonic 1 0\n", 14));
+    end_of(child);
 }
 
 ROW(a_thread_stays)

@@ -98,7 +98,8 @@ static const char *errno_name(int error)
         { EFAULT, "EFAULT" }, { EEXIST, "EEXIST" }, { EINVAL, "EINVAL" }, { ENOTTY, "ENOTTY" },
         { ENOSPC, "ENOSPC" }, { ESPIPE, "ESPIPE" }, { EROFS, "EROFS" }, { ERANGE, "ERANGE" },
         { ENOSYS, "ENOSYS" }, { EUSERS, "EUSERS" }, { EOPNOTSUPP, "EOPNOTSUPP" },
-        { ETIMEDOUT, "ETIMEDOUT" }, { EIO, "EIO" }, { EXDEV, "EXDEV" }, { EBUSY, "EBUSY" }, { ENODEV, "ENODEV" },
+        { ETIMEDOUT, "ETIMEDOUT" }, { EIO, "EIO" }, { EXDEV, "EXDEV" }, { E2BIG, "E2BIG" }, { ENOTDIR, "ENOTDIR" },
+        { ELOOP, "ELOOP" }, { EBUSY, "EBUSY" }, { ENODEV, "ENODEV" },
     };
     static char number[24];
 

@@ -203,6 +203,122 @@ ROW(setns_by_a_pidfd_with_other_types)
     end_of(other);
 }
 
+static ino_t uts_at_start;
+
+static void remember_uts(void)
+{
+    uts_at_start = inode("/proc/self/ns/uts");
+}
+
+static void say_uts(void)
+{
+    say("uts %s", inode("/proc/self/ns/uts") == uts_at_start ? "own" : "entered");
+}
+
+static void make_and_enter_with_uts(void)
+{
+    must("unshare", unshare(CLONE_NEWUTS) == 0);
+    make_and_enter();
+}
+
+ROW(setns_by_a_pidfd_is_to_all_namespaces)
+{
+    pid_t other = child_after(make_and_enter_with_uts);
+    int fd = (int)syscall(SYS_pidfd_open, other, 0);
+
+    remember_uts();
+    could("setns", setns(fd, CLONE_NEWTIME | CLONE_NEWUTS));
+    say_uts();
+    look();
+    could("again", setns(fd, CLONE_NEWTIME | CLONE_NEWUTS));
+    end_of(other);
+}
+
+ROW(setns_by_a_pidfd_is_to_all_namespaces_or_none)
+{
+    pid_t other = child_after(make_and_enter_with_uts);
+    int fd = (int)syscall(SYS_pidfd_open, other, 0);
+
+    remember_uts();
+    idle_thread();
+    could("setns", setns(fd, CLONE_NEWTIME | CLONE_NEWUTS));
+    say_uts();
+    end_of(other);
+}
+
+static void become_another_user(void)
+{
+    must("user", unshare(CLONE_NEWUSER) == 0);
+    make_and_enter_with_uts();
+}
+
+ROW(setns_by_a_pidfd_with_a_user_namespace)
+{
+    pid_t other = child_after(become_another_user);
+    int fd = (int)syscall(SYS_pidfd_open, other, 0);
+
+    remember_uts();
+    could("setns", setns(fd, CLONE_NEWTIME | CLONE_NEWUTS | CLONE_NEWUSER));
+    say_uts();
+    look();
+    end_of(other);
+}
+
+/* One that is this process's own in part: the time namespace is its parent's, and belongs to that. */
+static void become_another_user_only(void)
+{
+    must("user", unshare(CLONE_NEWUSER) == 0);
+}
+
+ROW(setns_by_a_pidfd_to_ones_own_with_a_user_namespace)
+{
+    pid_t other = child_after(become_another_user_only);
+    int fd = (int)syscall(SYS_pidfd_open, other, 0);
+
+    could("setns", setns(fd, CLONE_NEWTIME | CLONE_NEWUSER));
+    say_where();
+    end_of(other);
+}
+
+ROW(setns_with_a_child_that_shares_memory)
+{
+    static char stack[65536] __attribute__((aligned(16)));
+    pid_t other = stranger(), child;
+
+    child = clone(pause_in_clone, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+    must("clone", child > 0);
+    could("setns", setns(opened(of(other, "ns/time")), CLONE_NEWTIME));
+    end_of(child);
+    could("alone", setns(opened(of(other, "ns/time")), CLONE_NEWTIME));
+    end_of(other);
+}
+
+#ifdef __x86_64__
+/* A call of two arguments; whether it has left them in their registers. */
+static void keeps_its_arguments(long number, long first, long second)
+{
+    long one = first, other = second, result = number;
+
+    __asm__ volatile("syscall" : "+a"(result), "+D"(one), "+S"(other) : : "rcx", "r11", "memory");
+    errno = (int)-result;
+    could("call", result < 0 ? -1 : 0);
+    say("arguments %s", one == first && other == second ? "kept" : "changed");
+}
+
+ROW(calls_with_several_types_keep_their_arguments)
+{
+    pid_t other = child_after(make_and_enter_with_uts);
+    int fd = (int)syscall(SYS_pidfd_open, other, 0);
+
+    keeps_its_arguments(SYS_unshare, CLONE_NEWTIME | CLONE_NEWUTS, 7);
+    keeps_its_arguments(SYS_unshare, CLONE_NEWTIME | 1, 7);
+    keeps_its_arguments(SYS_unshare, 0x100000000 | CLONE_NEWTIME, 7);
+    keeps_its_arguments(SYS_setns, fd, CLONE_NEWTIME | CLONE_NEWUTS);
+    keeps_its_arguments(SYS_setns, fd, CLONE_NEWTIME | 1);
+    end_of(other);
+}
+#endif
+
 ROW(setns_by_a_pidfd_is_to_its_own_namespace)
 {
     pid_t other = child_after(make_later);

@@ -280,3 +280,69 @@ ROW(clocks_resolve_a_nanosecond)
     make_with(LATER);
     in_child(say_resolutions);
 }
+
+/* openat2(2) with these words of `struct open_how`, of which the kernel is told `size` bytes. */
+static void open_so(const char *what, const char *path, const void *how, size_t size)
+{
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, how, size);
+
+    could(what, fd);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void open_in_all_ways(const char *path)
+{
+    static const struct {
+        const char *what;
+        unsigned long long how[520]; /* more than a page */
+        size_t size;
+    } ways[] = {
+        { "plain", { 0 }, 24 },
+        { "close-on-exec", { O_CLOEXEC }, 24 },
+        { "large", { 0100000 }, 24 },
+        { "short", { 0 }, 16 },
+        { "longer", { 0 }, 40 },
+        { "later", { 0, 0, 0, 1 }, 40 },
+        { "odd", { 0 }, 27 },
+        { "longest", { 0 }, 4097 },
+        { "upper", { 1ULL << 32 }, 24 },
+        { "unknown", { 1 << 30 }, 24 },
+        { "mode", { 0, 0644 }, 24 },
+        { "creating", { O_CREAT, 0644 }, 24 },
+        { "creating-oddly", { O_CREAT, 0200000 }, 24 },
+        { "tmpfile", { O_TMPFILE | O_RDWR, 0644 }, 24 },
+        { "no-links", { 0, 0, 4 }, 24 },
+        { "both", { 0, 0, 0x18 }, 24 },
+        { "beneath", { 0, 0, 8 }, 24 },
+        { "other", { 0, 0, 0x40 }, 24 },
+    };
+
+    for (size_t n = 0; n < COUNT(ways); n++)
+        open_so(ways[n].what, path, ways[n].how, ways[n].size);
+    could("bad", (int)syscall(SYS_openat2, AT_FDCWD, path, (void *)8, 24));
+}
+
+ROW(a_view_opens_in_these_ways_by_openat2)
+{
+    open_in_all_ways("/proc/uptime");
+}
+
+ROW(the_offsets_open_in_these_ways_by_openat2)
+{
+    open_in_all_ways(OFFSETS);
+}
+
+ROW(a_view_is_truncated_by_who_may_write)
+{
+    char stat[32];
+
+    snprintf(stat, sizeof stat, "/proc/%d/stat", getpid());
+    could("uptime", open("/proc/uptime", O_RDONLY | O_TRUNC));
+    could("stat", open("/proc/stat", O_RDONLY | O_TRUNC));
+    could("process", open(stat, O_RDONLY | O_TRUNC));
+    could("offsets", open(OFFSETS, O_RDONLY | O_TRUNC));
+    could("other", open("/proc/1/timens_offsets", O_RDONLY | O_TRUNC));
+    drop(1);
+    could("uptime", open("/proc/uptime", O_RDONLY | O_TRUNC));
+}

@@ -56,8 +56,12 @@ impl Live {
     }
 }
 
-/// Whether there can be no server here: as long as this process lives.
+/// Whether there can never be a server here.
 static REFUSED: Mutex<bool> = Mutex::new(false);
+
+/// What a server says: it serves, or there can never be one. Without a word there may be one later.
+const READY: &[u8] = b"!";
+const NEVER: &[u8] = b"?";
 
 /// Opens the live file of this name; `access` is `O_RDONLY` or another.
 ///
@@ -102,7 +106,7 @@ fn serving(live: &Live, proc: BorrowedFd<'_>) -> Option<i32> {
     is_live.then_some(pid)
 }
 
-/// Starts a server, unless there is one; `None` if there can be none.
+/// Starts a server, unless there is one; `None` if there can be none, now or ever.
 fn start(source: &Source) -> Option<()> {
     let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
     if *refused {
@@ -123,11 +127,10 @@ fn start(source: &Source) -> Option<()> {
         }
     };
     drop(theirs);
-    let ready = channel::receive(&ours, &mut [0], true);
+    let mut word = [0];
+    let received = channel::receive(&ours, &mut word, true);
     let _ = process::wait_for_end(child);
-    if !ready.is_ok_and(|ready| ready.len == 1) {
-        *refused = true;
-        return None;
-    }
-    Some(())
+    let len = received.map_or(0, |received| received.len);
+    *refused = &word[..len] == NEVER;
+    (&word[..len] == READY).then_some(())
 }

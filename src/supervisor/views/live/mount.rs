@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "unshare(2)")]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -16,6 +16,9 @@ use rustix::mount::{
 use rustix::process::{getgid, getuid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use crate::sys::channel;
+use crate::sys::process::{self, Forked};
+
 /// What the server holds.
 pub(super) struct Mounted {
     /// Where requests come from.
@@ -24,16 +27,73 @@ pub(super) struct Mounted {
     pub(super) root: OwnedFd,
 }
 
-/// Makes the file system, if need be in a user namespace of the calling process's own.
+/// Makes the file system, if need be in a user namespace, by a child of the calling process: who serves
+/// stays outside, and may ask of processes there what only its own user namespace may (kcmp(2)).
 pub(super) fn mount() -> io::Result<Mounted> {
     match make(true) {
-        Err(e) if e == Errno::PERM => {
-            enter_user_namespace()?;
-            // Who may look at its files: only the user whom the namespace belongs to.
-            Ok(make(false)?)
-        }
-        other => Ok(other?),
+        Err(e) if e == Errno::PERM => {}
+        other => return Ok(other?),
     }
+    let (ours, theirs) = channel::pair()?;
+    let child = match process::fork()? {
+        Forked::Parent(child) => child,
+        Forked::Child => {
+            // Who may look at its files: only the user whom the namespace belongs to.
+            let made = enter_user_namespace().and_then(|()| Ok(make(false)?));
+            process::exit_now(i32::from(hand_over(made, &theirs).is_err()));
+        }
+    };
+    drop(theirs);
+    let taken = take(&ours);
+    let _ = process::wait_for_end(child);
+    taken
+}
+
+/// Sends what was made, or the errno.
+fn hand_over(made: io::Result<Mounted>, to: &OwnedFd) -> io::Result<()> {
+    let errno = |e: &io::Error| e.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes();
+    match &made {
+        Ok(mounted) => {
+            channel::send(to.as_fd(), &[0; 4], Some(mounted.device.as_fd()))?;
+            channel::send(to.as_fd(), &[0; 4], Some(mounted.root.as_fd()))
+        }
+        Err(e) => channel::send(to.as_fd(), &errno(e), None),
+    }
+}
+
+fn take(from: &OwnedFd) -> io::Result<Mounted> {
+    let next = || {
+        let mut errno = [0; 4];
+        let received = channel::receive(from, &mut errno, true)?;
+        match (i32::from_ne_bytes(errno), received.descriptor) {
+            (_, Some(fd)) => Ok(fd),
+            // It has ended without a word, or has had no room for the descriptor.
+            (0, None) => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+            (errno, None) => Err(io::Error::from_raw_os_error(errno)),
+        }
+    };
+    Ok(Mounted {
+        device: next()?,
+        root: next()?,
+    })
+}
+
+/// Whether a failure to mount will be one at the next attempt too.
+pub(super) fn lacks_for_good(e: &io::Error) -> bool {
+    !matches!(
+        e.raw_os_error(),
+        Some(
+            libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOMEM
+                | libc::ENOBUFS
+                | libc::EAGAIN
+                | libc::EINTR
+                // Too many user namespaces.
+                | libc::ENOSPC
+                | libc::ETOOMANYREFS
+        )
+    )
 }
 
 fn make(for_all: bool) -> rustix::io::Result<Mounted> {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::mount::{Mounted, mount};
+use super::mount::{Mounted, lacks_for_good, mount};
 use super::node::Nodes;
 use super::protocol::{self, Request, op};
 use crate::supervisor::namespaces;
@@ -28,8 +28,14 @@ pub(super) fn run(source: &Source, ready: &OwnedFd) -> ! {
     process::close_all_but(0, &keep);
     // No part of the session in which a keeper and its workers are.
     let _ = rustix::process::setsid();
-    let Ok(mounted) = mount() else {
-        process::exit_now(1);
+    let mounted = match mount() {
+        Ok(mounted) => mounted,
+        Err(e) => {
+            if lacks_for_good(&e) {
+                let _ = channel::send(ready.as_fd(), super::NEVER, None);
+            }
+            process::exit_now(1);
+        }
     };
     let live = &source.journal.live;
     let pid = rustix::process::getpid().as_raw_nonzero().get();
@@ -40,7 +46,7 @@ pub(super) fn run(source: &Source, ready: &OwnedFd) -> ! {
     live.root.store(mounted.root.as_raw_fd(), Ordering::Relaxed);
     source.journal.timens.close_all();
     live.pid.store(pid, Ordering::Release);
-    let _ = channel::send(ready.as_fd(), b"!", None);
+    let _ = channel::send(ready.as_fd(), super::READY, None);
     let mut server = Server {
         source,
         mounted,

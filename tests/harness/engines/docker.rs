@@ -1,0 +1,108 @@
+//! Docker's daemon and client.
+
+use std::ffi::OsString;
+use std::fs;
+
+use super::Engine;
+use super::podman::start_quietly;
+use super::stage::Stage;
+use crate::harness::process::{Finished, Run, Running};
+use crate::harness::{Missing, sys, tools};
+
+/// A daemon of the test's own. Dropped, it ends.
+pub(crate) struct Docker {
+    words: Vec<OsString>,
+    _daemon: Running,
+}
+
+impl Docker {
+    /// Starts it, with runc behind elsewhen as the runtime `elsewhen`.
+    ///
+    /// # Errors
+    /// What is not installed.
+    pub(crate) fn start(stage: &Stage) -> Result<Self, Missing> {
+        let (daemon, client) = (tools::find("dockerd")?, tools::find("docker")?);
+        tools::find("containerd")?;
+        let runtime = stage.runtime("runc")?;
+        let config = format!("{{\"runtimes\": {{\"elsewhen\": {{\"path\": {runtime:?}}}}}}}");
+        fs::write(stage.at("daemon.json"), config).unwrap();
+        let at = |option: &str, name: &str| format!("{option}={}", stage.at(name).display());
+        let socket = format!("unix://{}", stage.at("docker.sock").display());
+        // No network, and a mount namespace of its own, so that no mount stays when it is killed.
+        let words = [
+            "unshare".to_owned(),
+            "--mount".to_owned(),
+            daemon.display().to_string(),
+            at("--config-file", "daemon.json"),
+            at("--data-root", "docker-data"),
+            at("--exec-root", "docker-exec"),
+            at("--pidfile", "docker.pid"),
+            format!("--host={socket}"),
+            "--iptables=false".to_owned(),
+            "--ip6tables=false".to_owned(),
+            "--bridge=none".to_owned(),
+            "--storage-driver=vfs".to_owned(),
+            "--default-ulimit=nofile=1024:1024".to_owned(),
+        ];
+        let daemon = Run::on_host().start(&words);
+        let client = vec![client.into_os_string(), "--host".into(), socket.into()];
+        let answers = || Run::on_host().through(&client).run(&["version"]).code == 0;
+        sys::wait_until(answers, "docker answers");
+        let docker = Self {
+            words: client,
+            _daemon: daemon,
+        };
+        let archive = stage.archive();
+        let import = [
+            "import".as_ref(),
+            archive.as_os_str(),
+            "elsewhen-test".as_ref(),
+        ];
+        Run::on_host()
+            .through(&docker.words)
+            .run(&import)
+            .succeeded();
+        Ok(docker)
+    }
+
+    fn of(&self, words: &[&str]) -> Finished {
+        Run::on_host().through(&self.words).run(words)
+    }
+
+    fn container(first: &[&str], offsets: &[(&str, &str)], command: &[&str]) -> Vec<String> {
+        let mut words: Vec<String> = first.iter().map(ToString::to_string).collect();
+        words.extend(["--runtime=elsewhen", "--network=none", "--env=PATH=/bin"].map(String::from));
+        // Docker has no annotations before 24.
+        for (clock, word) in offsets {
+            words.push(format!("--env=ELSEWHEN_{}={word}", clock.to_uppercase()));
+        }
+        words.push("elsewhen-test".into());
+        words.extend(command.iter().map(ToString::to_string));
+        words
+    }
+}
+
+impl Engine for Docker {
+    fn run(&self, offsets: &[(&str, &str)], command: &[&str]) -> Finished {
+        let words = Self::container(&["run", "--rm"], offsets, command);
+        Run::on_host().through(&self.words).run(&words)
+    }
+
+    fn start(&self, name: &str, offsets: &[(&str, &str)], command: &[&str]) {
+        let words = Self::container(&["run", "--detach", "--name", name], offsets, command);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        start_quietly(&self.words, &words);
+    }
+
+    fn exec(&self, name: &str, command: &[&str]) -> Finished {
+        self.of(&[&["exec", name], command].concat())
+    }
+
+    fn restart(&self, name: &str) {
+        self.of(&["restart", "-t", "0", name]).succeeded();
+    }
+
+    fn remove(&self, name: &str) {
+        self.of(&["rm", "-f", name]).succeeded();
+    }
+}

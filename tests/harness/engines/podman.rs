@@ -1,0 +1,120 @@
+//! Podman, with its images, containers and state below the stage.
+
+use std::ffi::OsString;
+
+use super::Engine;
+use super::stage::Stage;
+use super::stage::without_hybrid_cgroups;
+use crate::harness::process::{Finished, Run};
+use crate::harness::{Missing, tools};
+
+/// Podman with one runtime.
+pub(crate) struct Podman {
+    words: Vec<OsString>,
+}
+
+impl Podman {
+    /// With this real runtime behind elsewhen.
+    ///
+    /// # Errors
+    /// What is not installed.
+    pub(crate) fn new(stage: &Stage, runtime: &str) -> Result<Self, Missing> {
+        let podman = tools::find("podman")?;
+        let mut words: Vec<OsString> = vec![podman.into()];
+        let dirs = [
+            ("--root", "storage"),
+            ("--runroot", "run"),
+            ("--tmpdir", "tmp"),
+        ];
+        for (option, dir) in dirs {
+            words.extend([option.into(), stage.at(&format!("podman-{dir}")).into()]);
+        }
+        let options = [
+            "--cgroup-manager=cgroupfs",
+            "--storage-driver=vfs",
+            "--events-backend=none",
+        ];
+        words.extend(options.map(OsString::from));
+        words.extend(["--runtime".into(), stage.runtime(runtime)?.into()]);
+        if runtime == "crun" {
+            without_hybrid_cgroups(&mut words);
+        }
+        let podman = Self { words };
+        let archive = stage.archive();
+        let import = [
+            "import".as_ref(),
+            archive.as_os_str(),
+            "elsewhen-test".as_ref(),
+        ];
+        Run::on_host()
+            .through(&podman.words)
+            .run(&import)
+            .succeeded();
+        Ok(podman)
+    }
+
+    fn of(&self, words: &[&str]) -> Finished {
+        Run::on_host().through(&self.words).run(words)
+    }
+
+    fn container(&self, first: &[&str], offsets: &[(&str, &str)], command: &[&str]) -> Finished {
+        let mut words: Vec<String> = first.iter().map(ToString::to_string).collect();
+        // No network, and no more of the machine than a container's root may have.
+        let options = [
+            "--network=none",
+            "--ulimit=nofile=1024:1024",
+            "--ulimit=nproc=1000:1000",
+        ];
+        words.extend(options.map(String::from));
+        for (clock, word) in offsets {
+            words.push(format!("--annotation=org.elsewhen.{clock}={word}"));
+        }
+        words.push("elsewhen-test".into());
+        words.extend(command.iter().map(ToString::to_string));
+        Run::on_host().through(&self.words).run(&words)
+    }
+
+    /// With another option for this one container.
+    pub(crate) fn run_with(
+        &self,
+        option: &str,
+        offsets: &[(&str, &str)],
+        command: &[&str],
+    ) -> Finished {
+        self.container(&["run", "--rm", option], offsets, command)
+    }
+}
+
+impl Engine for Podman {
+    fn run(&self, offsets: &[(&str, &str)], command: &[&str]) -> Finished {
+        self.container(&["run", "--rm"], offsets, command)
+    }
+
+    fn start(&self, name: &str, offsets: &[(&str, &str)], command: &[&str]) {
+        let first = ["create", "--name", name];
+        self.container(&first, offsets, command).succeeded();
+        // What watches over a container stays, so nothing is asked of what is left behind.
+        start_quietly(&self.words, &["start", name]);
+    }
+
+    fn exec(&self, name: &str, command: &[&str]) -> Finished {
+        self.of(&[&["exec", name], command].concat())
+    }
+
+    fn restart(&self, name: &str) {
+        start_quietly(&self.words, &["restart", "-t", "0", name]);
+    }
+
+    fn remove(&self, name: &str) {
+        self.of(&["rm", "-f", "-t", "0", name]).succeeded();
+    }
+}
+
+/// Runs a command that leaves a container behind.
+pub(super) fn start_quietly(before: &[OsString], words: &[&str]) {
+    let mut command = std::process::Command::new(&before[0]);
+    command.args(&before[1..]).args(words);
+    command.stdin(std::process::Stdio::null());
+    let output = crate::harness::process::alone(|| command.output()).unwrap();
+    assert!(output.status.success(), "{words:?}: {output:?}");
+}

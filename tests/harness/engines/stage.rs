@@ -1,0 +1,122 @@
+//! What every engine needs: a root with a program or two, the agent, and elsewhen as a runtime.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::harness::guests::{self, Kind};
+use crate::harness::process::{Run, Running, alone, elsewhen};
+use crate::harness::{Missing, root, sys, tools};
+
+/// A directory with all of it. Dropped, the agent ends, with all that it has started.
+pub(crate) struct Stage {
+    waits: PathBuf,
+    _agent: Running,
+    dir: TempDir,
+}
+
+impl Stage {
+    /// Sets it up.
+    ///
+    /// # Errors
+    /// What is missing here.
+    pub(crate) fn new() -> Result<Self, Missing> {
+        Self::with_agent_behind(&[])
+    }
+
+    /// The same, with an agent that these words start.
+    ///
+    /// # Errors
+    /// What is missing here.
+    pub(crate) fn with_agent_behind(before: &[&str]) -> Result<Self, Missing> {
+        root()?;
+        let busybox = tools::static_busybox()?;
+        let waits = guests::build("timeouts", Kind::MuslStatic)?;
+        // An engine's sockets have short paths.
+        let dir = guests::public_directory();
+        make_root(&dir.path().join("root"), &busybox, &waits);
+        let socket = dir.path().join("agent.sock");
+        let agent = Run::on_host().through(before).start(&[
+            elsewhen().as_os_str(),
+            "agent".as_ref(),
+            "--socket".as_ref(),
+            socket.as_os_str(),
+        ]);
+        let is_there = || socket.exists();
+        sys::wait_until(is_there, "the agent listens");
+        Ok(Self {
+            waits,
+            _agent: agent,
+            dir,
+        })
+    }
+
+    /// A path in the stage's directory.
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The program whose waits are compared.
+    pub(crate) fn waits(&self) -> &Path {
+        &self.waits
+    }
+
+    /// Elsewhen as this runtime: a script, as a user would write it.
+    ///
+    /// # Errors
+    /// The runtime is not installed.
+    pub(crate) fn runtime(&self, name: &str) -> Result<PathBuf, Missing> {
+        tools::find(name)?;
+        let script = self.at(&format!("elsewhen-{name}"));
+        let text = format!(
+            "#!/bin/sh\nexec {} oci-runtime --runtime {name} --socket {} -- \"$@\"\n",
+            elsewhen().display(),
+            self.at("agent.sock").display()
+        );
+        alone(|| {
+            fs::write(&script, text).unwrap();
+            fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+        });
+        Ok(script)
+    }
+
+    /// The root as an archive, which engines import.
+    pub(crate) fn archive(&self) -> PathBuf {
+        let archive = self.at("root.tar");
+        let mut tar = Command::new("tar");
+        tar.arg("-C")
+            .arg(self.at("root"))
+            .arg("-cf")
+            .arg(&archive)
+            .arg(".");
+        assert!(alone(|| tar.status()).unwrap().success());
+        archive
+    }
+}
+
+fn make_root(root: &Path, busybox: &Path, waits: &Path) {
+    let bin = root.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    for dir in ["proc", "dev", "sys", "tmp", "etc"] {
+        fs::create_dir(root.join(dir)).unwrap();
+    }
+    alone(|| {
+        fs::copy(busybox, bin.join("busybox")).unwrap();
+        fs::copy(waits, bin.join("timeouts")).unwrap();
+    });
+    for applet in ["sh", "date", "sleep", "cut", "cat", "grep"] {
+        symlink("busybox", bin.join(applet)).unwrap();
+    }
+}
+
+/// Words before crun's engine where both versions of control groups are mounted, which crun does not expect.
+pub(crate) fn without_hybrid_cgroups(words: &mut Vec<std::ffi::OsString>) {
+    if Path::new("/sys/fs/cgroup/unified").is_dir() {
+        let script = "umount /sys/fs/cgroup/unified && exec \"$@\"";
+        let before = ["unshare", "--mount", "sh", "-c", script, "sh"];
+        words.splice(0..0, before.map(Into::into));
+    }
+}
