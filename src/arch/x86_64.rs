@@ -19,6 +19,7 @@ pub(crate) mod nr {
     pub(crate) const OPEN: u32 = 2;
     pub(crate) const STAT: u32 = 4;
     pub(crate) const BRK: u32 = 12;
+    pub(crate) const IOCTL: u32 = 16;
     pub(crate) const GETPID: u32 = 39;
     pub(crate) const EXECVE: u32 = 59;
     pub(crate) const READLINK: u32 = 89;
@@ -27,6 +28,7 @@ pub(crate) mod nr {
     pub(crate) const ARCH_PRCTL: u32 = 158;
     pub(crate) const ADJTIMEX: u32 = 159;
     pub(crate) const SETTIMEOFDAY: u32 = 164;
+    pub(crate) const MOUNT: u32 = 165;
     pub(crate) const TIME: u32 = 201;
     pub(crate) const FUTEX: u32 = 202;
     pub(crate) const TIMER_SETTIME: u32 = 223;
@@ -45,6 +47,7 @@ pub(crate) mod nr {
     pub(crate) const EXECVEAT: u32 = 322;
     /// The same in all three tables.
     pub(crate) const IO_URING_SETUP: u32 = 425;
+    pub(crate) const OPEN_TREE: u32 = 428;
     pub(crate) const OPENAT2: u32 = 437;
     pub(crate) const FUTEX_WAITV: u32 = 449;
     pub(crate) const FUTEX_WAIT: u32 = 455;

@@ -34,6 +34,11 @@ const NOT_KERNELS: usize = 4;
 /// `linux/sched.h`.
 const CLONE_NEWTIME: u32 = 0x80;
 
+/// Requests of ioctl(2) that give a descriptor, which no server of a file can: `NS_GET_USERNS` of
+/// `linux/nsfs.h`, and `PIDFD_GET_TIME_NAMESPACE` and `PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE` of
+/// `linux/pidfd.h`.
+pub(crate) const ASKS_FOR_NAMESPACE: [u32; 3] = [0xb701, 0xff07, 0xff08];
+
 /// No system call of any kernel has this number or a greater one.
 pub(crate) const FIRST_UNKNOWN: u32 = 1024;
 
@@ -131,6 +136,13 @@ fn timens_rules(p: &mut Program) {
         p.load_arg_low(0);
         p.when_clear(CLONE_NEWTIME, Program::allow);
         p.notify();
+    });
+    p.when_eq(nr::IOCTL, |p| {
+        p.load_arg_low(1);
+        for request in ASKS_FOR_NAMESPACE {
+            p.when_eq(request, Program::notify);
+        }
+        p.allow();
     });
     p.when_eq(nr::SETNS, |p| {
         p.load_arg_low(1);
@@ -529,8 +541,8 @@ mod tests {
         // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
         let p = program(STRICT);
         let listed = [
-            2, 4, 12, 59, 89, 96, 99, 158, 159, 164, 201, 227, 228, 257, 262, 267, 305, 322, 425,
-            437,
+            2, 4, 12, 16, 59, 89, 96, 99, 158, 159, 164, 165, 201, 227, 228, 257, 262, 267, 305,
+            322, 425, 428, 437,
         ];
         let absolute = [202, 223, 230, 242, 243, 286, 449, 455];
         let namespaces = [272, 308];

@@ -8,6 +8,12 @@ use super::bpf::Program;
 use crate::arch::nr;
 use crate::page::{EXCHANGE_COOKIE, OPEN_COOKIE};
 
+const MS_BIND: u32 = 4096;
+const MS_REMOUNT: u32 = 32;
+
+/// `OPEN_TREE_CLONE` of `linux/mount.h`.
+const OPEN_TREE_CLONE: u32 = 1;
+
 const OTHERS: i32 = libc::O_PATH | libc::O_DIRECTORY | libc::O_EXCL;
 
 /// The rules, each ending in a verdict for its number.
@@ -51,4 +57,16 @@ pub(super) fn rules_for_names(p: &mut Program) {
             p.notify();
         });
     }
+    // A mount of such a file keeps the namespace.
+    p.when_eq(nr::MOUNT, |p| {
+        p.load_arg_low(3);
+        p.and(MS_BIND | MS_REMOUNT);
+        p.when_ne(MS_BIND, Program::allow);
+        p.notify();
+    });
+    p.when_eq(nr::OPEN_TREE, |p| {
+        p.load_arg_low(2);
+        p.when_clear(OPEN_TREE_CLONE, Program::allow);
+        p.notify();
+    });
 }

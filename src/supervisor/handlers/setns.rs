@@ -1,13 +1,11 @@
 //! setns(2) to one of our time namespaces, by a pidfd of a member or a file of the namespace.
 
-use std::os::fd::BorrowedFd;
-
 use super::unshare::{CAP_SYS_ADMIN, CLONE_NEWTIME};
 use super::{Handlers, errno};
 use crate::inject::{Found, Task};
 use crate::supervisor::redirect::Place;
 use crate::supervisor::timens::{Credentials, Mark, Owner};
-use crate::supervisor::{lines, namespaces, status};
+use crate::supervisor::{namespaces, status};
 use crate::sys::namespace::share_memory;
 use crate::sys::seccomp::{Answer, Notification};
 
@@ -22,7 +20,7 @@ impl Handlers<'_> {
         let proc = self.service.proc();
         let [fd, types, ..] = notification.data.args;
         let (fd, types) = (fd & 0xffff_ffff, types & 0xffff_ffff);
-        let target = match pid_of(proc, task.tid(), fd) {
+        let target = match namespaces::of_pidfd(proc, task.tid(), fd) {
             // A file of a namespace, or nothing of ours.
             None => match self.namespace_of_file(task, fd) {
                 Some(id) if types & !CLONE_NEWTIME == 0 => id,
@@ -88,15 +86,4 @@ impl Handlers<'_> {
         // What was learnt by the thread's id was its own.
         id.filter(|_| task.is_waiting())
     }
-}
-
-/// The process that a pidfd of thread `tid` means.
-fn pid_of(proc: BorrowedFd<'_>, tid: i32, fd: u64) -> Option<i32> {
-    let mut pid = None;
-    lines::read(proc, &format!("{tid}/fdinfo/{fd}"), |line| {
-        pid = lines::value(line, "Pid:").and_then(|pid| pid.trim().parse().ok());
-        pid.is_some()
-    })
-    .ok()?;
-    pid.filter(|pid| *pid > 0)
 }

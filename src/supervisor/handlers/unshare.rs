@@ -65,7 +65,11 @@ impl Handlers<'_> {
         let random = u32::from_le_bytes(random);
         let records = &service.journal.timens;
         let faults = namespaces::faults_of_children(proc, pid).unwrap_or(0);
-        let create = || records.create(&offsets, &owner, faults, random);
+        let uid = status::effective_user(proc, task.tid()).ok_or(0)?;
+        let create = || {
+            timens::has_room(proc, records, &owner, uid, task.tid())
+                .then(|| records.create(&offsets, (&owner, uid), faults, random))?
+        };
         let (id, nonce) = match create() {
             Some(created) => created,
             None => {

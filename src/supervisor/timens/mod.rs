@@ -9,11 +9,13 @@
 //! has a child that it forks, and the child's first question moves it into its namespace.
 
 mod file;
+mod limit;
 mod mark;
 mod owner;
 mod record;
 mod sweep;
 
+pub(super) use limit::has_room;
 pub(super) use mark::Mark;
 pub(crate) use mark::has_namespace_of_its_own;
 pub(super) use owner::{Credentials, Owner};

@@ -34,6 +34,8 @@ struct Record {
     /// Two sets, so that a change is one store to `state`.
     offsets: [[AtomicU64; 4]; 2],
     owner: [AtomicU64; DEPTH],
+    /// The user that has made it.
+    uid: AtomicU32,
     /// How often its file was looked up, less what was forgotten.
     files: AtomicU64,
 }
@@ -65,7 +67,7 @@ impl Records {
     pub(in super::super) fn create(
         &self,
         offsets: &ClockOffsets,
-        owner: &Owner,
+        (owner, uid): (&Owner, u32),
         faults: u64,
         random: u32,
     ) -> Option<(u64, u32)> {
@@ -82,6 +84,7 @@ impl Records {
         for (to, user_namespace) in record.owner.iter().zip(owner.0) {
             to.store(user_namespace, Ordering::Relaxed);
         }
+        record.uid.store(uid, Ordering::Relaxed);
         record.faults.store(faults, Ordering::Relaxed);
         record.nonce.store(nonce, Ordering::Relaxed);
         record.files.store(0, Ordering::Relaxed);
@@ -189,6 +192,30 @@ impl Records {
         changed.map(|_| ()).map_err(|_| Frozen)
     }
 
+    /// How many there are that user namespaces at each level of `owner` count: those that user `uid` has
+    /// made in the first, and all in the others and below.
+    ///
+    /// DIFFERENCE: those above the first count by user too (`kernel/ucount.c: inc_ucount`).
+    pub(super) fn counts(&self, owner: &Owner, uid: u32) -> [usize; DEPTH] {
+        let mut counts = [0; DEPTH];
+        for record in &self.records {
+            if record.state.load(Ordering::Acquire) & USED == 0 {
+                continue;
+            }
+            let its: [u64; DEPTH] =
+                std::array::from_fn(|i| record.owner[i].load(Ordering::Relaxed));
+            for (level, count) in counts.iter_mut().enumerate() {
+                let wanted = owner.0[level];
+                let is_first = level == 0 && its[0] == wanted;
+                let is_other_users = is_first && record.uid.load(Ordering::Relaxed) != uid;
+                if wanted != 0 && its.contains(&wanted) && !is_other_users {
+                    *count += 1;
+                }
+            }
+        }
+        counts
+    }
+
     /// Frees all but those that `is_used` says are in use.
     pub(in super::super) fn retain(&self, is_used: impl Fn(u64) -> bool) {
         for (index, record) in self.records.iter().enumerate() {
@@ -233,7 +260,7 @@ mod tests {
         let records = records();
         assert!(!records.any());
         let (id, nonce) = records
-            .create(&seconds(5), &Owner::default(), 0, 77)
+            .create(&seconds(5), (&Owner::default(), 0), 0, 77)
             .unwrap();
         assert!(records.any() && records.knows(id, nonce) && !records.knows(id, nonce ^ 1));
         assert_eq!(records.set(id, &seconds(7)), Ok(()));
@@ -249,7 +276,7 @@ mod tests {
     #[test]
     fn there_is_room_again_when_unused_ones_are_freed() {
         let records = records();
-        let create = || records.create(&seconds(0), &Owner::default(), 0, 1);
+        let create = || records.create(&seconds(0), (&Owner::default(), 0), 0, 1);
         let ids: Vec<u64> = std::iter::from_fn(|| create().map(|(id, _)| id)).collect();
         assert_eq!(ids.len(), RECORDS);
         records.retain(|id| id == ids[3]);

@@ -77,6 +77,11 @@ impl Source {
             Asks::File => Some(file().map_or_else(Outcome::Errno, Outcome::File)),
             Asks::Link { size, to } => self.tell_link(call, id, size, to),
             Asks::Status { to } => self.tell_status(call, id, file().ok(), to),
+            Asks::Mount { to } => self.bind(caller, call, id, to),
+            // DIFFERENCE: as where there is no such call; who uses it goes on to mount(2).
+            Asks::Tree => Some(Outcome::Errno(libc::ENOSYS)),
+            // They name no file.
+            Asks::Owner | Asks::OfProcess { .. } => None,
         }
     }
 
@@ -124,7 +129,7 @@ impl Source {
         told(self.task(call).write(GuestPtr::new(to), &words), 0)
     }
 
-    fn task(&self, call: &Open) -> Task<'_> {
+    pub(super) fn task(&self, call: &Open) -> Task<'_> {
         Task::new(self.listener(), self.proc.as_fd(), call.id, call.tid, None)
     }
 }

@@ -1,4 +1,4 @@
-//! The file system: `/dev/fuse`, and a mount that lies nowhere.
+//! The file system: `/dev/fuse`, and a mount that no path leads to.
 //!
 //! # Safety
 //! unshare(2) leaves the table of descriptors as it is.
@@ -10,8 +10,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
+    move_mount,
 };
 use rustix::process::{getgid, getuid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -26,14 +27,21 @@ pub(super) struct Mounted {
 
 /// Makes the file system, if need be in a user namespace of the calling process's own.
 pub(super) fn mount() -> io::Result<Mounted> {
-    match make(true) {
+    let mounted = match enter_mount_namespace().and_then(|()| make(true)) {
         Err(e) if e == Errno::PERM => {
             enter_user_namespace()?;
             // Who may look at its files: only the user whom the namespace belongs to.
-            Ok(make(false)?)
+            make(false)?
         }
-        other => Ok(other?),
-    }
+        other => other?,
+    };
+    // Its files can be mounted elsewhere only from where it is mounted itself (`fs/namespace.c:
+    // __do_loopback`): on top of the root, where no path leads. Without that they can be opened all
+    // the same. What others unmount goes away here too, and they see nothing of this.
+    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    let flag = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    let _ = mount_change("/", flags).and_then(|()| move_mount(&mounted.root, "", CWD, "/", flag));
+    Ok(mounted)
 }
 
 fn make(for_all: bool) -> rustix::io::Result<Mounted> {
@@ -59,6 +67,12 @@ fn make(for_all: bool) -> rustix::io::Result<Mounted> {
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let root = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
     Ok(Mounted { device, root })
+}
+
+/// Where nobody sees what the calling process, which has one thread, mounts.
+fn enter_mount_namespace() -> rustix::io::Result<()> {
+    // SAFETY: no `UnshareFlags::FILES`.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }
 }
 
 /// Where the calling process, which has one thread, may mount.

@@ -121,7 +121,8 @@ impl Server<'_> {
                 };
                 return Ok(protocol::attr(request.node, mode));
             }
-            op::FLUSH => return Ok(Vec::new()),
+            // The name is forgotten, and the file with the last who has it open (see `forget_name`).
+            op::FLUSH | op::UNLINK => return Ok(Vec::new()),
             op::RELEASE => {
                 if let Some(handle) = request.handle() {
                     self.texts.remove(&handle);
@@ -129,7 +130,7 @@ impl Server<'_> {
                 }
                 return Ok(Vec::new());
             }
-            op::OPEN | op::READ | op::WRITE => {}
+            op::OPEN | op::READ | op::WRITE | op::IOCTL => {}
             op::STATFS => return Ok(vec![0; 80]),
             _ => return Err(libc::ENOSYS),
         }
@@ -137,6 +138,10 @@ impl Server<'_> {
         if request.op == op::OPEN {
             self.handles += 1;
             return Ok(protocol::open(self.handles));
+        }
+        if request.op == op::IOCTL {
+            let asked = request.ioctl().ok_or(libc::EIO)?;
+            return node.tell(asked).map(protocol::told);
         }
         let members = self.source.members();
         let (handle, position, len) = request.range().ok_or(libc::EIO)?;
