@@ -28,6 +28,7 @@ impl Members<'_> {
 
     /// The number (0 is the tree's own) and the offsets of a process's namespace.
     pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
+        self.adopt(pid);
         if let Some(mark) = self.mark_of(pid) {
             let leader = namespaces::process_of(self.proc, pid)?;
             let id = match mark.pid == leader || share_memory(mark.pid, leader) {

@@ -117,6 +117,9 @@ impl Service {
     /// (`kernel/nsproxy.c: exec_task_namespaces`).
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
         let members = self.members();
+        if self.journal.timens.any() {
+            members.adopt(pid);
+        }
         let (id, offsets) = match members.mark_of(pid) {
             Some(mark) => {
                 let own = mark.children;

@@ -31,6 +31,12 @@ pub(crate) fn parent(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(parent) })
 }
 
+/// The inode number of the kernel's time namespace that this process is in; 0: there are none.
+pub(crate) fn own_time() -> u64 {
+    static OWN: OnceLock<u64> = OnceLock::new();
+    *OWN.get_or_init(|| rustix::fs::stat("/proc/self/ns/time").map_or(0, |stat| stat.st_ino))
+}
+
 /// Whether this kernel gives the namespaces of a pidfd's process (since Linux 6.11).
 pub(crate) fn are_given_by_pidfds() -> bool {
     static GIVEN: OnceLock<bool> = OnceLock::new();

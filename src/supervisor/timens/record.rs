@@ -19,6 +19,10 @@ const USED: u32 = 1;
 const FROZEN: u32 = 2;
 /// Which of the two sets of offsets holds.
 const SECOND: u32 = 4;
+/// Somebody fills it in.
+const CLAIMED: u32 = 8;
+/// The kernel has made it too (see `adopt`).
+const ADOPTED: u32 = 16;
 
 /// Page faults that tell nothing.
 const UNKNOWN: u64 = u64::MAX;
@@ -36,8 +40,24 @@ struct Record {
     owner: [AtomicU64; DEPTH],
     /// The user that has made it.
     uid: AtomicU32,
-    /// How often its file was looked up, less what was forgotten.
+    /// How often its file was looked up, less what was forgotten; and once as long as it is being made.
     files: AtomicU64,
+    /// The inode number of the kernel's time namespace in which it was made.
+    kernels: AtomicU64,
+}
+
+/// A namespace that is to be made.
+pub(in super::super) struct New<'a> {
+    pub(in super::super) offsets: &'a ClockOffsets,
+    pub(in super::super) owner: &'a Owner,
+    /// The user that makes it.
+    pub(in super::super) uid: u32,
+    /// Of its children that have ended.
+    pub(in super::super) faults: u64,
+    /// The kernel's time namespace in which it is made, by inode number; 0: there are none.
+    pub(in super::super) kernels: u64,
+    /// Whether it stands for that one.
+    pub(in super::super) is_adopted: bool,
 }
 
 /// All of a tree's.
@@ -63,32 +83,34 @@ impl Records {
     /// Both are taken from the bits of `random`: trees see each other's marks, and are not to take them
     /// for their own.
     ///
-    /// Only the thread that receives notifications may call this.
-    pub(in super::super) fn create(
-        &self,
-        offsets: &ClockOffsets,
-        (owner, uid): (&Owner, u32),
-        faults: u64,
-        random: u32,
-    ) -> Option<(u64, u32)> {
-        let words = offsets.packed()?;
+    /// It counts as in use until [`close`](Self::close) is called, by who has put a process into it.
+    pub(in super::super) fn create(&self, new: &New<'_>, random: u32) -> Option<(u64, u32)> {
+        let words = new.offsets.packed()?;
         let nonce = random & NONCE_MASK;
         let first = usize::try_from(random / (NONCE_MASK + 1)).unwrap_or(0);
+        let claim = |state: &AtomicU32| {
+            state.compare_exchange(0, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
+        };
         let index = (first..first + RECORDS)
             .map(|i| i % RECORDS)
-            .find(|i| self.records[*i].state.load(Ordering::Acquire) == 0)?;
+            .find(|i| claim(&self.records[*i].state).is_ok())?;
         let record = &self.records[index];
         for (to, word) in record.offsets[0].iter().zip(words) {
             to.store(word, Ordering::Relaxed);
         }
-        for (to, user_namespace) in record.owner.iter().zip(owner.0) {
+        for (to, user_namespace) in record.owner.iter().zip(new.owner.0) {
             to.store(user_namespace, Ordering::Relaxed);
         }
-        record.uid.store(uid, Ordering::Relaxed);
-        record.faults.store(faults, Ordering::Relaxed);
+        record.uid.store(new.uid, Ordering::Relaxed);
+        record.faults.store(new.faults, Ordering::Relaxed);
+        record.kernels.store(new.kernels, Ordering::Relaxed);
         record.nonce.store(nonce, Ordering::Relaxed);
-        record.files.store(0, Ordering::Relaxed);
-        record.state.store(USED, Ordering::Release);
+        record.files.store(1, Ordering::Relaxed);
+        let state = match new.is_adopted {
+            true => USED | FROZEN | ADOPTED,
+            false => USED,
+        };
+        record.state.store(state, Ordering::Release);
         self.made.fetch_add(1, Ordering::Relaxed);
         Some((FIRST + index as u64, nonce))
     }
@@ -97,6 +119,28 @@ impl Records {
         let index = usize::try_from(id.checked_sub(FIRST)?).ok()?;
         let record = self.records.get(index)?;
         (record.state.load(Ordering::Acquire) & USED != 0).then_some(record)
+    }
+
+    /// The namespace that stands for this one of the kernel's, with its nonce; counted as in use.
+    pub(super) fn adopted(&self, kernels: u64) -> Option<(u64, u32)> {
+        let is_it = |record: &Record| {
+            record.state.load(Ordering::Acquire) & ADOPTED != 0
+                && record.kernels.load(Ordering::Relaxed) == kernels
+        };
+        let index = self.records.iter().position(is_it)?;
+        let id = FIRST + index as u64;
+        self.open(id).then_some((id, self.nonce(id)?))
+    }
+
+    /// Whether a namespace stands for one that the kernel has made.
+    pub(in super::super) fn is_adopted(&self, id: u64) -> bool {
+        self.record(id)
+            .is_some_and(|record| record.state.load(Ordering::Relaxed) & ADOPTED != 0)
+    }
+
+    /// The kernel's time namespace in which it was made, by inode number.
+    pub(super) fn kernels(&self, id: u64) -> Option<u64> {
+        Some(self.record(id)?.kernels.load(Ordering::Relaxed))
     }
 
     /// Whether `nonce` is that of namespace `id`.
@@ -220,7 +264,8 @@ impl Records {
     pub(in super::super) fn retain(&self, is_used: impl Fn(u64) -> bool) {
         for (index, record) in self.records.iter().enumerate() {
             let has_file = record.files.load(Ordering::Relaxed) != 0;
-            if !has_file && !is_used(FIRST + index as u64) {
+            let state = record.state.load(Ordering::Acquire);
+            if state & USED != 0 && !has_file && !is_used(FIRST + index as u64) {
                 record.state.store(0, Ordering::Release);
             }
         }
@@ -251,6 +296,17 @@ mod tests {
         }
     }
 
+    fn new(offsets: &ClockOffsets) -> New<'_> {
+        New {
+            offsets,
+            owner: &Owner([0; DEPTH]),
+            uid: 0,
+            faults: 0,
+            kernels: 0,
+            is_adopted: false,
+        }
+    }
+
     fn records() -> &'static Records {
         shared::map().unwrap()
     }
@@ -259,9 +315,7 @@ mod tests {
     fn offsets_can_be_set_until_somebody_enters() {
         let records = records();
         assert!(!records.any());
-        let (id, nonce) = records
-            .create(&seconds(5), (&Owner::default(), 0), 0, 77)
-            .unwrap();
+        let (id, nonce) = records.create(&new(&seconds(5)), 77).unwrap();
         assert!(records.any() && records.knows(id, nonce) && !records.knows(id, nonce ^ 1));
         assert_eq!(records.set(id, &seconds(7)), Ok(()));
         assert_eq!(records.offsets(id), Some(seconds(7)));
@@ -276,7 +330,11 @@ mod tests {
     #[test]
     fn there_is_room_again_when_unused_ones_are_freed() {
         let records = records();
-        let create = || records.create(&seconds(0), (&Owner::default(), 0), 0, 1);
+        let offsets = seconds(0);
+        let create = || {
+            let made = records.create(&new(&offsets), 1);
+            made.inspect(|(id, _)| records.close(*id, 1))
+        };
         let ids: Vec<u64> = std::iter::from_fn(|| create().map(|(id, _)| id)).collect();
         assert_eq!(ids.len(), RECORDS);
         records.retain(|id| id == ids[3]);
