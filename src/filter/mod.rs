@@ -467,6 +467,32 @@ mod tests {
     }
 
     #[test]
+    fn only_binds_clones_and_requests_for_a_namespace_are_asked_about() {
+        const OTHERS: Rules = Rules {
+            timens: false,
+            ..LAX
+        };
+        for (number, place, value, expected) in [
+            (nr::MOUNT, 3, 4096, NOTIFY),
+            (nr::MOUNT, 3, 4096 | 16384, NOTIFY),
+            (nr::MOUNT, 3, 4096 | 32, ALLOW),
+            (nr::MOUNT, 3, 0, ALLOW),
+            (nr::OPEN_TREE, 2, 0o2_000_001, NOTIFY),
+            (nr::OPEN_TREE, 2, 0o2_000_000, ALLOW),
+            (nr::IOCTL, 1, 0xb701, NOTIFY),
+            (nr::IOCTL, 1, 0xff07, NOTIFY),
+            (nr::IOCTL, 1, 0xb703, ALLOW),
+            (nr::IOCTL, 1, 0x5401, ALLOW),
+        ] {
+            let mut args = [7; 6];
+            args[place] = value;
+            let told = |rules| verdict(&program(rules), AUDIT_NATIVE, number, args);
+            assert_eq!(told(LAX), expected, "{number} {value:#x}");
+            assert_eq!(told(OTHERS), ALLOW, "{number} {value:#x}");
+        }
+    }
+
+    #[test]
     fn a_kernel_without_x32_answers_for_itself() {
         for number in 0..500 {
             let call = verdict(&program(STRICT), AUDIT_NATIVE, X32_BIT | number, [0; 6]);
