@@ -17,6 +17,8 @@ pub(super) struct Members<'a> {
     pub(super) offsets: ClockOffsets,
     /// Whose the tree's own namespace is.
     pub(super) owner: &'a Owner,
+    /// Whether time namespaces are the kernel's, and those of programs none of our business.
+    pub(super) leaves_to_kernel: bool,
 }
 
 impl Members<'_> {

@@ -108,6 +108,7 @@ impl Service {
             proc: self.proc(),
             offsets: self.offsets,
             owner: &self.owner,
+            leaves_to_kernel: self.leaves_to_kernel,
         }
     }
 

@@ -25,6 +25,9 @@ impl Members<'_> {
     }
 
     fn try_adopt(&self, pid: i32) -> Option<()> {
+        if self.leaves_to_kernel {
+            return None;
+        }
         let kernels = self.kernels(pid)?;
         if kernels == namespace::own_time() {
             return None;

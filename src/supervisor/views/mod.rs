@@ -364,6 +364,7 @@ impl Source {
             proc: self.proc.as_fd(),
             offsets: self.offsets,
             owner: &self.owner,
+            leaves_to_kernel: self.leaves_to_kernel,
         }
     }
 
