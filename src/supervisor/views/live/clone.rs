@@ -1,6 +1,7 @@
 //! A mount of one live file by itself, for somebody's mount namespace.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -25,10 +26,12 @@ pub(in super::super) fn tree(source: &Source, name: &str) -> Result<OwnedFd, i32
     let (live, proc) = (&source.journal.live, source.proc.as_fd());
     let pid = serving(live, proc).ok_or(libc::EACCES)?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let namespace = |of: &str| {
-        openat(proc, format!("{pid}/ns/{of}"), flags, Mode::empty()).map_err(|e| e.raw_os_error())
-    };
-    let (user, mounts) = (namespace("user")?, namespace("mnt")?);
+    let [user, mounts] = [0, 1].map(|place| {
+        let number = live.namespaces[place].load(Ordering::Relaxed);
+        openat(proc, format!("{pid}/fd/{number}"), flags, Mode::empty())
+    });
+    let errno = |e: rustix::io::Errno| e.raw_os_error();
+    let (user, mounts) = (user.map_err(errno)?, mounts.map_err(errno)?);
     let path = path_of(live, pid, name);
     let (ours, theirs) = channel::pair().map_err(|e| e.raw_os_error().unwrap_or(libc::EMFILE))?;
     let child = match process::fork().map_err(|e| e.raw_os_error().unwrap_or(libc::EAGAIN))? {

@@ -38,6 +38,8 @@ pub(in super::super::super) struct Live {
     started: AtomicU64,
     /// Its descriptor of the file system's root.
     root: AtomicI32,
+    /// And of the user and the mount namespace in which it is mounted.
+    namespaces: [AtomicI32; 2],
     /// The file system's device number.
     device: AtomicU64,
 }

@@ -23,6 +23,8 @@ pub(super) struct Mounted {
     pub(super) device: OwnedFd,
     /// The root directory.
     pub(super) root: OwnedFd,
+    /// The user namespace and the mount namespace in which it is mounted.
+    pub(super) namespaces: [OwnedFd; 2],
 }
 
 /// Makes the file system, if need be in a user namespace of the calling process's own.
@@ -66,7 +68,15 @@ fn make(for_all: bool) -> rustix::io::Result<Mounted> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let root = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    Ok(Mounted { device, root })
+    let namespace = |name: &str| {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        openat(CWD, format!("/proc/self/ns/{name}"), flags, Mode::empty())
+    };
+    Ok(Mounted {
+        device,
+        root,
+        namespaces: [namespace("user")?, namespace("mnt")?],
+    })
 }
 
 /// Where nobody sees what the calling process, which has one thread, mounts.

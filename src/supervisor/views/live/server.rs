@@ -38,6 +38,9 @@ pub(super) fn run(source: &Source, ready: &OwnedFd) -> ! {
     };
     live.started.store(started, Ordering::Relaxed);
     live.root.store(mounted.root.as_raw_fd(), Ordering::Relaxed);
+    for (to, namespace) in live.namespaces.iter().zip(&mounted.namespaces) {
+        to.store(namespace.as_raw_fd(), Ordering::Relaxed);
+    }
     source.journal.timens.close_all();
     live.pid.store(pid, Ordering::Release);
     let _ = channel::send(ready.as_fd(), b"!", None);
