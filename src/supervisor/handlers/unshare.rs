@@ -85,8 +85,9 @@ impl Handlers<'_> {
         let (id, nonce) = match create() {
             Some(created) => created,
             None => {
+                let since = records.now();
                 let in_use = timens::in_use(proc, records).ok_or(libc::ENOSPC)?;
-                records.retain(|id| in_use.contains(&id));
+                records.retain(since, |id| in_use.contains(&id));
                 create().ok_or(libc::ENOSPC)?
             }
         };
@@ -97,7 +98,7 @@ impl Handlers<'_> {
             nonce,
         };
         let marked = self.give_children(task, &mark, has_threads);
-        records.close(id, 1);
+        records.finish(id);
         marked
     }
 

@@ -44,8 +44,7 @@ impl Members<'_> {
         };
         // Numbers are used again.
         let used = in_use(self.proc, records)?;
-        records.retain(|id| used.contains(&id));
-        let (id, nonce) = match records.adopted(kernels) {
+        let (id, nonce) = match records.adopted(kernels, |id| used.contains(&id)) {
             Some(found) => found,
             None => {
                 let mut random = [0; 4];
@@ -73,7 +72,7 @@ impl Members<'_> {
             nonce,
         };
         let marked = namespaces::start_of(self.proc, pid).and_then(|_| adopted.set_on(pid).ok());
-        records.close(id, 1);
+        records.finish(id);
         // What it has done tells nothing of those that are in its parent's.
         records.expect_sharers(base);
         marked

@@ -44,6 +44,8 @@ struct Record {
     files: AtomicU64,
     /// The inode number of the kernel's time namespace in which it was made.
     kernels: AtomicU64,
+    /// When somebody was put into it first, or by `adopt`: by the count of `Records`.
+    entered: AtomicU64,
 }
 
 /// A namespace that is to be made.
@@ -63,7 +65,7 @@ pub(in super::super) struct New<'a> {
 /// All of a tree's.
 #[repr(C)]
 pub(in super::super) struct Records {
-    /// How many were ever made.
+    /// How many were ever made, and made in full.
     made: AtomicU64,
     records: [Record; RECORDS],
 }
@@ -83,7 +85,7 @@ impl Records {
     /// Both are taken from the bits of `random`: trees see each other's marks, and are not to take them
     /// for their own.
     ///
-    /// It counts as in use until [`close`](Self::close) is called, by who has put a process into it.
+    /// It counts as in use until [`finish`](Self::finish) is called, by who has put a process into it.
     pub(in super::super) fn create(&self, new: &New<'_>, random: u32) -> Option<(u64, u32)> {
         let words = new.offsets.packed()?;
         let nonce = random & NONCE_MASK;
@@ -105,6 +107,7 @@ impl Records {
         record.faults.store(new.faults, Ordering::Relaxed);
         record.kernels.store(new.kernels, Ordering::Relaxed);
         record.nonce.store(nonce, Ordering::Relaxed);
+        record.entered.store(u64::MAX, Ordering::Relaxed);
         record.files.store(1, Ordering::Relaxed);
         let state = match new.is_adopted {
             true => USED | FROZEN | ADOPTED,
@@ -122,12 +125,17 @@ impl Records {
     }
 
     /// The namespace that stands for this one of the kernel's, with its nonce; counted as in use.
-    pub(super) fn adopted(&self, kernels: u64) -> Option<(u64, u32)> {
-        let is_it = |record: &Record| {
-            record.state.load(Ordering::Acquire) & ADOPTED != 0
+    pub(super) fn adopted(
+        &self,
+        kernels: u64,
+        is_used: impl Fn(u64) -> bool,
+    ) -> Option<(u64, u32)> {
+        let is_it = |(index, record): (usize, &Record)| {
+            is_used(FIRST + index as u64)
+                && record.state.load(Ordering::Acquire) & ADOPTED != 0
                 && record.kernels.load(Ordering::Relaxed) == kernels
         };
-        let index = self.records.iter().position(is_it)?;
+        let index = self.records.iter().enumerate().position(is_it)?;
         let id = FIRST + index as u64;
         self.open(id).then_some((id, self.nonce(id)?))
     }
@@ -192,8 +200,26 @@ impl Records {
     /// So many looks are forgotten.
     pub(in super::super) fn close(&self, id: u64, looks: u64) {
         if let Some(record) = self.record(id) {
-            record.files.fetch_sub(looks, Ordering::Relaxed);
+            let less = |files: u64| Some(files.saturating_sub(looks));
+            let _ = record
+                .files
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
         }
+    }
+
+    /// A process has been put into a namespace that was made or adopted for it.
+    pub(in super::super) fn finish(&self, id: u64) {
+        if let Some(record) = self.record(id) {
+            let now = self.made.fetch_add(1, Ordering::SeqCst);
+            record.entered.store(now, Ordering::SeqCst);
+        }
+        self.close(id, 1);
+    }
+
+    /// To be called before it is found out who is in which: those that somebody is put into later are
+    /// not freed for it.
+    pub(in super::super) fn now(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
     }
 
     /// Who has served the files has died, and they with it.
@@ -260,12 +286,13 @@ impl Records {
         counts
     }
 
-    /// Frees all but those that `is_used` says are in use.
-    pub(in super::super) fn retain(&self, is_used: impl Fn(u64) -> bool) {
+    /// Frees all but those that `is_used` says were in use after `since`.
+    pub(in super::super) fn retain(&self, since: u64, is_used: impl Fn(u64) -> bool) {
         for (index, record) in self.records.iter().enumerate() {
             let has_file = record.files.load(Ordering::Relaxed) != 0;
             let state = record.state.load(Ordering::Acquire);
-            if state & USED != 0 && !has_file && !is_used(FIRST + index as u64) {
+            let is_new = record.entered.load(Ordering::SeqCst) >= since;
+            if state & USED != 0 && !has_file && !is_new && !is_used(FIRST + index as u64) {
                 record.state.store(0, Ordering::Release);
             }
         }
@@ -333,11 +360,11 @@ mod tests {
         let offsets = seconds(0);
         let create = || {
             let made = records.create(&new(&offsets), 1);
-            made.inspect(|(id, _)| records.close(*id, 1))
+            made.inspect(|(id, _)| records.finish(*id))
         };
         let ids: Vec<u64> = std::iter::from_fn(|| create().map(|(id, _)| id)).collect();
         assert_eq!(ids.len(), RECORDS);
-        records.retain(|id| id == ids[3]);
+        records.retain(records.now(), |id| id == ids[3]);
         assert!(records.offsets(ids[3]).is_some() && records.offsets(ids[4]).is_none());
         assert_eq!(std::iter::from_fn(create).count(), RECORDS - 1);
         assert_eq!(records.offsets(0), None);
