@@ -22,6 +22,7 @@ pub(crate) mod nr {
     pub(crate) const MMAP: u32 = 9;
     pub(crate) const MUNMAP: u32 = 11;
     pub(crate) const BRK: u32 = 12;
+    pub(crate) const IOCTL: u32 = 16;
     pub(crate) const MREMAP: u32 = 25;
     pub(crate) const GETPID: u32 = 39;
     pub(crate) const EXECVE: u32 = 59;
@@ -32,6 +33,7 @@ pub(crate) mod nr {
     pub(crate) const ARCH_PRCTL: u32 = 158;
     pub(crate) const ADJTIMEX: u32 = 159;
     pub(crate) const SETTIMEOFDAY: u32 = 164;
+    pub(crate) const MOUNT: u32 = 165;
     pub(crate) const TIME: u32 = 201;
     pub(crate) const FUTEX: u32 = 202;
     pub(crate) const TIMER_SETTIME: u32 = 223;
@@ -51,6 +53,7 @@ pub(crate) mod nr {
     pub(crate) const EXECVEAT: u32 = 322;
     /// The same in all three tables.
     pub(crate) const IO_URING_SETUP: u32 = 425;
+    pub(crate) const OPEN_TREE: u32 = 428;
     pub(crate) const OPENAT2: u32 = 437;
     pub(crate) const FUTEX_WAITV: u32 = 449;
     pub(crate) const FUTEX_WAIT: u32 = 455;

@@ -134,6 +134,7 @@ impl Service {
             proc: self.proc(),
             offsets: self.offsets,
             owner: &self.owner,
+            leaves_to_kernel: self.leaves_to_kernel,
         }
     }
 
@@ -144,6 +145,9 @@ impl Service {
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
         self.count(|counters| &counters.injections);
         let members = self.members();
+        if self.journal.timens.any() {
+            members.adopt(pid);
+        }
         let (id, offsets) = match members.mark_of(pid) {
             Some(mark) => {
                 let own = mark.children;

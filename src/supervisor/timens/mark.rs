@@ -53,7 +53,12 @@ impl Mark {
     /// # Errors
     /// `EPERM`: it belongs to another user. `EINVAL`: somebody has lowered the hard limit. `ESRCH`.
     pub(in super::super) fn set(&self) -> std::io::Result<()> {
-        process::set_locks_limit(self.pid, self.word())
+        self.set_on(self.pid)
+    }
+
+    /// Marks process `pid`, which need not be the one that it names.
+    pub(super) fn set_on(&self, pid: i32) -> std::io::Result<()> {
+        process::set_locks_limit(pid, self.word())
     }
 
     /// Takes the mark off process `pid`.
