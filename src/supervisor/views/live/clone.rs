@@ -32,16 +32,25 @@ pub(in super::super) fn tree(source: &Source, name: &str) -> Result<OwnedFd, i32
     });
     let errno = |e: rustix::io::Errno| e.raw_os_error();
     let (user, mounts) = (user.map_err(errno)?, mounts.map_err(errno)?);
-    let path = path_of(live, pid, name);
+    // From inside of its user namespace nobody may look at the server's descriptors, which stayed outside.
+    let file = openat(
+        proc,
+        path_of(live, pid, name),
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    let file = file.map_err(errno)?;
     let (ours, theirs) = channel::pair().map_err(|e| e.raw_os_error().unwrap_or(libc::EMFILE))?;
     let child = match process::fork().map_err(|e| e.raw_os_error().unwrap_or(libc::EAGAIN))? {
         Forked::Parent(child) => child,
         Forked::Child => {
             // EINVAL: it is its own.
             let _ = move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User));
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_EMPTY_PATH;
             let tree = move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))
-                .and_then(|()| open_tree(proc, &path, flags));
+                .and_then(|()| open_tree(&file, "", flags));
             let code = match tree {
                 Ok(tree) => match channel::send(theirs.as_fd(), b"!", Some(tree.as_fd())) {
                     Ok(()) => 0,
