@@ -109,6 +109,7 @@ impl TimeNamespace {
                 own_offsets,
                 leaves_to_kernel,
                 kernels,
+                is_known: _,
             } => {
                 if process.is_some_and(supervisor::has_namespace_of_its_own) {
                     return Err(registry::made_inside(handle));

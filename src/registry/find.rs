@@ -11,6 +11,7 @@ use super::processes::Table;
 use super::record::{Member, own_namespace};
 use crate::clock::ClockOffsets;
 use crate::image::ReadPathChoice;
+use crate::kernel::INITIAL_TIME_NS;
 use crate::line::shown;
 use crate::{Error, Result};
 
@@ -32,6 +33,8 @@ pub(crate) enum Found {
         strict: bool,
         host_proc: bool,
         reads: ReadPathChoice,
+        /// Whether what the kernel adds to it can be told from this pid namespace.
+        is_known: bool,
         /// The process that was named, if one was.
         process: Option<i32>,
     },
@@ -77,6 +80,7 @@ pub(crate) fn find(handle: &str) -> Result<Found> {
         own_offsets: tree.offsets(),
         leaves_to_kernel: record.leaves_to_kernel,
         kernels: kernels_to_enter(handle, tree),
+        is_known: tree.keeper().is_some() || matches!(record.time_namespace, 0 | INITIAL_TIME_NS),
         strict: record.strict,
         host_proc: record.host_proc,
         reads: record.reads.into(),

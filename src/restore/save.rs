@@ -17,19 +17,35 @@ impl SavedClocks {
     /// # Errors
     /// There is no such namespace or process, it is not this user's (root may save all), or the process
     /// has made a namespace for itself by unshare(2). `/proc` cannot be read, or the directory of this
-    /// user's records is somebody else's. The host's clocks cannot be told from here.
+    /// user's records is somebody else's. The host's clocks, or what the kernel adds to the namespace's,
+    /// cannot be told from here.
     pub fn of(handle: &str) -> Result<Self> {
-        // Who may join it may save it, and who is in another one is told so.
-        if let Found::Guest { process, .. } = registry::find(handle)?
-            && process.is_some_and(supervisor::has_namespace_of_its_own)
-        {
-            return Err(registry::made_inside(handle));
-        }
+        let name = shown(handle.as_ref());
+        // Who may join it may save it.
+        let offsets = match registry::find(handle)? {
+            Found::Guest { process, .. }
+                if process.is_some_and(supervisor::has_namespace_of_its_own) =>
+            {
+                return Err(registry::made_inside(handle));
+            }
+            Found::Guest {
+                is_known: false, ..
+            } => {
+                return Err(Error::new(format!(
+                    "`{name}`: what the kernel adds to its clocks cannot be told from this pid \
+                     namespace; save it inside of its own"
+                )));
+            }
+            Found::Guest { offsets, .. } | Found::Kernel { offsets, .. } => offsets,
+        };
         let namespace = RunningNamespace::find(handle)?;
+        // The kernel's part is read from a process, and is nothing where that has ended.
+        if namespace.offsets != offsets {
+            return Err(Error::new(format!("`{name}`: it has just ended")));
+        }
         let offsets = sum(&namespace.offsets, &namespace.around)
             .ok_or_else(|| Error::new("an offset is out of range"))?;
-        let saved = Self::now(offsets)
-            .map_err(|error| error.behind(&format!("`{}`", shown(handle.as_ref()))))?;
+        let saved = Self::now(offsets).map_err(|error| error.behind(&format!("`{name}`")))?;
         Ok(match &namespace.name {
             Some(name) => saved.with_name(name),
             None => saved,

@@ -3,11 +3,7 @@
 //!
 //! `ELSEWHEN_BIN` names another binary to test, such as an installed one.
 //! With `CI=true` or `ELSEWHEN_NO_SKIP=1` a skip is a failure.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "each test file uses the part that it needs"
-)]
+#![allow(dead_code, reason = "each test file uses the part that it needs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
 pub(crate) mod adopt;

@@ -175,6 +175,8 @@ fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Re
 
 /// Has the thread make its call with the first value, and if that succeeds once more as the program has
 /// made it, for which we shall be asked.
+///
+/// DIFFERENCE: should we die amid the first call, it may fail though it has done what it was for.
 fn split(
     pool: &Pool,
     stopped: Stopped,
