@@ -349,9 +349,9 @@ pub(crate) struct OciProfileArgs {
 }
 
 const OCI_PROFILE: &str = "\
-WHEN and BY are written as for `elsewhen run`, and read when a container starts, by the agent: a time
-without a zone is in the agent's. A container's annotations (`org.elsewhen.realtime=+10d`) and
-environment (`ELSEWHEN_REALTIME=+10d`) come before them.
+WHEN and BY are written as for `elsewhen run`, and read by the agent when a container starts: a
+time without a zone is in the agent's zone. A container's annotations (`org.elsewhen.realtime=+10d`)
+and environment (`ELSEWHEN_REALTIME=+10d`) come before them.
 
 If one of the four clocks is given, calls with CLOCK_MONOTONIC and CLOCK_BOOTTIME are left to the
 kernel unless they are given too (`+0` will do): containers cannot shift them otherwise.
