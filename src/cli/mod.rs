@@ -4,6 +4,7 @@ mod adopt;
 mod agent;
 mod args;
 mod coverage;
+mod criu;
 mod exec;
 mod ls;
 mod message;
@@ -71,6 +72,8 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Agent(args) => agent::agent(args),
         Command::Save(args) => save::save(&args),
         Command::Adopt => adopt::adopt(),
+        Command::CriuAction(args) => criu::action(args),
+        Command::CriuKeeper(args) => criu::keeper(args),
         Command::Check(args) => match &args.handle {
             Some(handle) => coverage::coverage(handle, args.json),
             None => check(args.json),

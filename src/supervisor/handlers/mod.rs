@@ -35,6 +35,7 @@ use crate::inject::{Fault, Found, Injector, Missing, Opener, Task};
 use crate::page::CLOSED_COOKIE;
 use crate::sys::seccomp::{Answer, Notification};
 use absolute::Kind;
+pub(crate) use absolute::wait_of;
 use call_site::CallSites;
 
 /// A notified call, as its handler sees it.

@@ -79,6 +79,14 @@ impl Mark {
     }
 }
 
+/// Takes the mark off a process whose tree is no more, if it has one.
+pub(crate) fn forget_namespaces(pid: i32) {
+    if Mark::of(pid).is_some() {
+        // A mark that stays names nothing that its new supervisor knows.
+        let _ = Mark::clear(pid);
+    }
+}
+
 /// The soft limit as `/proc/PID/limits` shows it.
 fn shown_limit(pid: i32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;

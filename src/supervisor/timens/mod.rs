@@ -15,7 +15,7 @@ mod record;
 mod sweep;
 
 pub(super) use mark::Mark;
-pub(crate) use mark::has_namespace_of_its_own;
+pub(crate) use mark::{forget_namespaces, has_namespace_of_its_own};
 pub(super) use owner::{Credentials, Owner};
 pub(super) use record::Records;
 pub(super) use sweep::in_use;
