@@ -40,11 +40,16 @@ fn bundle(stage: &Stage, config: &Value) -> PathBuf {
     bundle
 }
 
+/// A container's name that no other test has, since runtimes name the control group by it.
+fn name(stage: &Stage) -> OsString {
+    stage.at("").file_name().unwrap().to_owned()
+}
+
 /// Runs the bundle by a runtime's words, which may have elsewhen before them.
 fn run(stage: &Stage, bundle: &PathBuf, runtime: &[OsString]) -> Finished {
     let mut words: Vec<OsString> = runtime.to_vec();
     words.extend(["--root".into(), stage.at("state").into(), "run".into()]);
-    words.extend(["--bundle".into(), bundle.into(), "by-hand".into()]);
+    words.extend(["--bundle".into(), bundle.into(), name(stage)]);
     without_hybrid_cgroups(&mut words);
     Run::on_host().run(&words)
 }
@@ -136,7 +141,7 @@ fn without_an_agent_the_runtime_starts_no_container() {
             stage.at("state").into(),
             "delete".into(),
             "--force".into(),
-            "by-hand".into(),
+            name(&stage),
         ]);
         without_hybrid_cgroups(&mut forget);
         Run::on_host().run(&forget);
