@@ -61,7 +61,27 @@ impl Criu {
         std::fs::set_permissions(&action, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
-    fn action(&self) -> PathBuf {
+    /// A program that is CRIU, and a file of options for it that name the action script: for runc.
+    pub(crate) fn for_runc(&self) -> (PathBuf, PathBuf) {
+        let words: Vec<String> = self
+            .words
+            .iter()
+            .map(|word| format!("'{}'", word.display()))
+            .collect();
+        let program = self.file("criu");
+        std::fs::write(
+            &program,
+            format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")),
+        )
+        .unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let options = self.file("options");
+        let script = self.action();
+        std::fs::write(&options, format!("action-script {}\n", script.display())).unwrap();
+        (program, options)
+    }
+
+    pub(crate) fn action(&self) -> PathBuf {
         self.dir.path().join("action")
     }
 
