@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(unused_macros, reason = "one skip, with its own reason")]
+#[allow(
+    unused_macros,
+    unused_imports,
+    reason = "one skip, with its own reason"
+)]
 mod harness;
 
 use std::os::unix::process::CommandExt;

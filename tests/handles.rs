@@ -1,7 +1,7 @@
 //! `elsewhen exec`, `ls` and `show`: namespaces by name and by process.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
-#[allow(unused_macros, reason = "nothing is skipped")]
+#[allow(unused_macros, unused_imports, reason = "nothing is skipped")]
 mod harness;
 
 use harness::clock::SECOND;

@@ -54,6 +54,8 @@ pub(super) struct Service {
     pub(super) strict: bool,
     /// Whether all numbers that no kernel knows are notified.
     pub(super) traps_unknown: bool,
+    /// Whether the kernel has x32's calls, if they are notified.
+    pub(super) has_x32: bool,
     /// Who may open programs' memory.
     pub(super) opening: Opening,
     /// Where containers' keepers count.
@@ -93,6 +95,7 @@ impl Service {
             cgroup: self.cgroup.clone(),
             strict: self.strict,
             traps_unknown: self.traps_unknown,
+            has_x32: self.has_x32,
             opening: self.opening,
             counters: self.counters,
         })
