@@ -61,7 +61,27 @@ impl Criu {
         std::fs::set_permissions(&action, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
-    fn action(&self) -> PathBuf {
+    /// A program that is CRIU, and a file of options for it that name the action script: for runc.
+    pub(crate) fn for_runc(&self) -> (PathBuf, PathBuf) {
+        let words: Vec<String> = self
+            .words
+            .iter()
+            .map(|word| format!("'{}'", word.display()))
+            .collect();
+        let program = self.file("criu");
+        std::fs::write(
+            &program,
+            format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")),
+        )
+        .unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let options = self.file("options");
+        let script = self.action();
+        std::fs::write(&options, format!("action-script {}\n", script.display())).unwrap();
+        (program, options)
+    }
+
+    pub(crate) fn action(&self) -> PathBuf {
         self.dir.path().join("action")
     }
 
@@ -110,6 +130,14 @@ impl Criu {
     }
 
     pub(crate) fn try_restore(&self, through: &[&str]) -> Ended {
+        for _ in 0..50 {
+            let ended = self.run(through, &["restore", "-d"], true);
+            // Outside of a pid namespace another process can have taken a number meanwhile.
+            if !ended.log.contains("Can't fork for") {
+                return ended;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
         self.run(through, &["restore", "-d"], true)
     }
 
@@ -122,6 +150,8 @@ impl Criu {
         words.push("--wait".into());
         words.extend(self.words.iter().cloned());
         words.extend(command.iter().map(OsString::from));
+        // Else it makes all control groups that there were, those of other tests too.
+        words.push("--manage-cgroups=ignore".into());
         words.extend(["--shell-job", "-v4", "-o", "log", "-D"].map(OsString::from));
         words.push(self.images().into());
         if acts {

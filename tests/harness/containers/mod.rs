@@ -64,7 +64,8 @@ impl Container {
         })
     }
 
-    fn words(&self, words: &[&str]) -> Vec<OsString> {
+    /// The words that have the runtime do something.
+    pub(crate) fn words(&self, words: &[&str]) -> Vec<OsString> {
         let mut all = self.runtime.words(self.state.path()).expect("was there");
         all.extend(words.iter().map(OsString::from));
         all

@@ -1,0 +1,96 @@
+//! A container of runc's that goes on with its clocks.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+
+#[allow(unused_macros, unused_imports, reason = "for other tests")]
+mod harness;
+
+use harness::clock::{Host, SECOND};
+use harness::containers::{Bundle, Container, Runtime};
+use harness::criu::{self, Criu};
+use harness::need;
+use harness::sys::wait_until;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Lets runc do something that lives on, as none of the commands of which nothing may be left.
+fn runc(container: &Container, words: &[&str]) {
+    let words = container.words(words);
+    let status = Command::new(&words[0])
+        .args(&words[1..])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{words:?}");
+}
+
+#[test]
+fn a_container_of_runcs_goes_on() {
+    let criu = need!(Criu::find());
+    criu.act_with(&["--policy realtime=continue"]);
+    let (program, options) = criu.for_runc();
+    let script = "while :; do date +%s; sleep 0.2; done >/out 2>/tmp/err </dev/null";
+    let script = format!("exec sh -c '{script}' >/tmp/out 2>&1 </dev/null");
+    let mut bundle = need!(Bundle::new(&["sh", "-c", &script], serde_json::Value::Null));
+    bundle.config["annotations"] =
+        serde_json::json!({ "org.criu.config": options.to_str().unwrap() });
+    bundle.write();
+    let out = bundle.path().join("rootfs/out");
+    let container = need!(Container::new(Runtime::Runc, bundle));
+    let at = container.bundle.path().to_str().unwrap();
+    let seconds = || -> Vec<i128> {
+        let lines = criu::lines(&out);
+        lines.iter().map(|line| line.parse().unwrap()).collect()
+    };
+    let wait = || {
+        let had = seconds().len();
+        wait_until(|| seconds().len() > had + 5, "its times");
+    };
+
+    runc(
+        &container,
+        &["run", "--detach", "--bundle", at, &container.id],
+    );
+    wait();
+    let images = criu.images();
+    let (images, work) = (images.to_str().unwrap(), criu.file("work"));
+    let place = [
+        "--image-path",
+        images,
+        "--work-path",
+        work.to_str().unwrap(),
+    ];
+    let with = ["--criu", program.to_str().unwrap()];
+    runc(
+        &container,
+        &[&with, &["checkpoint"][..], &place, &[&container.id]].concat(),
+    );
+    let before = seconds();
+    let pause = Host::now();
+    std::thread::sleep(Duration::from_secs(8));
+    let restore = [&with, &["restore", "--detach", "--bundle", at][..], &place];
+    let stopped = Host::now();
+    runc(
+        &container,
+        &[&restore.concat()[..], &[&container.id]].concat(),
+    );
+    let restored = Host::now();
+    wait();
+
+    let after = seconds()[before.len()];
+    let last = *before.last().unwrap();
+    assert!(after >= last, "{last} {after}");
+    // What the restore took is counted, and a tick or two; the pause is not.
+    let paused = pause.until(stopped, "REALTIME");
+    let took = stopped.until(restored, "REALTIME");
+    let counted = (after - last) * SECOND;
+    let most = (took.after - took.before) + (paused.after - paused.before) - 4 * SECOND;
+    assert!(counted <= most, "{counted} of {most}");
+    // A program that it starts has the same clock.
+    let before = Host::now();
+    wait();
+    let now = *seconds().last().unwrap();
+    let host = before.until(Host::now(), "REALTIME");
+    assert!(now * SECOND <= host.after - 4 * SECOND, "{now} {host:?}");
+}
