@@ -5,7 +5,7 @@ mod harness;
 
 use harness::clock::{Host, SECOND};
 use harness::containers::{Agent, Bundle, Container, Runtime};
-use harness::process::Finished;
+use harness::process::{Finished, Run};
 use harness::{Missing, need, supervisor, sys};
 
 /// Seconds in 400 days.
@@ -249,4 +249,75 @@ fn without_an_agent_the_runtime_says_so_and_starts_nothing() {
         assert!(done.stderr.contains("socket"), "{done:#?}");
         Ok(())
     }));
+}
+
+#[test]
+fn a_container_can_be_asked_whether_it_has_clocks_of_its_own() {
+    let agent = Agent::start(&[]);
+    let container = need!(container(&agent, Runtime::Runc, &["sleep", "1000"]));
+    let running = container.start();
+    container.wait_until_it_runs();
+    agent.wait_for("container", 1);
+    let init = container.init().unwrap().to_string();
+    let is_covered = |handle: &str| agent.elsewhen(&["check", handle]).code == 0;
+    sys::wait_until(|| is_covered(&container.id), "the container is covered");
+    for handle in [&container.id, &init] {
+        let said = agent.elsewhen(&["check", handle]).succeeded().stdout;
+        assert!(
+            said.starts_with(&format!("container {}", container.id)),
+            "{said}"
+        );
+        assert!(said.contains("realtime +34560000,"), "{said}");
+    }
+    // Entered from outside, without the filter.
+    let entered = Run::on_host().start(&["nsenter", "-t", &init, "-p", "-m", "sleep", "1000"]);
+    let child = supervisor::wait_for("child", || supervisor::child(entered.pid()));
+    let said = agent.elsewhen(&["check", &child.to_string()]);
+    assert_eq!(said.code, 1, "{said:#?}");
+    assert!(said.stdout.contains("from outside"), "{said:#?}");
+    drop(entered);
+    let own = std::process::id().to_string();
+    let said = agent.elsewhen(&["check", &own]);
+    assert_eq!(said.code, 1);
+    assert!(said.stdout.contains("the host's clocks"), "{said:#?}");
+    let said = agent.elsewhen(&["check", "no-such-container"]);
+    assert_eq!(said.code, 125);
+    container.delete();
+    drop(running);
+}
+
+#[test]
+fn a_container_is_listed_and_joined_by_its_name() {
+    let agent = Agent::start(&[]);
+    let mut container = need!(container(&agent, Runtime::Runc, &["sleep", "1000"]));
+    container.bundle.config["annotations"] = serde_json::json!({ "org.elsewhen.name": "web" });
+    container.bundle.write();
+    let running = container.start();
+    container.wait_until_it_runs();
+    let is_there = || agent.elsewhen(&["show", "web"]).code == 0;
+    sys::wait_until(is_there, "the namespace has its name");
+    let shown = agent.elsewhen(&["show", "web"]).succeeded().stdout;
+    assert!(
+        shown.contains(&container.init().unwrap().to_string()),
+        "{shown}"
+    );
+    expect_date(&agent.elsewhen(&["exec", "web", "date", "+%s"]), AHEAD);
+    container.delete();
+    drop(running);
+}
+
+#[test]
+fn a_hundred_containers_start_at_once() {
+    let agent = Agent::start(&[]);
+    let containers: Result<Vec<Container>, Missing> = (0..100)
+        .map(|_| container(&agent, Runtime::Runc, &["date", "+%s"]))
+        .collect();
+    let containers = need!(containers);
+    let running: Vec<_> = containers.iter().map(Container::start).collect();
+    for running in running {
+        expect_date(&running.finish(), AHEAD);
+    }
+    agent.wait_for("ended", 100);
+    assert_eq!(agent.events("container").len(), 100);
+    assert_eq!(agent.events("refused"), Vec::<String>::new());
 }

@@ -69,6 +69,56 @@ fn the_environment_does_what_annotations_do() {
 }
 
 #[test]
+fn the_agents_unit_leaves_it_all_that_it_needs() {
+    let unit = std::fs::read_to_string(guests::data("../packaging/systemd/elsewhen-agent.service"))
+        .unwrap();
+    let of = |key: &str| {
+        unit.lines()
+            .find_map(|line| line.strip_prefix(key))
+            .unwrap_or_default()
+    };
+    let capabilities = of("CapabilityBoundingSet=")
+        .to_lowercase()
+        .replace("cap_", "+")
+        .replace(' ', ",");
+    assert!(!capabilities.is_empty());
+    assert_eq!(of("NoNewPrivileges="), "yes");
+    // PrivateNetwork=, ProtectSystem=full and ProtectHome=read-only, as far as unshare(1) and mount(8) do it.
+    let confine = "for dir in /usr /etc /boot /home /root; do mount --bind -o ro $dir $dir; done && exec \"$@\"";
+    let bounds = format!("-all,{capabilities}");
+    let before = [
+        "unshare",
+        "--net",
+        "--mount",
+        "sh",
+        "-c",
+        confine,
+        "sh",
+        "setpriv",
+        "--bounding-set",
+        &bounds,
+        "--no-new-privs",
+    ];
+    let stage = need!(Stage::with_agent_behind(&before));
+    let podman = need!(Podman::new(&stage, "runc"));
+    engines::expect_date(&podman);
+    engines::expect_uptime(&podman);
+    engines::expect_waits(&podman, &stage);
+    let ahead = format!("+{SHIFT}");
+    for option in ["--user=1000", "--uidmap=0:200000:65536"] {
+        let command = [
+            "/bin/sh",
+            "-c",
+            "date +%s; read line </proc/uptime; date +%s",
+        ];
+        let read = podman.run_with(option, &[("realtime", &ahead)], &command);
+        if let Err(why) = read.check_shifted() {
+            panic!("{option}: {why}");
+        }
+    }
+}
+
+#[test]
 fn containers_of_an_ordinary_user_have_their_clocks() {
     let stage = need!(Stage::new());
     for tool in ["podman", "crun", "newuidmap", "setpriv", "bash"] {

@@ -1,4 +1,5 @@
 //! `elsewhen oci-profile`, compiled by libseccomp: what a container's calls meet.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
 mod harness;
 

@@ -9,7 +9,7 @@ mod harness;
 
 use harness::guests::{self, Kind};
 use harness::process::{Finished, Run};
-use harness::{Missing, need, root, skip, sys};
+use harness::{Missing, need, root, seccomp, skip, sys};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Mutex;
@@ -156,6 +156,20 @@ fn in_ours(kind: Kind, shifts: Shifts, options: &[&str]) -> Result<(), Missing> 
     Ok(())
 }
 
+/// Compares a program under a container's profile with the host.
+fn in_a_container(kind: Kind, shifts: Shifts) -> Result<(), Missing> {
+    let offsets = [
+        shifts.realtime,
+        shifts.tai,
+        shifts.monotonic,
+        shifts.boottime,
+    ];
+    let world = seccomp::under_profile(offsets)?.limit(LIMIT);
+    let run = world.run(&words(kind, shifts, &[])?);
+    compare(&on_host(kind)?, &run, shifts, |_| true);
+    Ok(())
+}
+
 /// Two clocks are the kernel's, the others ours.
 fn where_two_keep_the_clocks(kind: Kind, shifts: Shifts, is_compared: fn(&str) -> bool) {
     need!(root());
@@ -277,6 +291,12 @@ fn waits_ahead_are_the_hosts() {
 #[test]
 fn waits_behind_are_the_hosts() {
     need!(in_ours(Kind::Glibc, Shifts::back(), &[]));
+}
+
+#[test]
+fn waits_under_a_containers_profile_are_the_hosts() {
+    need!(in_a_container(Kind::Glibc, Shifts::FORWARD));
+    need!(in_a_container(Kind::MuslStatic, Shifts::back()));
 }
 
 #[test]

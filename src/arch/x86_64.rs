@@ -17,16 +17,23 @@ pub(crate) const ARCH_SET_FS: u32 = 0x1002;
 /// Native numbers, also x32's below [`X32_BIT`].
 pub(crate) mod nr {
     pub(crate) const OPEN: u32 = 2;
+    pub(crate) const CLOSE: u32 = 3;
     pub(crate) const STAT: u32 = 4;
+    pub(crate) const MMAP: u32 = 9;
+    pub(crate) const MUNMAP: u32 = 11;
     pub(crate) const BRK: u32 = 12;
+    pub(crate) const IOCTL: u32 = 16;
+    pub(crate) const MREMAP: u32 = 25;
     pub(crate) const GETPID: u32 = 39;
     pub(crate) const EXECVE: u32 = 59;
     pub(crate) const READLINK: u32 = 89;
     pub(crate) const GETTIMEOFDAY: u32 = 96;
     pub(crate) const SYSINFO: u32 = 99;
+    pub(crate) const PRCTL: u32 = 157;
     pub(crate) const ARCH_PRCTL: u32 = 158;
     pub(crate) const ADJTIMEX: u32 = 159;
     pub(crate) const SETTIMEOFDAY: u32 = 164;
+    pub(crate) const MOUNT: u32 = 165;
     pub(crate) const TIME: u32 = 201;
     pub(crate) const FUTEX: u32 = 202;
     pub(crate) const TIMER_SETTIME: u32 = 223;
@@ -42,9 +49,11 @@ pub(crate) mod nr {
     pub(crate) const UNSHARE: u32 = 272;
     pub(crate) const CLOCK_ADJTIME: u32 = 305;
     pub(crate) const SETNS: u32 = 308;
+    pub(crate) const SECCOMP: u32 = 317;
     pub(crate) const EXECVEAT: u32 = 322;
     /// The same in all three tables.
     pub(crate) const IO_URING_SETUP: u32 = 425;
+    pub(crate) const OPEN_TREE: u32 = 428;
     pub(crate) const OPENAT2: u32 = 437;
     pub(crate) const FUTEX_WAITV: u32 = 449;
     pub(crate) const FUTEX_WAIT: u32 = 455;
@@ -65,6 +74,21 @@ pub(crate) fn result(registers: &libc::user_regs_struct) -> i64 {
 pub(crate) fn instruction(registers: &libc::user_regs_struct) -> u64 {
     registers.rip
 }
+
+/// Has a stopped thread go on elsewhere.
+pub(crate) fn set_instruction(registers: &mut libc::user_regs_struct, at: u64) {
+    registers.rip = at;
+}
+
+/// The system call that a thread makes next that stands at a `syscall` instruction.
+pub(crate) fn next_call(registers: &libc::user_regs_struct) -> Option<(u32, [u64; 6])> {
+    let r = registers;
+    let number = u32::try_from(r.rax).ok()?;
+    Some((number, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
+}
+
+/// How far below the stack pointer a function may keep what is its own.
+pub(crate) const RED_ZONE: u64 = 128;
 
 /// i386 numbers.
 pub(crate) mod compat {
@@ -192,6 +216,19 @@ pub(crate) fn begin_with(registers: &mut libc::user_regs_struct, n: u8, value: u
     }
 }
 
+/// Has a stopped thread go on with a system call, made by the `syscall` instruction at `at`.
+pub(crate) fn call(registers: &mut libc::user_regs_struct, at: u64, number: u32, args: &[u64; 6]) {
+    let r = registers;
+    r.rip = at;
+    r.rax = number.into();
+    // The kernel is not to restart anything.
+    r.orig_rax = u64::MAX;
+    [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] = *args;
+}
+
+/// The instruction that makes a system call.
+pub(crate) const SYSCALL: [u8; 2] = [0x0f, 0x05];
+
 /// Sets what a thread that is stopped at the begin of a call sees as its result, once it goes on behind it.
 pub(crate) fn end_with(registers: &mut libc::user_regs_struct, result: i64) {
     registers.orig_rax = u64::MAX;
@@ -199,7 +236,7 @@ pub(crate) fn end_with(registers: &mut libc::user_regs_struct, result: i64) {
 }
 
 /// The argument that a byte of `page::CALL` names.
-fn argument(registers: &mut libc::user_regs_struct, byte: u8) -> &mut u64 {
+pub(crate) fn argument(registers: &mut libc::user_regs_struct, byte: u8) -> &mut u64 {
     let r = registers;
     match byte & 0x38 {
         0x10 => &mut r.rdx,

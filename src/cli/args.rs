@@ -21,6 +21,7 @@ pub(crate) enum Command {
     Show(ShowArgs),
     Save(SaveArgs),
     Check(CheckArgs),
+    CriuAction(CriuActionArgs),
     OciProfile(OciProfileArgs),
     OciRuntime(super::oci_runtime::OciRuntimeArgs),
     Bench(BenchArgs),
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     /// Keep a namespace for processes that are there, as standard input says
     #[command(hide = true)]
     Adopt,
+    #[command(hide = true)]
+    CriuKeeper(CriuKeeperArgs),
     #[command(hide = true)]
     BenchSide(BenchSideArgs),
     #[command(hide = true, subcommand)]
@@ -238,13 +241,68 @@ Examples:
   elsewhen save staging > clocks.json
   elsewhen save staging | ssh elsewhere elsewhen run --resume /dev/stdin -- ./server";
 
-/// Say what this machine offers, and which way each clock will take
+/// Say what this machine offers, and which way each clock will take; or whether a container has clocks
+/// of its own
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit status: 0 if the guest backend can work here, 1 if not.")]
+#[command(
+    after_help = "\
+Exit status: 0 if the guest backend can work here, or the container or process has clocks of its own;
+1 if not.",
+    override_usage = "elsewhen check [--json] [CONTAINER|PID]"
+)]
 pub(crate) struct CheckArgs {
+    /// A container's id, or the first twelve digits or more of it; or the number of a process
+    #[arg(value_name = "CONTAINER|PID")]
+    pub(crate) handle: Option<String>,
+
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Have clocks go on in what CRIU restores: an action script for `criu dump` and `criu restore`
+#[derive(Debug, clap::Args)]
+#[command(after_help = CRIU)]
+pub(crate) struct CriuActionArgs {
+    /// The file of clocks, if not `elsewhen-clocks.json` beside the images
+    #[arg(long, value_name = "FILE")]
+    pub(crate) clocks: Option<PathBuf>,
+
+    /// How clocks go on: `CLOCK=POLICY`, and more behind commas. By default `continue` for monotonic and
+    /// boottime, `host` for realtime and tai
+    #[arg(long, value_name = "CLOCK=POLICY")]
+    pub(crate) policy: Vec<String>,
+}
+
+const CRIU: &str = "\
+CRIU says by its variables what is to be done. At a dump the clocks are saved beside the images, at a
+restore all processes are given clocks that go on from there before they run. Processes that were not
+started by elsewhen are, too. If the file of clocks is missing, damaged or another dump's, nothing is
+restored.
+
+CRIU takes the name of a program, without arguments, so write a script:
+  #!/bin/sh
+  exec elsewhen criu-action --policy realtime=continue
+
+Examples:
+  criu dump -t PID -D images --action-script ./script
+  criu restore -d -D images --action-script ./script";
+
+/// The keeper of a process that CRIU has restored.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CriuKeeperArgs {
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) realtime: String,
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) tai: String,
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) monotonic: String,
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) boottime: String,
+    #[arg(long)]
+    pub(crate) like: Option<i32>,
+    #[arg(long)]
+    pub(crate) name: Option<String>,
 }
 
 /// Print a seccomp profile by which containers get their clocks from `elsewhen agent`

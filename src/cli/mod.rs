@@ -3,6 +3,8 @@
 mod adopt;
 mod agent;
 mod args;
+mod coverage;
+mod criu;
 mod exec;
 mod ls;
 mod message;
@@ -70,7 +72,12 @@ fn dispatch(args: Args) -> std::result::Result<i32, Failure> {
         Command::Agent(args) => agent::agent(args),
         Command::Save(args) => save::save(&args),
         Command::Adopt => adopt::adopt(),
-        Command::Check(args) => check(args.json),
+        Command::CriuAction(args) => criu::action(args),
+        Command::CriuKeeper(args) => criu::keeper(args),
+        Command::Check(args) => match &args.handle {
+            Some(handle) => coverage::coverage(handle, args.json),
+            None => check(args.json),
+        },
         Command::OciProfile(args) => oci_profile::oci_profile(&args),
         Command::OciRuntime(args) => oci_runtime::oci_runtime(args),
         Command::Bench(args) => bench(args),

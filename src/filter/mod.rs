@@ -17,6 +17,11 @@ use bpf::Program;
 pub(crate) use shifted::Shifted;
 use table::{CLONE_NEWTIME, NEGATIVE, READERS, SETTERS, SETTERS_OF_A_CLOCK};
 
+/// Requests of ioctl(2) that give a descriptor, which no server of a file can: `NS_GET_USERNS` of
+/// `linux/nsfs.h`, and `PIDFD_GET_TIME_NAMESPACE` and `PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE` of
+/// `linux/pidfd.h`.
+pub(crate) const ASKS_FOR_NAMESPACE: [u32; 3] = [0xb701, 0xff07, 0xff08];
+
 /// No system call of any kernel has this number or a greater one.
 pub(crate) const FIRST_UNKNOWN: u32 = 1024;
 
@@ -109,6 +114,13 @@ fn timens_rules(p: &mut Program) {
         p.load_arg_low(0);
         p.when_clear(CLONE_NEWTIME, Program::allow);
         p.notify();
+    });
+    p.when_eq(nr::IOCTL, |p| {
+        p.load_arg_low(1);
+        for request in ASKS_FOR_NAMESPACE {
+            p.when_eq(request, Program::notify);
+        }
+        p.allow();
     });
     p.when_eq(nr::SETNS, |p| {
         p.load_arg_low(1);

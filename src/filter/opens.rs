@@ -9,6 +9,12 @@ use super::table::{NO_VIEW, OPENS};
 use crate::arch::nr;
 use crate::page::{EXCHANGE_COOKIE, OPEN_COOKIE};
 
+const MS_BIND: u32 = 4096;
+const MS_REMOUNT: u32 = 32;
+
+/// `OPEN_TREE_CLONE` of `linux/mount.h`.
+const OPEN_TREE_CLONE: u32 = 1;
+
 /// The rules, each ending in a verdict for its number.
 pub(super) fn rules(p: &mut Program) {
     for (number, path) in OPENS {
@@ -50,4 +56,16 @@ pub(super) fn rules_for_names(p: &mut Program) {
             p.notify();
         });
     }
+    // A mount of such a file keeps the namespace.
+    p.when_eq(nr::MOUNT, |p| {
+        p.load_arg_low(3);
+        p.and(MS_BIND | MS_REMOUNT);
+        p.when_ne(MS_BIND, Program::allow);
+        p.notify();
+    });
+    p.when_eq(nr::OPEN_TREE, |p| {
+        p.load_arg_low(2);
+        p.when_clear(OPEN_TREE_CLONE, Program::allow);
+        p.notify();
+    });
 }

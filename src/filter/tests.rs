@@ -204,6 +204,32 @@ fn an_open_is_looked_at_only_where_it_could_be_of_a_view() {
 }
 
 #[test]
+fn only_binds_clones_and_requests_for_a_namespace_are_asked_about() {
+    const OTHERS: Rules = Rules {
+        timens: false,
+        ..LAX
+    };
+    for (number, place, value, expected) in [
+        (nr::MOUNT, 3, 4096, NOTIFY),
+        (nr::MOUNT, 3, 4096 | 16384, NOTIFY),
+        (nr::MOUNT, 3, 4096 | 32, ALLOW),
+        (nr::MOUNT, 3, 0, ALLOW),
+        (nr::OPEN_TREE, 2, 0o2_000_001, NOTIFY),
+        (nr::OPEN_TREE, 2, 0o2_000_000, ALLOW),
+        (nr::IOCTL, 1, 0xb701, NOTIFY),
+        (nr::IOCTL, 1, 0xff07, NOTIFY),
+        (nr::IOCTL, 1, 0xb703, ALLOW),
+        (nr::IOCTL, 1, 0x5401, ALLOW),
+    ] {
+        let mut args = [7; 6];
+        args[place] = value;
+        let told = |rules| verdict(&program(rules), AUDIT_NATIVE, number, args);
+        assert_eq!(told(LAX), expected, "{number} {value:#x}");
+        assert_eq!(told(OTHERS), ALLOW, "{number} {value:#x}");
+    }
+}
+
+#[test]
 fn a_kernel_without_x32_answers_for_itself() {
     for number in 0..500 {
         let call = verdict(&program(STRICT), AUDIT_NATIVE, X32_BIT | number, [0; 6]);
@@ -278,7 +304,8 @@ fn an_unlisted_call_is_decided_by_its_number_alone() {
     // The kernel's bitmap takes a number only if no load but nr and arch lies on its path.
     let p = program(STRICT);
     let listed = [
-        2, 4, 12, 59, 89, 96, 99, 158, 159, 164, 201, 227, 228, 257, 262, 267, 305, 322, 425, 437,
+        2, 4, 12, 16, 59, 89, 96, 99, 158, 159, 164, 165, 201, 227, 228, 257, 262, 267, 305, 322,
+        425, 428, 437,
     ];
     let absolute = [202, 223, 230, 242, 243, 286, 449, 455];
     let namespaces = [272, 308];

@@ -11,7 +11,7 @@ use super::bytes::put;
 use crate::page::frame;
 
 /// The last word of a gate that is in place.
-const MAGIC: [u8; 8] = *b"elsegate";
+pub(crate) const MAGIC: [u8; 8] = *b"elsegate";
 
 /// The gate of an image.
 #[derive(Clone, Debug)]
@@ -118,6 +118,11 @@ impl Gate {
             has_opens: extent == Extent::Whole,
         })
     }
+}
+
+/// How every gate begins, wherever it lies.
+pub(crate) fn beginning() -> &'static [u8] {
+    blob::GATE.get(..blob::GATE_RESTART).unwrap_or_default()
 }
 
 /// What opens files, to be put elsewhere where the image has no room for it: up to the jump to the gate's

@@ -39,7 +39,7 @@ use btf::Layout;
 use compose::{Composed, compose};
 pub(crate) use doors::Doors;
 use elf::Parts;
-pub(crate) use gate::{Gate, opens};
+pub(crate) use gate::{Gate, MAGIC as GATE_MARK, beginning as gate_beginning, opens};
 use host::Host;
 use site::{Site, Values};
 

@@ -11,6 +11,7 @@ mod force;
 mod gate;
 mod maps;
 mod opener;
+mod restored;
 mod task;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use std::ops::Range;
 pub(crate) use force::Force;
 pub(crate) use gate::GateAt;
 pub(crate) use opener::Opener;
+pub(crate) use restored::Kept;
 pub(crate) use task::{Fault, GuestPtr, Task};
 
 use crate::clock::ClockOffsets;

@@ -97,6 +97,18 @@ impl<'a> Task<'a> {
         }
     }
 
+    /// A thread that somebody else keeps from running and from ending, but by SIGKILL.
+    pub(crate) fn frozen(tid: i32, proc: BorrowedFd<'a>) -> Self {
+        Self {
+            hold: Hold::Stop(PhantomData),
+            proc,
+            tid,
+            opener: None,
+            mem: OnceCell::new(),
+            ahead: None,
+        }
+    }
+
     /// The thread's id as this process sees it; 0 if it lies outside of its pid namespace.
     pub(crate) fn tid(&self) -> i32 {
         self.tid

@@ -50,7 +50,7 @@ pub(super) fn all<'a>(table: &'a Table) -> BTreeMap<u64, Vec<&'a Process>> {
 }
 
 /// The offsets that the kernel gives a process.
-pub(super) fn offsets(pid: i32) -> ClockOffsets {
+pub(crate) fn offsets(pid: i32) -> ClockOffsets {
     let file = fs::read_to_string(format!("/proc/{pid}/timens_offsets")).unwrap_or_default();
     parsed(&file)
 }

@@ -43,9 +43,14 @@ impl<'a> Members<'a> {
         if let Some(i) = self.firsts.get(&process.pid) {
             return Some(*i);
         }
+        let has_filter_of = |first: &Process| match (process.filters, first.filters) {
+            (Some(own), Some(first)) => own >= first,
+            _ => true,
+        };
         self.table.chain(process.parent).find_map(|above| {
+            // Without it, it was put there from outside, and its parent has ended.
             if let Some(i) = self.firsts.get(&above.pid) {
-                return Some(*i);
+                return has_filter_of(above).then_some(*i);
             }
             let (i, tree) = self.keepers.get(&above.pid)?;
             is_under(process, above, tree).then_some(*i)

@@ -10,6 +10,7 @@
 //! [`living`].
 
 mod container;
+mod coverage;
 mod directory;
 mod find;
 mod kernel;
@@ -21,9 +22,10 @@ mod record;
 mod register;
 
 pub(crate) use container::{Container, container};
+pub(crate) use coverage::{Clocks, Coverage, coverage};
 pub(crate) use directory::{overridden, probe, shared_file, socket};
 pub(crate) use find::{Found, find, made_inside};
-pub(crate) use kernel::own_offsets as kernels_offsets;
+pub(crate) use kernel::{offsets as kernels_offsets_of, own_offsets as kernels_offsets};
 pub(crate) use list::all;
 pub use list::{RunningNamespace, RunningProcess, RunningTree};
 pub(crate) use record::{Member, is_name};

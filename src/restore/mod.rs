@@ -4,6 +4,7 @@
 //! [`saved`] is the file, which `docs/clocks-file.md` describes; [`policy`] says for each clock how
 //! it goes on. Both are pure. [`save`] asks the registry and reads the clocks.
 
+pub(crate) mod criu;
 mod policy;
 mod save;
 mod saved;

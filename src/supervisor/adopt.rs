@@ -20,7 +20,7 @@ use crate::clock::Offset;
 use crate::image::Image;
 use crate::inject::Force;
 use crate::registry::{Tree, register};
-use crate::sys::{seccomp, signal};
+use crate::sys::{process, seccomp, signal};
 use crate::{Error, Result};
 
 /// What notifies the calls of processes that are adopted ([`TimeNamespace::adopt`]).
@@ -136,6 +136,7 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
             cgroup: None,
             strict: false,
             traps_unknown: filter == AdoptedFilter::Own,
+            has_x32: process::has_x32(),
             opening,
             counters,
         }),

@@ -161,6 +161,7 @@ impl Stage {
                 cgroup,
                 strict: plan.strict,
                 traps_unknown: true,
+                has_x32: true,
                 opening,
                 counters: None,
             }

@@ -17,6 +17,8 @@ pub(super) struct Members<'a> {
     pub(super) offsets: ClockOffsets,
     /// Whose the tree's own namespace is.
     pub(super) owner: &'a Owner,
+    /// Whether time namespaces are the kernel's, and those of programs none of our business.
+    pub(super) leaves_to_kernel: bool,
 }
 
 impl Members<'_> {
@@ -28,6 +30,7 @@ impl Members<'_> {
 
     /// The number (0 is the tree's own) and the offsets of a process's namespace.
     pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
+        self.adopt(pid);
         if let Some(mark) = self.mark_of(pid) {
             let leader = namespaces::process_of(self.proc, pid)?;
             let id = match mark.pid == leader || share_memory(mark.pid, leader) {

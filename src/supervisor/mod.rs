@@ -52,9 +52,10 @@ pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use counters::Counters;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};
+pub(crate) use handlers::wait_of;
 pub(crate) use keeper::is_hung_up;
 pub(crate) use split::Joined;
-pub(crate) use timens::has_namespace_of_its_own;
+pub(crate) use timens::{forget_namespaces, has_namespace_of_its_own};
 pub(crate) use yama::{Opening, ptrace_scope};
 
 /// The exit status of a failure of elsewhen's own, as env(1) and timeout(1) have it.

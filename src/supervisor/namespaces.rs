@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use rustix::fs::{Dir, Mode, OFlags, openat};
 
 use super::journal::{Journal, SLOTS};
+use super::lines;
 use crate::clock::ClockOffsets;
 
 /// An inner namespace, in the journal.
@@ -189,6 +190,11 @@ pub(super) fn is_zombie(proc: BorrowedFd<'_>, pid: i32) -> bool {
         .is_some_and(|(_, tail)| tail.starts_with(['Z', 'X']))
 }
 
+/// The parent of process `pid`; `None` if it is gone.
+pub(super) fn parent_of(proc: BorrowedFd<'_>, pid: i32) -> Option<i32> {
+    stat(proc, pid).map(|stat| stat.parent)
+}
+
 /// Whether process `pid` descends from `ancestor`.
 pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
     chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))
@@ -214,6 +220,17 @@ pub(super) fn start_of(proc: BorrowedFd<'_>, pid: i32) -> Option<u64> {
 /// The leader of the process that thread `tid` belongs to.
 pub(super) fn process_of(proc: BorrowedFd<'_>, tid: i32) -> Option<i32> {
     status(proc, tid).map(|status| status.leader)
+}
+
+/// The process that the descriptor `fd` of thread `tid`, a pidfd, means.
+pub(super) fn of_pidfd(proc: BorrowedFd<'_>, tid: i32, fd: u64) -> Option<i32> {
+    let mut pid = None;
+    lines::read(proc, &format!("{tid}/fdinfo/{fd}"), |line| {
+        pid = lines::value(line, "Pid:").and_then(|pid| pid.trim().parse().ok());
+        pid.is_some()
+    })
+    .ok()?;
+    pid.filter(|pid| *pid > 0)
 }
 
 /// A thread as `/proc/TID/status` has it.

@@ -74,6 +74,18 @@ pub(super) fn has_filter(proc: BorrowedFd<'_>, pid: i32) -> bool {
     read.is_ok() && has_filter
 }
 
+/// The effective user of a thread, as this process's user namespace numbers it; `None` if it is gone.
+pub(super) fn effective_user(proc: BorrowedFd<'_>, tid: i32) -> Option<u32> {
+    let mut uid = None;
+    lines::read(proc, &format!("{tid}/status"), |line| {
+        uid = lines::value(line, "Uid:")
+            .and_then(|value| value.split_whitespace().nth(1)?.parse().ok());
+        uid.is_some()
+    })
+    .ok()?;
+    uid
+}
+
 /// The effective capabilities of a thread, in its own user namespace; `None` if it is gone.
 pub(super) fn effective(proc: BorrowedFd<'_>, tid: i32) -> Option<u64> {
     masks(proc, tid, ["CapEff:"], |_| {}).map(|[effective]| effective)

@@ -54,6 +54,8 @@ pub(super) struct Service {
     pub(super) strict: bool,
     /// Whether all numbers that no kernel knows are notified.
     pub(super) traps_unknown: bool,
+    /// Whether the kernel has x32's calls, if they are notified.
+    pub(super) has_x32: bool,
     /// Who may open programs' memory.
     pub(super) opening: Opening,
     /// Where containers' keepers count.
@@ -93,6 +95,7 @@ impl Service {
             cgroup: self.cgroup.clone(),
             strict: self.strict,
             traps_unknown: self.traps_unknown,
+            has_x32: self.has_x32,
             opening: self.opening,
             counters: self.counters,
         })
@@ -131,6 +134,7 @@ impl Service {
             proc: self.proc(),
             offsets: self.offsets,
             owner: &self.owner,
+            leaves_to_kernel: self.leaves_to_kernel,
         }
     }
 
@@ -141,6 +145,9 @@ impl Service {
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
         self.count(|counters| &counters.injections);
         let members = self.members();
+        if self.journal.timens.any() {
+            members.adopt(pid);
+        }
         let (id, offsets) = match members.mark_of(pid) {
             Some(mark) => {
                 let own = mark.children;

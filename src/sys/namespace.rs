@@ -6,9 +6,13 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 
 /// `linux/nsfs.h`.
 const NS_GET_PARENT: libc::c_ulong = 0xb702;
+
+/// `linux/pidfd.h`.
+const PIDFD_GET_USER_NAMESPACE: libc::c_ulong = 0xff09;
 
 /// `linux/kcmp.h`.
 const KCMP_VM: libc::c_int = 1;
@@ -25,6 +29,31 @@ pub(crate) fn parent(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just given us this descriptor (close-on-exec).
     Ok(unsafe { OwnedFd::from_raw_fd(parent) })
+}
+
+/// The inode number of the kernel's time namespace that this process is in; 0: there are none.
+pub(crate) fn own_time() -> u64 {
+    static OWN: OnceLock<u64> = OnceLock::new();
+    *OWN.get_or_init(|| rustix::fs::stat("/proc/self/ns/time").map_or(0, |stat| stat.st_ino))
+}
+
+/// Whether this kernel gives the namespaces of a pidfd's process (since Linux 6.11).
+pub(crate) fn are_given_by_pidfds() -> bool {
+    static GIVEN: OnceLock<bool> = OnceLock::new();
+    *GIVEN.get_or_init(|| {
+        let flags = rustix::process::PidfdFlags::empty();
+        let Ok(own) = rustix::process::pidfd_open(rustix::process::getpid(), flags) else {
+            return false;
+        };
+        // SAFETY: this ioctl touches no memory.
+        let user = unsafe { libc::ioctl(own.as_raw_fd(), PIDFD_GET_USER_NAMESPACE, 0) };
+        if user < 0 {
+            return false;
+        }
+        // SAFETY: the kernel has just given us this descriptor (close-on-exec).
+        drop(unsafe { OwnedFd::from_raw_fd(user) });
+        true
+    })
 }
 
 /// Whether two processes share their memory, as after vfork(2); false if that cannot be found out.

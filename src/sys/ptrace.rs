@@ -6,8 +6,8 @@
 //! seized, which is why these types are neither `Send` nor `Sync`.
 //!
 //! # Safety
-//! The requests used here take numbers, but for PTRACE_GETREGS, PTRACE_SETREGS and
-//! PTRACE_GETSIGINFO, which fill or read one live structure.
+//! The requests used here take numbers, but for PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_GETSIGMASK,
+//! PTRACE_SETSIGMASK and PTRACE_GETSIGINFO, which fill or read one live structure.
 #![expect(unsafe_code, reason = "ptrace(2), waitpid(2)")]
 
 use std::io;
@@ -63,8 +63,17 @@ pub(crate) enum Stop {
     Call,
 }
 
+/// Of every tracee.
+const OPTIONS: i32 = libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESYSGOOD;
+
 /// How PTRACE_O_TRACESYSGOOD tells a stop at a system call from a signal.
 const IN_CALL: i32 = libc::SIGTRAP | 0x80;
+
+/// `PTRACE_O_SUSPEND_SECCOMP` of `linux/ptrace.h` (4.3).
+const SUSPEND_SECCOMP: i32 = 1 << 21;
+
+/// `sizeof(sigset_t)` as the kernel has it.
+const MASK_LEN: usize = 8;
 
 /// What a tracee has done.
 #[derive(Debug)]
@@ -92,8 +101,7 @@ impl Change {
 /// `EPERM`: somebody else traces the thread, it is ending, or permission lacks. `ESRCH`: no such
 /// thread.
 pub(crate) fn seize(tid: i32) -> io::Result<Running> {
-    let options = libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACESYSGOOD;
-    request(libc::PTRACE_SEIZE, tid, options)?;
+    request(libc::PTRACE_SEIZE, tid, OPTIONS)?;
     Ok(Running {
         tid,
         of_this_thread: PhantomData,
@@ -284,6 +292,43 @@ impl Stopped {
                 0 => Some(registers.assume_init()),
                 _ => None,
             }
+        }
+    }
+
+    /// Has no seccomp filter look at its calls as long as it is traced.
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_SYS_ADMIN`, or where a filter looks at this process's. `EINVAL` without
+    /// `CONFIG_CHECKPOINT_RESTORE`.
+    pub(crate) fn suspend_seccomp(&self) -> io::Result<()> {
+        request(libc::PTRACE_SETOPTIONS, self.tid, OPTIONS | SUSPEND_SECCOMP)
+    }
+
+    /// The signals that it blocks.
+    ///
+    /// # Errors
+    /// `ESRCH`: it is being killed.
+    pub(crate) fn signal_mask(&self) -> io::Result<u64> {
+        let mut mask = 0_u64;
+        // SAFETY: the kernel writes eight bytes at a live u64.
+        let r = unsafe { libc::ptrace(libc::PTRACE_GETSIGMASK, self.tid, MASK_LEN, &raw mut mask) };
+        match r {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(mask),
+        }
+    }
+
+    /// Has it block these signals.
+    ///
+    /// # Errors
+    /// `ESRCH`: it is being killed.
+    pub(crate) fn set_signal_mask(&self, mask: u64) -> io::Result<()> {
+        // SAFETY: the kernel reads eight bytes at a live u64.
+        let r =
+            unsafe { libc::ptrace(libc::PTRACE_SETSIGMASK, self.tid, MASK_LEN, &raw const mask) };
+        match r {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
         }
     }
 

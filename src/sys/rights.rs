@@ -57,6 +57,32 @@ fn namespace(proc: BorrowedFd<'_>, tid: i32) -> Option<CString> {
 }
 
 impl Rights {
+    /// Those of the thread whose `/proc/TID/status` is given, in its own user namespace.
+    pub(crate) fn there(status: &str) -> Option<Self> {
+        parse(status)
+    }
+
+    /// Gives the calling thread the user and the groups, for good; ids that it has need no privilege.
+    ///
+    /// # Errors
+    /// `EPERM`: they are another user's, or another group's, and this thread may not have them.
+    pub(crate) fn take_on_ids(&self) -> io::Result<()> {
+        let now = parse(&std::fs::read_to_string("/proc/thread-self/status")?)
+            .ok_or(io::ErrorKind::InvalidData)?;
+        if self.groups != now.groups {
+            set_groups(&self.groups)?;
+        }
+        if (self.uid, self.gid) != (now.uid, now.gid) {
+            set_file_ids(self.uid, self.gid)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the calling thread the capabilities, as far as it has them, for good.
+    pub(crate) fn take_on_capabilities(&self) -> io::Result<()> {
+        set_effective(self.capabilities)
+    }
+
     /// Gives the calling thread these rights instead of its `own`, as far as it may.
     ///
     /// # Errors

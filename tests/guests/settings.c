@@ -65,9 +65,9 @@ static int sleep_until(const struct timespec *at)
     return (int)(syscall(SYS_clock_nanosleep, clock_id, TIMER_ABSTIME, at, NULL) ? errno : 0);
 }
 
-static void try_sleep(const char *name, struct timespec at, double from, double to)
+/* `start` was before the time was chosen. */
+static void try_sleep(const char *name, double start, struct timespec at, double from, double to)
 {
-    double start = seconds();
     int error = sleep_until(&at);
 
     printf("%s %d %s\n", name, error, in_time(start, from, to));
@@ -75,15 +75,16 @@ static void try_sleep(const char *name, struct timespec at, double from, double 
 
 static void sleeps(void)
 {
+    double start = seconds();
     struct timespec past = from_now(0), bad = from_now(0), negative = { -1, 0 }, zero = { 0, 0 };
 
     past.tv_sec--;
     bad.tv_nsec = 1000000000;
-    try_sleep("soon", from_now(TENTH), 0.1, 8);
-    try_sleep("past", past, 0, 8);
-    try_sleep("zero", zero, 0, 8);
-    try_sleep("bad", bad, 0, 8);
-    try_sleep("negative", negative, 0, 8);
+    try_sleep("soon", start, from_now(TENTH), 0.1, 18);
+    try_sleep("past", start, past, 0, 18);
+    try_sleep("zero", start, zero, 0, 18);
+    try_sleep("bad", start, bad, 0, 18);
+    try_sleep("negative", start, negative, 0, 18);
     printf("null %d\n", sleep_until(NULL));
 }
 
@@ -169,7 +170,8 @@ static pid_t soon(int number, int to_thread)
     _exit(0);
 }
 
-static void interrupted(const char *name, int number, int to_thread, double from, double to)
+/* A sleep of so many tenths of a second: one that a signal ends is long, as a busy machine sends that late. */
+static void interrupted(const char *name, int number, int to_thread, long tenths, double from, double to)
 {
     int error, before = handled;
     struct timespec at;
@@ -178,8 +180,8 @@ static void interrupted(const char *name, int number, int to_thread, double from
 
     *begins = 0;
     child = soon(number, to_thread);
-    at = from_now(4 * TENTH);
     start = seconds();
+    at = from_now(tenths * TENTH);
     *begins = 1;
     error = sleep_until(&at);
     printf("%s %d handled %d %s\n", name, error, handled - before, in_time(start, from, to));
@@ -200,12 +202,12 @@ static void with_signals(int to_thread)
     sigemptyset(&set);
     sigaddset(&set, SIGALRM);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    interrupted("restarting", SIGUSR1, to_thread, 0.05, 8);
-    interrupted("plain", SIGUSR2, to_thread, 0.05, 8);
-    interrupted("blocked", SIGALRM, to_thread, 0.3, 8);
+    interrupted("restarting", SIGUSR1, to_thread, 200, 0.05, 18);
+    interrupted("plain", SIGUSR2, to_thread, 200, 0.05, 18);
+    interrupted("blocked", SIGALRM, to_thread, 4, 0.3, 18);
     if (to_thread || is_alone) {
-        interrupted("ignored", SIGWINCH, to_thread, 0.3, 8);
-        interrupted("continued", SIGCONT, to_thread, 0.3, 8);
+        interrupted("ignored", SIGWINCH, to_thread, 4, 0.3, 18);
+        interrupted("continued", SIGCONT, to_thread, 4, 0.3, 18);
     }
 }
 
@@ -265,9 +267,9 @@ static int wait_until(const struct timespec *at, int expected, int bits)
 
 static void futexes(void)
 {
+    double start = seconds();
     struct timespec at = from_now(TENTH), bad = at, far = at;
     pthread_t thread;
-    double start = seconds();
 
     far.tv_sec += 30;
     bad.tv_nsec = -1;

@@ -11,13 +11,21 @@ use tempfile::TempDir;
 /// # Errors
 /// It cannot be made here, or not be entered.
 pub(crate) fn make() -> Result<PathBuf, Missing> {
+    make_with("python3", "debian13")
+}
+
+/// A root with this package, under this name.
+///
+/// # Errors
+/// As for [`make`].
+pub(crate) fn make_with(package: &str, name: &str) -> Result<PathBuf, Missing> {
     root()?;
     tools::find("debootstrap")?;
     let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/debian13/make");
-    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian13");
+    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let made = Run::on_host()
         .limit(600)
-        .run(&[make.as_os_str(), to.as_os_str()]);
+        .run(&[make.as_os_str(), to.as_os_str(), package.as_ref()]);
     match made.code {
         0 => Ok(to),
         _ => Err(Missing(format!(

@@ -3,11 +3,7 @@
 //!
 //! `ELSEWHEN_BIN` names another binary to test, such as an installed one.
 //! With `CI=true` or `ELSEWHEN_NO_SKIP=1` a skip is a failure.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "each test file uses the part that it needs"
-)]
+#![allow(dead_code, reason = "each test file uses the part that it needs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
 pub(crate) mod adopt;
@@ -17,6 +13,7 @@ pub(crate) mod bridges;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod containers;
+pub(crate) mod criu;
 pub(crate) mod debian13;
 pub(crate) mod engines;
 pub(crate) mod guests;
@@ -31,6 +28,7 @@ pub(crate) mod servers;
 pub(crate) mod supervisor;
 pub(crate) mod sys;
 pub(crate) mod terminal;
+pub(crate) mod ticks;
 pub(crate) mod timeouts;
 pub(crate) mod tools;
 pub(crate) mod ways;

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::guests::{self, Kind};
-use super::process::alone;
+use super::process::{Run, alone, elsewhen};
 use super::{Missing, bpf};
 
 pub(crate) const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
@@ -147,6 +147,37 @@ pub(crate) fn numbers(abi: Abi, names: &[&str]) -> Result<Vec<Option<u32>>, Miss
         .collect();
     assert_eq!(numbers.len(), names.len());
     Ok(numbers.into_iter().map(|n| u32::try_from(n).ok()).collect())
+}
+
+/// A program under the profile that `elsewhen oci-profile` prints, adopted as a container is, with its clocks
+/// this many nanoseconds from the host's: REALTIME, TAI, MONOTONIC and BOOTTIME.
+pub(crate) fn under_profile(offsets: [i128; 4]) -> Result<Run, Missing> {
+    let launcher = guests::build("under_profile", Kind::Glibc)?;
+    let words = ["oci-profile", "--socket", "/run/agent.sock"].map(Into::into);
+    let words = [vec![elsewhen().into_os_string()], words.to_vec()].concat();
+    let said = Run::on_host().run(&words).succeeded();
+    let filter = compile(&serde_json::from_str(&said.stdout).unwrap())?;
+    let bytes = filter.0.iter().flat_map(|op| {
+        let [low, high] = op.code.to_ne_bytes();
+        let [k0, k1, k2, k3] = op.k.to_ne_bytes();
+        [low, high, op.jt, op.jf, k0, k1, k2, k3]
+    });
+    let bytes: Vec<u8> = bytes.collect();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    // Others may be reading it.
+    let file = tempfile::NamedTempFile::new_in(dir).unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let kept = dir.join("profile.bpf");
+    file.persist(&kept).unwrap();
+    let second = 1_000_000_000;
+    let words = offsets.map(|o| format!("[{},{}]", o.div_euclid(second), o.rem_euclid(second)));
+    let order = format!(r#"{{"offsets":[{}],"proc":true}}"#, words.join(","));
+    Ok(Run::on_host().through(&[
+        launcher.into_os_string(),
+        elsewhen().into(),
+        kept.into(),
+        order.into(),
+    ]))
 }
 
 /// What the compiler writes for this input.

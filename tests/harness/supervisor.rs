@@ -14,6 +14,11 @@ pub(crate) fn worker(keeper: i32) -> Option<i32> {
         .find(|pid| is_running(*pid) && session(*pid) == Some(keeper))
 }
 
+/// A child of a process.
+pub(crate) fn child(pid: i32) -> Option<i32> {
+    children(pid).first().copied()
+}
+
 /// Tries until there is one.
 pub(crate) fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

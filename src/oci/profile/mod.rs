@@ -4,8 +4,8 @@
 //! argument with a constant, and each argument once in a rule.
 //!
 //! DIFFERENCE: a cookie is known by its call alone, not by the time's address; a cookie that a handler
-//! finds in its registers lets the same call pass, if that leaves its unused argument to chance. That of
-//! futex_wait(2) is known by one bit.
+//! finds in its registers lets the same call pass, if that leaves its unused argument to chance. Of
+//! futex_wait(2)'s the first three bits count.
 
 mod base;
 mod entry;

@@ -8,10 +8,8 @@ use crate::filter::table::{
 use crate::filter::{Rules, Shifted};
 use crate::page::{COOKIE, EXCHANGE_COOKIE, FUTEX_WAIT_COOKIE, OPEN_COOKIE, WAIT_COOKIE};
 
-/// A bit of futex_wait(2)'s cookie.
-const FUTEX_WAIT_MARK: u32 = 1 << 30;
-
-const _: () = assert!(FUTEX_WAIT_COOKIE & FUTEX_WAIT_MARK != 0);
+/// The bits of futex_wait(2)'s cookie that are looked at.
+const FIRST_BITS: [u32; 3] = [31, 30, 29];
 
 /// What one argument is compared with, all 64 bits of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,17 +117,20 @@ impl Table {
         }
     }
 
-    /// One bit stands for the cookie, in the half that its clock leaves free: an argument can be asked for one
-    /// thing. (A rule for each bit keeps libseccomp busy for hours, and of a test for what lies below and one
-    /// for what lies above it makes a wrong program if their high halves differ.)
+    /// Its clock is the other half of the argument with the cookie, and an argument can be asked for one
+    /// thing: a rule for each of the cookie's first bits, if it differs. (A rule for each of its sixteen can keep
+    /// libseccomp busy for hours, and of a test for what lies below and one for what lies above it makes
+    /// a wrong program if their high halves differ.)
     fn futex_wait(&mut self, shifted: Shifted) {
-        let mark = u64::from(FUTEX_WAIT_MARK) << 32;
-        for clock in shifted.waited() {
-            let is_plain = Test::Bits {
-                mask: mark | 0xffff_ffff,
-                value: clock.into(),
+        for (clock, bit) in shifted
+            .waited()
+            .flat_map(|id| FIRST_BITS.map(|bit| (id, bit)))
+        {
+            let differs = Test::Bits {
+                mask: 1 << (32 + bit) | 0xffff_ffff,
+                value: u64::from(!FUTEX_WAIT_COOKIE & 1 << bit) << 32 | u64::from(clock),
             };
-            self.add(nr::FUTEX_WAIT, &[(4, Test::IsNot(0)), (5, is_plain)]);
+            self.add(nr::FUTEX_WAIT, &[(4, Test::IsNot(0)), (5, differs)]);
         }
     }
 

@@ -99,11 +99,11 @@ impl Random {
 }
 
 /// What the rules cannot say as the filter does: a cookie with another address counts, and of that of
-/// futex_wait(2) one bit.
+/// futex_wait(2) the first three bits.
 fn may_differ(number: u32, args: &[u64; 6], is_notified: bool) -> bool {
     let high = |n: usize| u32::try_from(args[n] >> 32).unwrap();
     match number {
-        nr::FUTEX_WAIT => !is_notified && high(5) & 1 << 30 != 0,
+        nr::FUTEX_WAIT => !is_notified && high(5) >> 29 == FUTEX_WAIT_COOKIE >> 29,
         nr::OPEN | nr::OPENAT => !is_notified && high(5) == OPEN_COOKIE + number,
         _ => !is_notified && [4, 5].map(high).contains(&(WAIT_COOKIE + number)),
     }

@@ -56,6 +56,14 @@ pub(super) fn kind(number: u32, args: &[u64; 6]) -> Option<Kind> {
     }
 }
 
+/// The word that the gate is told of a call, if that is a wait.
+pub(crate) fn wait_of(number: u32, args: &[u64; 6]) -> Option<u16> {
+    match kind(number, args) {
+        Some(Kind::Wait(call)) => Some(call),
+        _ => None,
+    }
+}
+
 /// What the gate is told of a timer's or timerfd's setting, by its clock.
 pub(super) fn setting(clock: i32) -> Option<u16> {
     Some(CALL.in_rdx | CALL.cookie_r9 | CALL.itimerspec | index(clock.cast_unsigned())?)

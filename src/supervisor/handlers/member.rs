@@ -36,6 +36,7 @@ impl Handlers<'_> {
     fn settle(&mut self, task: &Task<'_>, found: Found) -> Result<Found, Missing> {
         let service = self.service;
         let pid = namespaces::process_of(service.proc(), task.tid()).ok_or(Missing::Gone)?;
+        service.members().adopt(pid);
         // One that has lost its mark stays.
         let Some(mark) = Mark::of(pid) else {
             return Ok(found);

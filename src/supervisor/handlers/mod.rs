@@ -30,10 +30,12 @@ use super::warning::Warnings;
 use super::worker::Service;
 use crate::arch::{AUDIT_COMPAT, AUDIT_NATIVE, X32_BIT, compat as compat_nr, nr};
 use crate::clock::{ClockOffsets, Offset};
+use crate::filter::FIRST_UNKNOWN;
 use crate::inject::{Fault, Found, Injector, Missing, Opener, Task};
 use crate::page::CLOSED_COOKIE;
 use crate::sys::seccomp::{Answer, Notification};
 use absolute::Kind;
+pub(crate) use absolute::wait_of;
 use call_site::CallSites;
 
 /// A notified call, as its handler sees it.
@@ -152,6 +154,13 @@ impl<'a> Handlers<'a> {
         let pid = notification.pid.cast_signed();
         let data = &notification.data;
         let number = data.nr.cast_unsigned();
+        // A profile notifies them whatever the kernel has, which is to answer for itself.
+        if data.arch == AUDIT_NATIVE
+            && (X32_BIT..X32_BIT + FIRST_UNKNOWN).contains(&number)
+            && !self.service.has_x32
+        {
+            return Some(Answer::Continue);
+        }
         if views::is_open(notification) {
             return self.open(notification);
         }

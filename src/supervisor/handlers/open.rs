@@ -17,8 +17,8 @@ impl Handlers<'_> {
             notification.data.instruction_pointer,
             notification.data.nr.cast_unsigned(),
         );
-        // Its flags lie in memory.
-        if number == nr::OPENAT2 {
+        // Its flags lie in memory; and the others are rare.
+        if matches!(number, nr::OPENAT2 | nr::MOUNT | nr::OPEN_TREE | nr::IOCTL) {
             return;
         }
         let Some(site) = self.sites.open_often(task, after, USES) else {

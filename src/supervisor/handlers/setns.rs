@@ -8,7 +8,7 @@ use super::{Handlers, errno};
 use crate::inject::{Found, Task};
 use crate::supervisor::redirect::Place;
 use crate::supervisor::timens::{Credentials, Mark, Owner};
-use crate::supervisor::{lines, namespaces, status};
+use crate::supervisor::{namespaces, status};
 use crate::sys::namespace::share_memory;
 use crate::sys::seccomp::{Answer, Notification};
 
@@ -31,7 +31,7 @@ impl Handlers<'_> {
                 ..
             }) => self.enter(task, Entering { target, is_granted }),
             _ => {
-                let id = match pid_of(proc, task.tid(), fd) {
+                let id = match namespaces::of_pidfd(proc, task.tid(), fd) {
                     // A file of a namespace, or nothing of ours.
                     None => match self.namespace_of_file(task, fd) {
                         Some(id) if first == 0 => id,
@@ -164,15 +164,4 @@ struct Entering {
 fn shares_memory(proc: BorrowedFd<'_>, pid: i32) -> bool {
     let mut others = namespaces::processes(proc).into_iter().flatten();
     others.any(|other| other != pid && share_memory(other, pid))
-}
-
-/// The process that a pidfd of thread `tid` means.
-fn pid_of(proc: BorrowedFd<'_>, tid: i32, fd: u64) -> Option<i32> {
-    let mut pid = None;
-    lines::read(proc, &format!("{tid}/fdinfo/{fd}"), |line| {
-        pid = lines::value(line, "Pid:").and_then(|pid| pid.trim().parse().ok());
-        pid.is_some()
-    })
-    .ok()?;
-    pid.filter(|pid| *pid > 0)
 }

@@ -5,7 +5,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::split::Split;
 use super::{Handlers, errno};
 use crate::inject::{Found, Missing, Task};
-use crate::supervisor::timens::{self, Credentials, Mark, Owner};
+use crate::supervisor::timens::{self, Credentials, Mark, New, Owner};
 use crate::supervisor::{namespaces, status};
 use crate::sys::seccomp::{Answer, Notification};
 
@@ -67,9 +67,15 @@ impl Handlers<'_> {
         let owner = self.may_unshare(task)?;
         let has_threads = status::threads(proc, pid).is_none_or(|threads| threads > 1);
         // The namespace of the children gives the offsets, as they are now.
+        // Its image is its parent's, and knows nothing of a namespace that the kernel has made.
+        let (own, _) = service.members().namespace(pid).ok_or(0)?;
+        let own = match service.journal.timens.is_adopted(own) {
+            true => own,
+            false => found.namespace,
+        };
         let children = match Mark::of(pid) {
             Some(mark) if mark.pid == pid => mark.children,
-            _ => found.namespace,
+            _ => own,
         };
         let offsets = service
             .members()
@@ -79,26 +85,49 @@ impl Handlers<'_> {
         getrandom(&mut random, GetRandomFlags::empty()).map_err(|_| libc::ENOMEM)?;
         let random = u32::from_le_bytes(random);
         let records = &service.journal.timens;
-        let faults = namespaces::faults_of_children(proc, pid).unwrap_or(0);
-        let create = || records.create(&offsets, &owner, faults, random);
+        let new = New {
+            offsets: &offsets,
+            owner: &owner,
+            uid: status::effective_user(proc, task.tid()).ok_or(0)?,
+            faults: namespaces::faults_of_children(proc, pid).unwrap_or(0),
+            kernels: service.members().kernels(pid).unwrap_or(0),
+            is_adopted: false,
+        };
+        let create = || {
+            timens::has_room(proc, records, &owner, new.uid, task.tid())
+                .then(|| records.create(&new, random))?
+        };
         let (id, nonce) = match create() {
             Some(created) => created,
             None => {
+                let since = records.now();
                 let in_use = timens::in_use(proc, service.journal).ok_or(libc::ENOSPC)?;
-                records.retain(|id| in_use.contains(&id));
+                records.retain(since, |id| in_use.contains(&id));
                 create().ok_or(libc::ENOSPC)?
             }
         };
-        // What was learnt by the thread's id was its own.
-        if !task.is_waiting() {
-            return Err(0);
-        }
         let mark = Mark {
-            own: found.namespace,
+            own,
             children: id,
             pid,
             nonce,
         };
+        let marked = self.give_children(task, &mark, has_threads);
+        records.finish(id);
+        marked
+    }
+
+    /// Has a process's children be in another namespace.
+    fn give_children(
+        &mut self,
+        task: &Task<'_>,
+        mark: &Mark,
+        has_threads: bool,
+    ) -> Result<(), i32> {
+        // What was learnt by the thread's id was its own.
+        if !task.is_waiting() {
+            return Err(0);
+        }
         // A closed image without a mark does no harm, a mark without a closed image does.
         match self.injector.close(task, has_threads) {
             // One without a vDSO asks for each read as it is.

@@ -10,9 +10,6 @@ use crate::supervisor::{lines, namespaces};
 use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
 
-/// The red zone of a site with [`Place::Here`]: the two times lie at its lower end.
-const RED_ZONE: u64 = 128;
-
 /// For so long a worker may meet threads that its dead predecessor has not let go of.
 const INHERITANCE: Duration = Duration::from_secs(2);
 
@@ -156,9 +153,10 @@ fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Re
             cookie,
             times,
         } => {
+            // The two times lie at the lower end of the red zone.
             let mut at = None;
             if let Some(times) = times {
-                let to = arch::stack(&registers).wrapping_sub(RED_ZONE);
+                let to = arch::stack(&registers).wrapping_sub(arch::RED_ZONE);
                 let [[sec, nsec], [own_sec, own_nsec]] = times;
                 let words = [sec, nsec, own_sec, own_nsec].map(i64::cast_unsigned);
                 if stopped.write(to, &words).is_err() {
@@ -175,6 +173,8 @@ fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Re
 
 /// Has the thread make its call with the first value, and if that succeeds once more as the program has
 /// made it, for which we shall be asked.
+///
+/// DIFFERENCE: should we die amid the first call, it may fail though it has done what it was for.
 fn split(
     pool: &Pool,
     stopped: Stopped,

@@ -62,6 +62,7 @@ impl Members<'_> {
 
     /// The namespace that the children of a process are to be in.
     pub(in super::super) fn children_of(&self, pid: i32) -> Option<u64> {
+        self.adopt(pid);
         match self.mark_of(pid) {
             Some(mark) => Some(mark.children),
             None => self.namespace(pid).map(|(id, _)| id),
@@ -91,6 +92,9 @@ impl Members<'_> {
                 continue;
             }
             if mark.pid != pid {
+                if self.adopt(pid) {
+                    continue;
+                }
                 if !share_memory(mark.pid, pid) {
                     return true;
                 }

@@ -53,7 +53,12 @@ impl Mark {
     /// # Errors
     /// `EPERM`: it belongs to another user. `EINVAL`: somebody has lowered the hard limit. `ESRCH`.
     pub(in super::super) fn set(&self) -> std::io::Result<()> {
-        process::set_locks_limit(self.pid, self.word())
+        self.set_on(self.pid)
+    }
+
+    /// Marks process `pid`, which need not be the one that it names.
+    pub(super) fn set_on(&self, pid: i32) -> std::io::Result<()> {
+        process::set_locks_limit(pid, self.word())
     }
 
     /// Takes the mark off process `pid`.
@@ -76,6 +81,14 @@ impl Mark {
             pid: i32::try_from(bits(NONCE, PID)).ok()?,
             nonce: u32::try_from(bits(0, NONCE)).ok()?,
         })
+    }
+}
+
+/// Takes the mark off a process whose tree is no more, if it has one.
+pub(crate) fn forget_namespaces(pid: i32) {
+    if Mark::of(pid).is_some() {
+        // A mark that stays names nothing that its new supervisor knows.
+        let _ = Mark::clear(pid);
     }
 }
 

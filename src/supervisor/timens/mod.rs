@@ -8,14 +8,17 @@
 //! A process between unshare(2) and exec(2) has an image that asks for each read (`image::Doors`). So
 //! has a child that it forks, and the child's first question moves it into its namespace.
 
+mod adopt;
 mod file;
+mod limit;
 mod mark;
 mod owner;
 mod record;
 mod sweep;
 
+pub(super) use limit::has_room;
 pub(super) use mark::Mark;
-pub(crate) use mark::has_namespace_of_its_own;
+pub(crate) use mark::{forget_namespaces, has_namespace_of_its_own};
 pub(super) use owner::{Credentials, Owner};
-pub(super) use record::Records;
+pub(super) use record::{New, Records};
 pub(super) use sweep::in_use;

@@ -1,10 +1,10 @@
 //! The user namespace that owns a time namespace, and who has capabilities there.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
 
-use crate::supervisor::status;
+use crate::supervisor::{namespaces, status};
 use crate::sys::namespace;
 
 /// The deepest nesting that is followed; Linux allows 32 levels.
@@ -38,6 +38,30 @@ impl Owner {
         Some(owner)
     }
 
+    /// A descriptor of this user namespace for thread `tid`, whose credentials are `to`.
+    ///
+    /// DIFFERENCE: there is none of one in which no process is, nor in one below it.
+    ///
+    /// # Errors
+    /// `EPERM`: it is neither the thread's own nor below it (`fs/nsfs.c: ns_ioctl`,
+    /// `kernel/user_namespace.c: ns_get_owner`). `ENOENT`: nobody is there.
+    pub(in super::super) fn open(
+        &self,
+        proc: BorrowedFd<'_>,
+        tid: i32,
+        to: &Credentials,
+    ) -> Result<OwnedFd, i32> {
+        if !self.0.contains(&to.user_namespace) {
+            return Err(libc::EPERM);
+        }
+        let [wanted, ..] = self.0;
+        let others = namespaces::processes(proc).ok_or(libc::ENOENT)?;
+        std::iter::once(tid)
+            .chain(others)
+            .find_map(|pid| at_or_above(proc, pid, wanted))
+            .ok_or(libc::ENOENT)
+    }
+
     /// Whether thread `tid` has `capability` in this user namespace (`kernel/user_namespace.c`,
     /// `security/commoncap.c: cap_capable`).
     ///
@@ -45,6 +69,19 @@ impl Owner {
     pub(in super::super) fn grants(&self, to: &Credentials, capability: u32) -> bool {
         to.effective >> capability & 1 != 0 && self.0.contains(&to.user_namespace)
     }
+}
+
+/// The user namespace with this inode number, if process `pid` is in it or below it.
+pub(super) fn at_or_above(proc: BorrowedFd<'_>, pid: i32, wanted: u64) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let mut fd = openat(proc, format!("{pid}/ns/user"), flags, Mode::empty()).ok()?;
+    for _ in 0..DEPTH {
+        if fstat(&fd).ok()?.st_ino == wanted {
+            return Some(fd);
+        }
+        fd = namespace::parent(fd.as_fd()).ok()?;
+    }
+    None
 }
 
 /// The capabilities of a thread, and where it has them.

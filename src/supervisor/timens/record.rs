@@ -19,6 +19,10 @@ const USED: u32 = 1;
 const FROZEN: u32 = 2;
 /// Which of the two sets of offsets holds.
 const SECOND: u32 = 4;
+/// Somebody fills it in.
+const CLAIMED: u32 = 8;
+/// The kernel has made it too (see `adopt`).
+const ADOPTED: u32 = 16;
 
 /// Page faults that tell nothing.
 const UNKNOWN: u64 = u64::MAX;
@@ -34,14 +38,34 @@ struct Record {
     /// Two sets, so that a change is one store to `state`.
     offsets: [[AtomicU64; 4]; 2],
     owner: [AtomicU64; DEPTH],
-    /// How often its file was looked up, less what was forgotten.
+    /// The user that has made it.
+    uid: AtomicU32,
+    /// How often its file was looked up, less what was forgotten; and once as long as it is being made.
     files: AtomicU64,
+    /// The inode number of the kernel's time namespace in which it was made.
+    kernels: AtomicU64,
+    /// When somebody was put into it first, or by `adopt`: by the count of `Records`.
+    entered: AtomicU64,
+}
+
+/// A namespace that is to be made.
+pub(in super::super) struct New<'a> {
+    pub(in super::super) offsets: &'a ClockOffsets,
+    pub(in super::super) owner: &'a Owner,
+    /// The user that makes it.
+    pub(in super::super) uid: u32,
+    /// Of its children that have ended.
+    pub(in super::super) faults: u64,
+    /// The kernel's time namespace in which it is made, by inode number; 0: there are none.
+    pub(in super::super) kernels: u64,
+    /// Whether it stands for that one.
+    pub(in super::super) is_adopted: bool,
 }
 
 /// All of a tree's.
 #[repr(C)]
 pub(in super::super) struct Records {
-    /// How many were ever made.
+    /// How many were ever made, and made in full.
     made: AtomicU64,
     records: [Record; RECORDS],
 }
@@ -61,31 +85,35 @@ impl Records {
     /// Both are taken from the bits of `random`: trees see each other's marks, and are not to take them
     /// for their own.
     ///
-    /// Only the thread that receives notifications may call this.
-    pub(in super::super) fn create(
-        &self,
-        offsets: &ClockOffsets,
-        owner: &Owner,
-        faults: u64,
-        random: u32,
-    ) -> Option<(u64, u32)> {
-        let words = offsets.packed()?;
+    /// It counts as in use until [`finish`](Self::finish) is called, by who has put a process into it.
+    pub(in super::super) fn create(&self, new: &New<'_>, random: u32) -> Option<(u64, u32)> {
+        let words = new.offsets.packed()?;
         let nonce = random & NONCE_MASK;
         let first = usize::try_from(random / (NONCE_MASK + 1)).unwrap_or(0);
+        let claim = |state: &AtomicU32| {
+            state.compare_exchange(0, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
+        };
         let index = (first..first + RECORDS)
             .map(|i| i % RECORDS)
-            .find(|i| self.records[*i].state.load(Ordering::Acquire) == 0)?;
+            .find(|i| claim(&self.records[*i].state).is_ok())?;
         let record = &self.records[index];
         for (to, word) in record.offsets[0].iter().zip(words) {
             to.store(word, Ordering::Relaxed);
         }
-        for (to, user_namespace) in record.owner.iter().zip(owner.0) {
+        for (to, user_namespace) in record.owner.iter().zip(new.owner.0) {
             to.store(user_namespace, Ordering::Relaxed);
         }
-        record.faults.store(faults, Ordering::Relaxed);
+        record.uid.store(new.uid, Ordering::Relaxed);
+        record.faults.store(new.faults, Ordering::Relaxed);
+        record.kernels.store(new.kernels, Ordering::Relaxed);
         record.nonce.store(nonce, Ordering::Relaxed);
-        record.files.store(0, Ordering::Relaxed);
-        record.state.store(USED, Ordering::Release);
+        record.entered.store(u64::MAX, Ordering::Relaxed);
+        record.files.store(1, Ordering::Relaxed);
+        let state = match new.is_adopted {
+            true => USED | FROZEN | ADOPTED,
+            false => USED,
+        };
+        record.state.store(state, Ordering::Release);
         self.made.fetch_add(1, Ordering::Relaxed);
         Some((FIRST + index as u64, nonce))
     }
@@ -94,6 +122,33 @@ impl Records {
         let index = usize::try_from(id.checked_sub(FIRST)?).ok()?;
         let record = self.records.get(index)?;
         (record.state.load(Ordering::Acquire) & USED != 0).then_some(record)
+    }
+
+    /// The namespace that stands for this one of the kernel's, with its nonce; counted as in use.
+    pub(super) fn adopted(
+        &self,
+        kernels: u64,
+        is_used: impl Fn(u64) -> bool,
+    ) -> Option<(u64, u32)> {
+        let is_it = |(index, record): (usize, &Record)| {
+            is_used(FIRST + index as u64)
+                && record.state.load(Ordering::Acquire) & ADOPTED != 0
+                && record.kernels.load(Ordering::Relaxed) == kernels
+        };
+        let index = self.records.iter().enumerate().position(is_it)?;
+        let id = FIRST + index as u64;
+        self.open(id).then_some((id, self.nonce(id)?))
+    }
+
+    /// Whether a namespace stands for one that the kernel has made.
+    pub(in super::super) fn is_adopted(&self, id: u64) -> bool {
+        self.record(id)
+            .is_some_and(|record| record.state.load(Ordering::Relaxed) & ADOPTED != 0)
+    }
+
+    /// The kernel's time namespace in which it was made, by inode number.
+    pub(super) fn kernels(&self, id: u64) -> Option<u64> {
+        Some(self.record(id)?.kernels.load(Ordering::Relaxed))
     }
 
     /// Whether `nonce` is that of namespace `id`.
@@ -145,8 +200,26 @@ impl Records {
     /// So many looks are forgotten.
     pub(in super::super) fn close(&self, id: u64, looks: u64) {
         if let Some(record) = self.record(id) {
-            record.files.fetch_sub(looks, Ordering::Relaxed);
+            let less = |files: u64| Some(files.saturating_sub(looks));
+            let _ = record
+                .files
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
         }
+    }
+
+    /// A process has been put into a namespace that was made or adopted for it.
+    pub(in super::super) fn finish(&self, id: u64) {
+        if let Some(record) = self.record(id) {
+            let now = self.made.fetch_add(1, Ordering::SeqCst);
+            record.entered.store(now, Ordering::SeqCst);
+        }
+        self.close(id, 1);
+    }
+
+    /// To be called before it is found out who is in which: those that somebody is put into later are
+    /// not freed for it.
+    pub(in super::super) fn now(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
     }
 
     /// Who has served the files has died, and they with it.
@@ -189,11 +262,37 @@ impl Records {
         changed.map(|_| ()).map_err(|_| Frozen)
     }
 
-    /// Frees all but those that `is_used` says are in use.
-    pub(in super::super) fn retain(&self, is_used: impl Fn(u64) -> bool) {
+    /// How many there are that user namespaces at each level of `owner` count: those that user `uid` has
+    /// made in the first, and all in the others and below.
+    ///
+    /// DIFFERENCE: those above the first count by user too (`kernel/ucount.c: inc_ucount`).
+    pub(super) fn counts(&self, owner: &Owner, uid: u32) -> [usize; DEPTH] {
+        let mut counts = [0; DEPTH];
+        for record in &self.records {
+            if record.state.load(Ordering::Acquire) & USED == 0 {
+                continue;
+            }
+            let its: [u64; DEPTH] =
+                std::array::from_fn(|i| record.owner[i].load(Ordering::Relaxed));
+            for (level, count) in counts.iter_mut().enumerate() {
+                let wanted = owner.0[level];
+                let is_first = level == 0 && its[0] == wanted;
+                let is_other_users = is_first && record.uid.load(Ordering::Relaxed) != uid;
+                if wanted != 0 && its.contains(&wanted) && !is_other_users {
+                    *count += 1;
+                }
+            }
+        }
+        counts
+    }
+
+    /// Frees all but those that `is_used` says were in use after `since`.
+    pub(in super::super) fn retain(&self, since: u64, is_used: impl Fn(u64) -> bool) {
         for (index, record) in self.records.iter().enumerate() {
             let has_file = record.files.load(Ordering::Relaxed) != 0;
-            if !has_file && !is_used(FIRST + index as u64) {
+            let state = record.state.load(Ordering::Acquire);
+            let is_new = record.entered.load(Ordering::SeqCst) >= since;
+            if state & USED != 0 && !has_file && !is_new && !is_used(FIRST + index as u64) {
                 record.state.store(0, Ordering::Release);
             }
         }
@@ -224,6 +323,17 @@ mod tests {
         }
     }
 
+    fn new(offsets: &ClockOffsets) -> New<'_> {
+        New {
+            offsets,
+            owner: &Owner([0; DEPTH]),
+            uid: 0,
+            faults: 0,
+            kernels: 0,
+            is_adopted: false,
+        }
+    }
+
     fn records() -> &'static Records {
         shared::map().unwrap()
     }
@@ -232,9 +342,7 @@ mod tests {
     fn offsets_can_be_set_until_somebody_enters() {
         let records = records();
         assert!(!records.any());
-        let (id, nonce) = records
-            .create(&seconds(5), &Owner::default(), 0, 77)
-            .unwrap();
+        let (id, nonce) = records.create(&new(&seconds(5)), 77).unwrap();
         assert!(records.any() && records.knows(id, nonce) && !records.knows(id, nonce ^ 1));
         assert_eq!(records.set(id, &seconds(7)), Ok(()));
         assert_eq!(records.offsets(id), Some(seconds(7)));
@@ -249,10 +357,14 @@ mod tests {
     #[test]
     fn there_is_room_again_when_unused_ones_are_freed() {
         let records = records();
-        let create = || records.create(&seconds(0), &Owner::default(), 0, 1);
+        let offsets = seconds(0);
+        let create = || {
+            let made = records.create(&new(&offsets), 1);
+            made.inspect(|(id, _)| records.finish(*id))
+        };
         let ids: Vec<u64> = std::iter::from_fn(|| create().map(|(id, _)| id)).collect();
         assert_eq!(ids.len(), RECORDS);
-        records.retain(|id| id == ids[3]);
+        records.retain(records.now(), |id| id == ids[3]);
         assert!(records.offsets(ids[3]).is_some() && records.offsets(ids[4]).is_none());
         assert_eq!(std::iter::from_fn(create).count(), RECORDS - 1);
         assert_eq!(records.offsets(0), None);

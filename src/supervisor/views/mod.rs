@@ -13,7 +13,9 @@
 //!
 //! DIFFERENCE: a symbolic link to such a file is one only if it has the same name.
 
+mod bind;
 mod caller;
+mod descriptor;
 mod file;
 mod how;
 mod live;
@@ -36,6 +38,7 @@ use super::status;
 use super::timens::Owner;
 use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
+use crate::filter::ASKS_FOR_NAMESPACE;
 use crate::inject::{Fault, GuestPtr, Opener, Task};
 use crate::page::EXCHANGE_COOKIE;
 use crate::sys::rights::Own;
@@ -89,6 +92,14 @@ enum Asks {
     Link { size: u64, to: u64 },
     /// Its `struct stat`, and where.
     Status { to: u64 },
+    /// That it is mounted here too: the address of a path.
+    Mount { to: u64 },
+    /// A mount of it that is attached nowhere.
+    Tree,
+    /// The user namespace that owns the namespace whose file is open as `directory`.
+    Owner,
+    /// The time namespace of the process whose pidfd `directory` is, or of its children.
+    OfProcess { children: bool },
 }
 
 impl Post for Open {
@@ -128,13 +139,21 @@ fn asks(number: u32, args: &[u64; 6]) -> Asks {
             size: args[3],
             to: args[2],
         },
+        nr::MOUNT => Asks::Mount { to: args[1] },
+        nr::OPEN_TREE => Asks::Tree,
+        nr::IOCTL => match low(args[1]).cast_unsigned() {
+            request if request == ASKS_FOR_NAMESPACE[0] => Asks::Owner,
+            request => Asks::OfProcess {
+                children: request == ASKS_FOR_NAMESPACE[2],
+            },
+        },
         _ => Asks::File,
     }
 }
 
 /// Whether a call names its path's directory before the path.
 fn is_at(number: u32) -> bool {
-    !matches!(number, nr::OPEN | nr::STAT | nr::READLINK)
+    !matches!(number, nr::OPEN | nr::STAT | nr::READLINK | nr::MOUNT)
 }
 
 /// Looks at a call that opens a file.
@@ -187,13 +206,30 @@ fn read(
     let args = data.args;
     let number = data.nr.cast_unsigned();
     let is_openat = is_at(number);
+    let asks = asks(number, &args);
+    if matches!(asks, Asks::Owner | Asks::OfProcess { .. }) {
+        // `fs/pidfs.c: pidfd_ioctl`: EINVAL.
+        if asks != Asks::Owner && args[2] != 0 {
+            return Ok(None);
+        }
+        return Ok(Some(Open {
+            id: notification.id,
+            tid: notification.pid.cast_signed(),
+            uid: status::user(proc, task.tid()).ok_or(Fault::Gone)?,
+            directory: low(args[0]),
+            flags: libc::O_CLOEXEC,
+            resolve: 0,
+            instead: None,
+            asks,
+            path: Path::NONE,
+        }));
+    }
     let Some(path) = Path::read(task, args[usize::from(is_openat)])? else {
         return Ok(None);
     };
     let Some(name) = path.name() else {
         return Ok(None);
     };
-    let asks = asks(number, &args);
     if asks != Asks::File && !matches!(name, Name::Time | Name::TimeForChildren) {
         return Ok(None);
     }
@@ -265,6 +301,11 @@ impl Source {
     /// What the call is to have; `None` if the kernel is to open the file.
     fn open(&self, own: &Own, call: &Open) -> Option<Outcome> {
         let proc = self.proc.as_fd();
+        match call.asks {
+            Asks::Owner => return self.owner(call),
+            Asks::OfProcess { children } => return self.of_process(own, call, children),
+            _ => {}
+        }
         let offsets = self.offsets_of(call.tid)?;
         let is_of_namespaces = call.path.name().is_some_and(Name::is_of_namespaces);
         let is_shown = match is_of_namespaces {
@@ -340,6 +381,7 @@ impl Source {
             proc: self.proc.as_fd(),
             offsets: self.offsets,
             owner: &self.owner,
+            leaves_to_kernel: self.leaves_to_kernel,
         }
     }
 

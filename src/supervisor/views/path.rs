@@ -18,6 +18,12 @@ pub(in super::super) struct Path {
 }
 
 impl Path {
+    /// Of a call that has none.
+    pub(in super::super) const NONE: Self = Self {
+        len: 0,
+        bytes: [0; PATH_MAX],
+    };
+
     /// The path at `from`; `None` if there is none that the kernel would take.
     ///
     /// It is read piece by piece, none of which crosses a page: behind its end there may be nothing.

@@ -78,6 +78,11 @@ impl Source {
             Asks::File => Some(file().map_or_else(Outcome::Errno, Outcome::File)),
             Asks::Link { size, to } => self.tell_link(call, id, size, to),
             Asks::Status { to } => self.tell_status(call, id, file().ok(), to),
+            Asks::Mount { to } => self.bind(caller, call, id, to),
+            // DIFFERENCE: as where there is no such call; who uses it goes on to mount(2).
+            Asks::Tree => Some(Outcome::Errno(libc::ENOSYS)),
+            // They name no file.
+            Asks::Owner | Asks::OfProcess { .. } => None,
         }
     }
 
@@ -124,7 +129,7 @@ impl Source {
     }
 
     /// Does something in the caller's memory.
-    fn with_task<R>(&self, call: &Open, work: impl FnOnce(&Task<'_>) -> R) -> R {
+    pub(super) fn with_task<R>(&self, call: &Open, work: impl FnOnce(&Task<'_>) -> R) -> R {
         let opener = self.opener.as_ref().map(|opener| {
             // One question at a time.
             opener.lock().unwrap_or_else(PoisonError::into_inner)

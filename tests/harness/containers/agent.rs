@@ -4,7 +4,6 @@ use crate::harness::process::{Finished, Run, alone, elsewhen};
 use crate::harness::sys;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -30,6 +29,10 @@ impl Agent {
 
     /// Starts it once more.
     pub(crate) fn start_again(&mut self) {
+        let started = match self.path("log").exists() {
+            true => self.events("started").len(),
+            false => 0,
+        };
         let log = File::options()
             .create(true)
             .append(true)
@@ -45,8 +48,7 @@ impl Agent {
             .stdout(Stdio::null())
             .stderr(log);
         self.child = Some(alone(|| command.spawn()).unwrap());
-        let socket = self.socket();
-        sys::wait_until(|| UnixStream::connect(&socket).is_ok(), "the agent listens");
+        self.wait_for("started", started + 1);
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -69,6 +69,49 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// One whose root is this machine's own system, read-only, with its programs and what the tests have
+    /// built, and what else the program needs.
+    pub(crate) fn of_host(program: &[&str], also: &str, profile: Value) -> Result<Self, Missing> {
+        use std::os::unix::fs::PermissionsExt;
+        let mut bundle = Self::empty(program, profile)?;
+        let root = bundle.path().join("rootfs");
+        std::fs::remove_dir_all(root.join("bin")).unwrap();
+        // As runc then makes what it mounts there.
+        let all = std::fs::Permissions::from_mode(0o1777);
+        std::fs::set_permissions(root.join("tmp"), all).unwrap();
+        let built = concat!(env!("CARGO_TARGET_TMPDIR"), "/guests");
+        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests");
+        let mut mounts = vec![
+            json!({ "destination": "/dev/shm", "type": "tmpfs", "source": "tmpfs" }),
+            json!({ "destination": "/tmp", "type": "tmpfs", "source": "tmpfs",
+                    "options": ["mode=1777"] }),
+        ];
+        for place in [
+            "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", built, sources, also,
+        ] {
+            let Ok(found) = std::fs::symlink_metadata(place) else {
+                continue;
+            };
+            let to = root.join(&place[1..]);
+            if found.is_symlink() {
+                std::os::unix::fs::symlink(std::fs::read_link(place).unwrap(), to).unwrap();
+                continue;
+            }
+            std::fs::create_dir_all(to).unwrap();
+            mounts.push(
+                json!({ "destination": place, "type": "bind", "source": place,
+                                "options": ["rbind", "ro"] }),
+            );
+        }
+        let config = &mut bundle.config;
+        config["mounts"].as_array_mut().unwrap().extend(mounts);
+        let path = std::env::var("PATH").unwrap_or_default();
+        config["process"]["env"] = json!([format!("PATH={path}:/usr/sbin:/sbin"), "LC_ALL=C"]);
+        config["process"]["cwd"] = "/tmp".into();
+        bundle.write();
+        Ok(bundle)
+    }
+
     /// Writes the configuration as it stands.
     pub(crate) fn write(&self) {
         std::fs::write(self.path().join("config.json"), self.config.to_string()).unwrap();

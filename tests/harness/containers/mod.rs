@@ -3,6 +3,7 @@
 mod agent;
 mod bundle;
 
+#[allow(unused_imports, reason = "not every test file has an agent")]
 pub(crate) use agent::Agent;
 pub(crate) use bundle::Bundle;
 

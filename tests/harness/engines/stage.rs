@@ -24,6 +24,14 @@ impl Stage {
     /// # Errors
     /// What is missing here.
     pub(crate) fn new() -> Result<Self, Missing> {
+        Self::with_agent_behind(&[])
+    }
+
+    /// The same, with an agent that these words start.
+    ///
+    /// # Errors
+    /// What is missing here.
+    pub(crate) fn with_agent_behind(before: &[&str]) -> Result<Self, Missing> {
         root()?;
         let busybox = tools::static_busybox()?;
         let waits = guests::build("timeouts", Kind::MuslStatic)?;
@@ -31,7 +39,7 @@ impl Stage {
         let dir = guests::public_directory();
         make_root(&dir.path().join("root"), &busybox, &waits);
         let socket = dir.path().join("agent.sock");
-        let agent = Run::on_host().start(&[
+        let agent = Run::on_host().through(before).start(&[
             elsewhen().as_os_str(),
             "agent".as_ref(),
             "--socket".as_ref(),

@@ -1,12 +1,13 @@
 //! Files whose contents change while they are open: `top` opens `/proc/uptime` once, and reads it
 //! again and again.
 //!
-//! They are files of a FUSE file system on a detached mount: no mount namespace shows it, and who has
-//! no descriptor of it cannot come there. It is served by a process of its own, since who opens a file
+//! They are files of a FUSE file system that is mounted where only its server is: who has no descriptor
+//! of it cannot come there. It is served by a process of its own, since who opens a file
 //! waits for the server, and a process that is killed while it waits for itself never ends. The
 //! process outlives the worker that has started it, and ends with the keeper. If it is killed
 //! itself, the kernel ends all calls that wait for it, and reads of open files fail with `ENOTCONN`.
 
+mod clone;
 mod mount;
 mod node;
 mod protocol;
@@ -16,12 +17,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, statx, unlinkat};
 
 use super::Source;
 use crate::supervisor::namespaces;
 use crate::sys::channel;
 use crate::sys::process::{self, Forked};
+pub(super) use clone::{forget, tree};
 pub(super) use node::{inode_of, namespace_name, offsets_name};
 
 /// `FUSE_SUPER_MAGIC` of `linux/magic.h`.
@@ -36,6 +38,8 @@ pub(in super::super::super) struct Live {
     started: AtomicU64,
     /// Its descriptor of the file system's root.
     root: AtomicI32,
+    /// And of the user and the mount namespace in which it is mounted.
+    namespaces: [AtomicI32; 2],
     /// The file system's device number.
     device: AtomicU64,
 }
@@ -80,12 +84,15 @@ pub(super) fn open(source: &Source, name: &str, access: i32) -> Result<OwnedFd, 
 fn try_open(source: &Source, name: &str, access: i32) -> Result<OwnedFd, i32> {
     let (live, proc) = (&source.journal.live, source.proc.as_fd());
     let pid = serving(live, proc).ok_or(libc::EACCES)?;
-    let path = format!("{pid}/fd/{}/{name}", live.root.load(Ordering::Relaxed));
+    let path = path_of(live, pid, name);
     // Without O_DIRECT sendfile(2) would take the file for an empty one (since Linux 6.5:
     // `mm/filemap.c: filemap_splice_read`), as its size is said to be 0; busybox's `cat` does that.
     let access = OFlags::from_bits_retain(access.cast_unsigned());
     let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
-    let file = openat(proc, path, flags, Mode::empty()).map_err(|e| e.raw_os_error())?;
+    let file = openat(proc, &path, flags, Mode::empty()).map_err(|e| e.raw_os_error())?;
+    if !node::is_always_there(name) {
+        forget_name(proc, &path);
+    }
     let is_fuse = fstatfs(&file).is_ok_and(|fs| fs.f_type == FUSE_SUPER_MAGIC);
     // The number may have come to mean another process meanwhile.
     if !is_fuse || serving(live, proc) != Some(pid) {
@@ -96,6 +103,21 @@ fn try_open(source: &Source, name: &str, access: i32) -> Result<OwnedFd, i32> {
         live.device.store(stat.st_dev, Ordering::Release);
     }
     Ok(file)
+}
+
+/// Where the server `pid` has a live file.
+fn path_of(live: &Live, pid: i32, name: &str) -> String {
+    format!("{pid}/fd/{}/{name}", live.root.load(Ordering::Relaxed))
+}
+
+/// Has the kernel keep nothing of a live file but what is open or mounted.
+///
+/// It would keep its name, and with it the file and the namespace, until memory is short: only virtiofs
+/// can ask for something else (`fs/fuse/dir.c: fuse_dentry_settime`).
+///
+/// DIFFERENCE: nothing can be mounted on top of such a file that is mounted.
+fn forget_name(proc: BorrowedFd<'_>, path: &str) {
+    let _ = unlinkat(proc, path, AtFlags::empty());
 }
 
 /// The process that serves, if it lives.

@@ -1,4 +1,4 @@
-//! The file system: `/dev/fuse`, and a mount that lies nowhere.
+//! The file system: `/dev/fuse`, and a mount that no path leads to.
 //!
 //! # Safety
 //! unshare(2) leaves the table of descriptors as it is.
@@ -10,8 +10,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
+    move_mount,
 };
 use rustix::process::{getgid, getuid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -25,12 +26,14 @@ pub(super) struct Mounted {
     pub(super) device: OwnedFd,
     /// The root directory.
     pub(super) root: OwnedFd,
+    /// The user namespace and the mount namespace in which it is mounted.
+    pub(super) namespaces: [OwnedFd; 2],
 }
 
 /// Makes the file system, if need be in a user namespace, by a child of the calling process: who serves
 /// stays outside, and may ask of processes there what only its own user namespace may (kcmp(2)).
 pub(super) fn mount() -> io::Result<Mounted> {
-    match make(true) {
+    match enter_mount_namespace().and_then(|()| make(true)) {
         Err(e) if e == Errno::PERM => {}
         other => return Ok(other?),
     }
@@ -54,8 +57,11 @@ fn hand_over(made: io::Result<Mounted>, to: &OwnedFd) -> io::Result<()> {
     let errno = |e: &io::Error| e.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes();
     match &made {
         Ok(mounted) => {
-            channel::send(to.as_fd(), &[0; 4], Some(mounted.device.as_fd()))?;
-            channel::send(to.as_fd(), &[0; 4], Some(mounted.root.as_fd()))
+            let [user, mount] = &mounted.namespaces;
+            for fd in [&mounted.device, &mounted.root, user, mount] {
+                channel::send(to.as_fd(), &[0; 4], Some(fd.as_fd()))?;
+            }
+            Ok(())
         }
         Err(e) => channel::send(to.as_fd(), &errno(e), None),
     }
@@ -75,6 +81,7 @@ fn take(from: &OwnedFd) -> io::Result<Mounted> {
     Ok(Mounted {
         device: next()?,
         root: next()?,
+        namespaces: [next()?, next()?],
     })
 }
 
@@ -118,7 +125,27 @@ fn make(for_all: bool) -> rustix::io::Result<Mounted> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let root = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    Ok(Mounted { device, root })
+    let namespace = |name: &str| {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        openat(CWD, format!("/proc/self/ns/{name}"), flags, Mode::empty())
+    };
+    // Its files can be mounted elsewhere only from where it is mounted itself (`fs/namespace.c:
+    // __do_loopback`): on top of the root, where no path leads. Without that they can be opened all
+    // the same. What others unmount goes away here too, and they see nothing of this.
+    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    let flag = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    let _ = mount_change("/", flags).and_then(|()| move_mount(&root, "", CWD, "/", flag));
+    Ok(Mounted {
+        device,
+        root,
+        namespaces: [namespace("user")?, namespace("mnt")?],
+    })
+}
+
+/// Where nobody sees what the calling process, which has one thread, mounts.
+fn enter_mount_namespace() -> rustix::io::Result<()> {
+    // SAFETY: no `UnshareFlags::FILES`.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }
 }
 
 /// Where the calling process, which has one thread, may mount.

@@ -37,6 +37,12 @@ const FIRST: u64 = 0xefff_fffa;
 /// And those of `timens_offsets` here.
 const OFFSETS: u64 = 1 << 32;
 
+/// `linux/nsfs.h` and `linux/sched.h`.
+const NS_GET_PARENT: u32 = 0xb702;
+const NS_GET_NSTYPE: u32 = 0xb703;
+const NS_GET_OWNER_UID: u32 = 0xb704;
+const CLONE_NEWTIME: u32 = 0x80;
+
 /// The namespace of which this is the inode number.
 pub(super) fn namespace_of(inode: u64) -> Option<u64> {
     match inode {
@@ -69,6 +75,11 @@ pub(in super::super) fn offsets_name(
     let [user_namespace, effective] = by.to_words();
     let writable = u8::from(writable);
     format!("offsets-{pid}-{started}-{user_namespace}-{effective}-{writable}")
+}
+
+/// Whether a live file of this name is there as long as its server.
+pub(super) fn is_always_there(name: &str) -> bool {
+    matches!(Node::named(name), Some(Node::View(_)))
 }
 
 impl Node {
@@ -104,6 +115,16 @@ impl Node {
     /// Whether a write leaves the position where it is (`fs/proc/base.c: timens_offsets_write`).
     pub(super) fn stays(self) -> bool {
         matches!(self, Self::Offsets { .. })
+    }
+
+    /// What an ioctl(2) on it returns (`fs/nsfs.c: ns_ioctl`).
+    pub(super) fn tell(self, asked: u32) -> Result<u32, i32> {
+        match (self, asked) {
+            (Self::Namespace(_), NS_GET_NSTYPE) => Ok(CLONE_NEWTIME),
+            // It has neither a parent nor, being no user namespace, an owner.
+            (Self::Namespace(_), NS_GET_PARENT | NS_GET_OWNER_UID) => Err(libc::EINVAL),
+            _ => Err(libc::ENOTTY),
+        }
     }
 
     /// All of its text, as it is now for a reader with these offsets; or an errno.

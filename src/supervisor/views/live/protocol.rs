@@ -18,6 +18,7 @@ pub(super) mod op {
     pub(in super::super) const FORGET: u32 = 2;
     pub(in super::super) const GETATTR: u32 = 3;
     pub(in super::super) const SETATTR: u32 = 4;
+    pub(in super::super) const UNLINK: u32 = 10;
     pub(in super::super) const OPEN: u32 = 14;
     pub(in super::super) const READ: u32 = 15;
     pub(in super::super) const WRITE: u32 = 16;
@@ -27,6 +28,7 @@ pub(super) mod op {
     pub(in super::super) const INIT: u32 = 26;
     pub(in super::super) const INTERRUPT: u32 = 36;
     pub(in super::super) const DESTROY: u32 = 38;
+    pub(in super::super) const IOCTL: u32 = 39;
     pub(in super::super) const BATCH_FORGET: u32 = 42;
 }
 
@@ -97,6 +99,11 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// What an ioctl(2) asks for.
+    pub(super) fn ioctl(&self) -> Option<u32> {
+        word(self.body, 12)
+    }
+
     /// The handle of what is closed.
     pub(super) fn handle(&self) -> Option<u64> {
         long(self.body, 0)
@@ -158,6 +165,13 @@ pub(super) fn open(handle: u64) -> Vec<u8> {
     out.0
 }
 
+/// `struct fuse_ioctl_out`: the call returns this.
+pub(super) fn told(value: u32) -> Vec<u8> {
+    let mut out = Out::default();
+    out.words(&[value, 0, 0, 0]);
+    out.0
+}
+
 /// `struct fuse_write_out`.
 pub(super) fn written(len: usize) -> Vec<u8> {
     let mut out = Out::default();
@@ -193,5 +207,6 @@ mod tests {
         assert_eq!(attr(2, 0o444).len(), 104);
         assert_eq!(open(7).len(), 16);
         assert_eq!(written(7).len(), 8);
+        assert_eq!(told(7).len(), 16);
     }
 }

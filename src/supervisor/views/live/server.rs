@@ -44,6 +44,9 @@ pub(super) fn run(source: &Source, ready: &OwnedFd) -> ! {
     };
     live.started.store(started, Ordering::Relaxed);
     live.root.store(mounted.root.as_raw_fd(), Ordering::Relaxed);
+    for (to, namespace) in live.namespaces.iter().zip(&mounted.namespaces) {
+        to.store(namespace.as_raw_fd(), Ordering::Relaxed);
+    }
     source.journal.timens.close_all();
     live.pid.store(pid, Ordering::Release);
     let _ = channel::send(ready.as_fd(), super::READY, None);
@@ -127,7 +130,8 @@ impl Server<'_> {
                 };
                 return Ok(protocol::attr(request.node, mode));
             }
-            op::FLUSH => return Ok(Vec::new()),
+            // The name is forgotten, and the file with the last who has it open (see `forget_name`).
+            op::FLUSH | op::UNLINK => return Ok(Vec::new()),
             op::RELEASE => {
                 if let Some(handle) = request.handle() {
                     self.texts.remove(&handle);
@@ -135,7 +139,7 @@ impl Server<'_> {
                 }
                 return Ok(Vec::new());
             }
-            op::OPEN | op::READ | op::WRITE => {}
+            op::OPEN | op::READ | op::WRITE | op::IOCTL => {}
             op::STATFS => return Ok(vec![0; 80]),
             _ => return Err(libc::ENOSYS),
         }
@@ -143,6 +147,10 @@ impl Server<'_> {
         if request.op == op::OPEN {
             self.handles += 1;
             return Ok(protocol::open(self.handles));
+        }
+        if request.op == op::IOCTL {
+            let asked = request.ioctl().ok_or(libc::EIO)?;
+            return node.tell(asked).map(protocol::told);
         }
         let members = self.source.members();
         let (handle, position, len) = request.range().ok_or(libc::EIO)?;

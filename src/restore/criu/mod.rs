@@ -1,0 +1,148 @@
+//! CRIU's action script: what it is asked to do, and when (criu(8), `--action-script`).
+//!
+//! | stage | what is done |
+//! | --- | --- |
+//! | `post-dump` | the clocks are saved beside the images, and what is left of our filter is taken out of them |
+//! | `pre-restore` | the file of clocks is looked at: CRIU stops here if it is refused |
+//! | `pre-resume` | all processes are told to stop; CRIU still traces them, and a process of ours waits for it to let go: then each gets its image, a filter and a keeper, and all go on |
+//! | `post-resume` | that is waited for, so that `criu restore` ends when the tree runs |
+//!
+//! At `pre-resume` each thread stands at the end of the rt_sigreturn(2) that has loaded its own
+//! registers, so that a SIGSTOP that is sent now comes before its first instruction. CRIU itself
+//! restores stopped processes in this way. It does not heed how the last two scripts end, so a tree
+//! that cannot be made whole is killed here. At `post-resume` it has closed the images.
+
+mod auxv;
+mod call;
+mod filter;
+mod images;
+mod keeper;
+mod offsets;
+mod threads;
+mod tree;
+mod vdso;
+mod waiter;
+mod whole;
+
+use std::path::PathBuf;
+
+use super::{Policies, SavedClocks};
+use crate::sys::process;
+use crate::{Error, Result};
+use images::Images;
+
+pub(crate) use keeper::Order;
+
+/// Where the clocks are saved, beside the images.
+const CLOCKS: &str = "elsewhen-clocks.json";
+
+/// One call of the action script.
+#[derive(Debug)]
+pub(crate) struct Action {
+    stage: String,
+    /// The first process of the tree, where there is one already.
+    first: Option<i32>,
+    clocks: Option<PathBuf>,
+    /// Of the images.
+    directory: PathBuf,
+}
+
+impl Action {
+    /// The action that CRIU asks for by its variables; `clocks` is a file to use in place of the usual
+    /// one.
+    ///
+    /// # Errors
+    /// It was not CRIU that has started this.
+    pub(crate) fn asked_for(clocks: Option<PathBuf>) -> Result<Self> {
+        let variable = |name: &str| {
+            std::env::var_os(name).ok_or_else(|| {
+                Error::new(format!(
+                    "`{name}` is not set: CRIU sets it; name a script that runs `elsewhen criu-action` as \
+                     its `--action-script`"
+                ))
+            })
+        };
+        let stage = variable("CRTOOLS_SCRIPT_ACTION")?;
+        let directory = variable("CRTOOLS_IMAGE_DIR")?;
+        let first = variable("CRTOOLS_INIT_PID").ok();
+        Ok(Self {
+            stage: stage.to_string_lossy().into_owned(),
+            first: first.and_then(|pid| pid.to_str()?.parse().ok()),
+            clocks,
+            directory: directory.into(),
+        })
+    }
+
+    /// Carries it out; stages at which there is nothing to do are none.
+    ///
+    /// # Errors
+    /// The tree cannot be saved or restored; in the latter case nothing of it runs.
+    pub(crate) fn carry_out(&self, policies: &Policies) -> Result<()> {
+        match self.stage.as_str() {
+            "post-dump" => self.save(&self.images()?),
+            "pre-restore" => self.saved(&self.images()?).map(drop),
+            "pre-resume" => self.or_kill(|first| {
+                let images = self.images()?;
+                let saved = self.saved(&images)?;
+                tree::stop(first)?;
+                waiter::start(first, || {
+                    self.or_kill(|first| whole::make(first, &saved, policies, &images))
+                })
+            }),
+            "post-resume" => waiter::wait(self.first()?),
+            _ => Ok(()),
+        }
+    }
+
+    fn images(&self) -> Result<Images> {
+        Images::open(self.directory.clone())
+    }
+
+    fn clocks(&self, images: &Images) -> PathBuf {
+        let beside = || images.file(CLOCKS);
+        self.clocks.clone().unwrap_or_else(beside)
+    }
+
+    fn save(&self, images: &Images) -> Result<()> {
+        let saved = SavedClocks::now(offsets::of(self.first()?)?)?;
+        let text = saved.with_tree(&images.tree()?).to_json();
+        // What is there is of another dump: a file that is half written must not pass for it.
+        let clocks = self.clocks(images);
+        let new = clocks.with_extension("new");
+        std::fs::write(&new, text)
+            .and_then(|()| std::fs::rename(&new, &clocks))
+            .map_err(|error| Error::os("cannot write the file of clocks", error))?;
+        images.let_filters_pass()
+    }
+
+    /// The clocks, if they are those of these images.
+    fn saved(&self, images: &Images) -> Result<SavedClocks> {
+        let saved = SavedClocks::read(&self.clocks(images))?;
+        let tree = images.tree()?;
+        match saved.tree() {
+            Some(of) if of == tree => Ok(saved),
+            Some(of) if of.starts_with(images::TREE) => Err(Error::new(
+                "the clocks were not saved by the dump that made these images: they are older, or \
+                 another tree's; give the `elsewhen-clocks.json` that lay beside them",
+            )),
+            _ => Err(Error::new(
+                "the clocks were not saved by a dump: they are those of a namespace that went on; \
+                 dump with `elsewhen criu-action` as the action script",
+            )),
+        }
+    }
+
+    fn first(&self) -> Result<i32> {
+        self.first
+            .ok_or_else(|| Error::new("CRIU has named no process in `CRTOOLS_INIT_PID`"))
+    }
+
+    fn or_kill(&self, action: impl FnOnce(i32) -> Result<()>) -> Result<()> {
+        let first = self.first()?;
+        action(first).inspect_err(|_| {
+            for pid in tree::members(first) {
+                process::kill(pid, libc::SIGKILL);
+            }
+        })
+    }
+}

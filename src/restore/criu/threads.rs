@@ -1,0 +1,78 @@
+//! Threads that were in a converted wait when they were dumped.
+//!
+//! CRIU has a call that was interrupted made again, or fail with `EINTR` where the kernel would have
+//! continued it by what it knows itself (`restart_syscall(2)`). Either way the time that the kernel was
+//! given was converted by the old offset. What the program gave lies beside it, in the gate's frame or
+//! in the red zone; from there the thread begins anew.
+
+use crate::arch::{self, nr};
+use crate::image::Gate;
+use crate::page::{CALL, FUTEX_WAIT_COOKIE, WAIT_COOKIE, frame};
+use crate::supervisor::wait_of;
+use crate::sys::memory;
+
+/// Where `registers` are to be for a thread to go on with all offsets as they are now; its gate lies at
+/// `gate_at`.
+pub(super) fn renew(tid: i32, registers: &mut libc::user_regs_struct, gate_at: u64, gate: &Gate) {
+    let at = |place: usize| gate_at + (place - gate.entry()) as u64;
+    let (restart, after) = (at(gate.restart()), at(gate.after()));
+    let here = arch::instruction(registers);
+    if (restart..after).contains(&here) {
+        arch::set_instruction(registers, restart);
+        return;
+    }
+    if here == after {
+        // A wait for a futex may be repeated whenever it has been interrupted: who waits looks at the
+        // word again.
+        let mut number = [0; 4];
+        let from = arch::stack(registers) + frame::NUMBER as u64;
+        let is_read = memory::read_by_pid(tid, from, &mut number).is_some();
+        let is_futex = matches!(
+            u32::from_le_bytes(number),
+            nr::FUTEX | nr::FUTEX_WAIT | nr::FUTEX_WAITV
+        );
+        if is_read && is_futex && arch::result(registers) == -i64::from(libc::EINTR) {
+            arch::set_instruction(registers, restart);
+        }
+        return;
+    }
+    renew_here(tid, registers);
+}
+
+/// The same for a call that is made at its own place, with a time in the red zone.
+fn renew_here(tid: i32, registers: &mut libc::user_regs_struct) {
+    let mut two = [0; arch::SYSCALL.len()];
+    if memory::read_by_pid(tid, arch::instruction(registers), &mut two).is_none()
+        || two != arch::SYSCALL
+    {
+        return;
+    }
+    let Some((number, args)) = arch::next_call(registers) else {
+        return;
+    };
+    let Some(call) = wait_of(number, &args) else {
+        return;
+    };
+    let [time, spare] = call.to_le_bytes();
+    let is_half = call & CALL.cookie_r9_high == CALL.cookie_r9_high;
+    let high = *arch::argument(registers, spare) >> 32;
+    let has_cookie = match is_half {
+        true => high & 0xffff_0000 == u64::from(FUTEX_WAIT_COOKIE),
+        false => high == u64::from(WAIT_COOKIE + number),
+    };
+    if !has_cookie {
+        return;
+    }
+    // Without it the call is notified once more.
+    let register = arch::argument(registers, spare);
+    *register = match is_half {
+        true => *register & 0xffff_ffff,
+        false => 0,
+    };
+    let red_zone = arch::stack(registers).wrapping_sub(arch::RED_ZONE);
+    let time = arch::argument(registers, time);
+    if *time == red_zone {
+        // Behind the converted time.
+        *time += 16;
+    }
+}

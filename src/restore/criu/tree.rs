@@ -1,0 +1,76 @@
+//! The processes that CRIU has restored: the first one, and those below it.
+
+use crate::sys::process;
+use crate::{Error, Result};
+
+/// The processes below `first` and itself, parents first; those that have ended are left out.
+///
+/// As long as they are stopped there are no others to come.
+pub(super) fn members(first: i32) -> Vec<i32> {
+    let mut found = vec![first];
+    let mut at = 0;
+    while let Some(pid) = found.get(at).copied() {
+        for tid in threads(pid) {
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/children"));
+            let children = children.unwrap_or_default();
+            found.extend(
+                children
+                    .split_ascii_whitespace()
+                    .filter_map(|child| child.parse::<i32>().ok()),
+            );
+        }
+        at += 1;
+    }
+    found.retain(|pid| !has_ended(*pid));
+    found
+}
+
+/// The threads of a process.
+pub(super) fn threads(pid: i32) -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let mut tids: Vec<i32> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    tids.sort_unstable();
+    tids
+}
+
+/// Stops the processes before their first instruction: CRIU, which traces them, has yet to let go.
+pub(super) fn stop(first: i32) -> Result<()> {
+    let members = members(first);
+    if members.is_empty() {
+        return Err(Error::new(format!("process {first} has ended")));
+    }
+    for pid in members {
+        process::kill(pid, libc::SIGSTOP);
+    }
+    Ok(())
+}
+
+/// The number that a process has in its own pid namespace, by which the images name it.
+pub(super) fn inner_pid(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let pids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    pids.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
+fn has_ended(pid: i32) -> bool {
+    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
+    // A name may hold any bytes, brackets too.
+    let behind = stat.iter().rposition(|byte| *byte == b')');
+    let state = behind.and_then(|at| stat.get(at + 2));
+    matches!(state, None | Some(b'Z' | b'X'))
+}
+
+/// The process that a thread belongs to.
+pub(super) fn process_of(tid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let leader = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    leader.trim().parse().ok()
+}

@@ -1,0 +1,200 @@
+//! CRIU, with elsewhen as its action script.
+
+use super::process::{Run, elsewhen};
+use super::sys::{self, wait_until};
+use super::{Missing, debian13, root};
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// CRIU of Debian 13, and a directory for the images of one tree.
+pub(crate) struct Criu {
+    /// The words that start it.
+    words: Vec<OsString>,
+    dir: TempDir,
+}
+
+/// How CRIU ended, and its log.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) log: String,
+}
+
+impl Criu {
+    /// # Errors
+    /// It cannot be had here.
+    pub(crate) fn find() -> Result<Self, Missing> {
+        root()?;
+        let root = debian13::make_with("criu", "debian13-criu")?;
+        let library = root.join("usr/lib/x86_64-linux-gnu");
+        let words: Vec<OsString> = vec![
+            root.join("lib64/ld-linux-x86-64.so.2").into(),
+            "--library-path".into(),
+            library.into(),
+            root.join("usr/sbin/criu").into(),
+        ];
+        let checked = Run::on_host().run(&[&words[..], &["check".into()]].concat());
+        if checked.code != 0 {
+            return Err(Missing(format!("CRIU: {}", checked.stderr.trim())));
+        }
+        let criu = Self {
+            words,
+            dir: tempfile::tempdir().unwrap(),
+        };
+        criu.act_with(&[]);
+        Ok(criu)
+    }
+
+    /// With these options of `elsewhen criu-action`, from now on.
+    pub(crate) fn act_with(&self, options: &[&str]) {
+        let program = elsewhen();
+        let script = format!(
+            "#!/bin/sh\nexec '{}' criu-action {}\n",
+            program.display(),
+            options.join(" ")
+        );
+        let action = self.action();
+        std::fs::write(&action, script).unwrap();
+        std::fs::set_permissions(&action, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    fn action(&self) -> PathBuf {
+        self.dir.path().join("action")
+    }
+
+    /// Where the images are.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.dir.path().join("images")
+    }
+
+    /// Where the clocks are.
+    pub(crate) fn clocks(&self) -> PathBuf {
+        self.images().join("elsewhen-clocks.json")
+    }
+
+    /// A file beside the images.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Dumps a process and those below it, which end, into new images.
+    pub(crate) fn dump(&self, pid: i32) {
+        let dumped = self.try_dump(pid, true);
+        assert_eq!(dumped.code, 0, "{dumped:#?}");
+        // Whoever it belongs to has to take note of its end: CRIU takes its number.
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        wait_until(|| !proc.exists(), "its end");
+    }
+
+    /// Dumps without the action script, or with it.
+    pub(crate) fn try_dump(&self, pid: i32, acts: bool) -> Ended {
+        let images = self.images();
+        let _ = std::fs::remove_dir_all(&images);
+        std::fs::create_dir(&images).unwrap();
+        self.run(&[], &["dump", "-t", &pid.to_string()], acts)
+    }
+
+    /// Restores it, by these words in front of CRIU's own.
+    pub(crate) fn restore_by(&self, through: &[&str]) {
+        let restored = self.try_restore(through);
+        assert_eq!(restored.code, 0, "{restored:#?}");
+        assert!(!restored.log.contains("elsewhen: "), "{restored:#?}");
+    }
+
+    /// Restores it.
+    pub(crate) fn restore(&self) {
+        self.restore_by(&[]);
+    }
+
+    pub(crate) fn try_restore(&self, through: &[&str]) -> Ended {
+        self.run(through, &["restore", "-d"], true)
+    }
+
+    /// What it starts lives on, so that this is none of the commands of which nothing may be left.
+    fn run(&self, through: &[&str], command: &[&str], acts: bool) -> Ended {
+        let log = self.images().join("log");
+        let _ = std::fs::remove_file(&log);
+        let mut words: Vec<OsString> = through.iter().map(OsString::from).collect();
+        words.push("setsid".into());
+        words.push("--wait".into());
+        words.extend(self.words.iter().cloned());
+        words.extend(command.iter().map(OsString::from));
+        words.extend(["--shell-job", "-v4", "-o", "log", "-D"].map(OsString::from));
+        words.push(self.images().into());
+        if acts {
+            words.extend(["--action-script".into(), self.action().into()]);
+        }
+        let said = self.file("said");
+        let output = std::fs::File::create(&said).unwrap();
+        let status = Command::new("timeout")
+            .arg("120")
+            .args(&words)
+            .stdin(std::process::Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .status()
+            .unwrap();
+        let log = std::fs::read(log).unwrap_or_default();
+        let lines = String::from_utf8_lossy(&log).into_owned();
+        let of_note = ["Error", "elsewhen", "Warn", "exited"];
+        let mut log: Vec<String> = lines
+            .lines()
+            .filter(|line| of_note.iter().any(|word| line.contains(word)))
+            .map(str::to_owned)
+            .collect();
+        log.push(std::fs::read_to_string(said).unwrap());
+        Ended {
+            code: status.code().unwrap_or(-1),
+            log: log.join("\n"),
+        }
+    }
+}
+
+/// A process by what its command line ends with, of those that a command has started.
+pub(crate) fn process_of(words: &[&str]) -> Option<i32> {
+    let wanted = words.join("\0") + "\0";
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let mut found: Vec<i32> = pids
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line == wanted.as_bytes())
+        })
+        .collect();
+    found.sort_unstable();
+    found.first().copied()
+}
+
+/// The keepers of restored processes that are there, by the file that they run.
+pub(crate) fn has_keepers(of: i32) -> bool {
+    let like = format!("--like={of}");
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .any(|line| {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let mut words = line.split('\0');
+            words.any(|word| word == "criu-keeper") && words.any(|word| word == like)
+        })
+}
+
+/// Ends a restored process, as its parent is none of ours.
+pub(crate) fn end(pid: i32) {
+    sys::kill(pid, libc::SIGKILL);
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    wait_until(|| !proc.exists() || is_zombie(pid), "its end");
+}
+
+fn is_zombie(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
+/// The lines of a file.
+pub(crate) fn lines(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(str::to_owned).collect()
+}
