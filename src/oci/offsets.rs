@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{By, ClockOffsets, Offset, ParseError, Readings, When, check_limits};
 use crate::line::shown;
-use crate::{Error, Result};
+use crate::{Error, Policies, Policy, Result, SavedClocks, reading};
 
 /// What the names of annotations begin with.
 pub(crate) const ANNOTATION: &str = "org.elsewhen.";
@@ -34,6 +34,12 @@ pub(crate) struct Words {
     /// As the option `--boottime`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) boottime: Option<String>,
+    /// As the option `--resume`; the whole path, as the host has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resume: Option<String>,
+    /// As the option `--policy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<String>,
     /// As the option `--name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
@@ -88,7 +94,7 @@ impl Words {
             let Some(place) = words.place(name) else {
                 return Err(Error::new(format!(
                     "the annotation `{}` means nothing to elsewhen; it knows `realtime`, `tai`, \
-                     `monotonic`, `boottime`, `name` and `proc` behind `{ANNOTATION}`",
+                     `monotonic`, `boottime`, `resume`, `policy`, `name` and `proc` behind `{ANNOTATION}`",
                     shown(key.as_ref())
                 )));
             };
@@ -120,6 +126,8 @@ impl Words {
             "tai" => &mut self.tai,
             "monotonic" => &mut self.monotonic,
             "boottime" => &mut self.boottime,
+            "resume" => &mut self.resume,
+            "policy" => &mut self.policy,
             "name" => &mut self.name,
             "proc" => &mut self.proc,
             _ => return None,
@@ -135,6 +143,8 @@ impl Words {
             tai: self.tai.or(those.tai),
             monotonic: self.monotonic.or(those.monotonic),
             boottime: self.boottime.or(those.boottime),
+            resume: self.resume.or(those.resume),
+            policy: self.policy.or(those.policy),
             name: self.name.or(those.name),
             proc: self.proc.or(those.proc),
         }
@@ -142,15 +152,23 @@ impl Words {
 
     /// Whether a clock is spoken of.
     pub(crate) fn has_offsets(&self) -> bool {
-        [&self.realtime, &self.tai, &self.monotonic, &self.boottime]
-            .into_iter()
-            .any(Option::is_some)
+        self.clocks().iter().any(|(_, words)| words.is_some()) || self.resume.is_some()
+    }
+
+    fn clocks(&self) -> [(&'static str, &Option<String>); 4] {
+        [
+            ("realtime", &self.realtime),
+            ("tai", &self.tai),
+            ("monotonic", &self.monotonic),
+            ("boottime", &self.boottime),
+        ]
     }
 
     /// The offsets, where the host's clocks read `now`.
     ///
     /// # Errors
-    /// A word is no time or shift, or leads beyond what a clock can hold.
+    /// A word is no time or shift, or leads beyond what a clock can hold; or the saved clocks cannot go
+    /// on.
     pub(crate) fn offsets(&self, now: &Readings) -> Result<ClockOffsets> {
         let when = |clock, words: &Option<String>, now| {
             parsed(clock, words, |text| When::parse(text)?.resolve(now))
@@ -158,16 +176,50 @@ impl Words {
         let by = |clock, words: &Option<String>| {
             parsed(clock, words, |text| By::parse(text).map(By::offset))
         };
-        let realtime = when("realtime", &self.realtime, now.realtime)?.unwrap_or_default();
+        let (resumed, policies) = self.resumed(now)?;
+        let realtime = when("realtime", &self.realtime, now.realtime)?;
+        let follows = realtime.filter(|_| !policies.names("tai"));
         let offsets = ClockOffsets {
-            realtime,
-            tai: when("tai", &self.tai, now.tai)?.unwrap_or(realtime),
-            monotonic: by("monotonic", &self.monotonic)?.unwrap_or_default(),
-            boottime: by("boottime", &self.boottime)?.unwrap_or_default(),
+            realtime: realtime.unwrap_or(resumed.realtime),
+            tai: when("tai", &self.tai, now.tai)?
+                .or(follows)
+                .unwrap_or(resumed.tai),
+            monotonic: by("monotonic", &self.monotonic)?.unwrap_or(resumed.monotonic),
+            boottime: by("boottime", &self.boottime)?.unwrap_or(resumed.boottime),
         };
         check_limits(&offsets, now)
             .map_err(|error| Error::new(format!("`{}`: {error}", error.clock())))?;
         Ok(offsets)
+    }
+
+    /// The offsets of saved clocks, none for a clock that has words of its own, and their policies.
+    fn resumed(&self, now: &Readings) -> Result<(ClockOffsets, Policies)> {
+        let Some(file) = &self.resume else {
+            return match self.policy {
+                None => Ok(Default::default()),
+                Some(_) => Err(Error::new(
+                    "`policy` says how saved clocks go on; name their file by `resume`",
+                )),
+            };
+        };
+        let named: Policies = match &self.policy {
+            None => Policies::default(),
+            Some(text) => text.parse().map_err(|error| {
+                Error::new(format!("`policy: {}`: {error}", shown(text.as_ref())))
+            })?,
+        };
+        let mut policies = named;
+        for (clock, _) in self.clocks().into_iter().filter(|(_, w)| w.is_some()) {
+            policies = policies.with(clock, Policy::Host).map_err(|_| {
+                Error::new(format!(
+                    "`{clock}` and `policy: {clock}=...` each say where the clock stands; leave one out"
+                ))
+            })?;
+        }
+        let saved =
+            SavedClocks::read_plain(file.as_ref()).map_err(|error| error.behind("`resume`"))?;
+        let offsets = saved.offsets_by(&policies, now, &reading::host()?)?;
+        Ok((offsets, named))
     }
 
     /// Whether files under `/proc` are to show the namespace's clocks.
@@ -262,6 +314,60 @@ mod tests {
             boottime: days(1),
         };
         assert_eq!(offsets, wanted);
+    }
+
+    #[test]
+    fn saved_clocks_go_on_but_those_that_have_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("clocks.json");
+        let second = 1_000_000_000;
+        let now = crate::reading::now().unwrap();
+        let shift = ClockOffsets {
+            monotonic: Offset::from_secs(5000),
+            boottime: Offset::from_secs(7000),
+            ..ClockOffsets::default()
+        };
+        std::fs::write(&file, SavedClocks::new(now, shift).unwrap().to_json()).unwrap();
+        let words = |more: &[(&str, &str)]| {
+            let resume = ("org.elsewhen.resume", file.to_str().unwrap());
+            Words::from_annotations(&annotations(&[&[resume], more].concat())).unwrap()
+        };
+        let later = Readings {
+            monotonic: now.monotonic + 3 * second,
+            boottime: now.boottime + 3 * second,
+            ..now
+        };
+        let plain = words(&[]);
+        assert!(plain.has_offsets());
+        let offsets = plain.offsets(&later).unwrap();
+        let seconds = offsets.in_order().map(Offset::secs);
+        assert_eq!(seconds, [0, 0, 4997, 6997]);
+        let mixed = [
+            ("org.elsewhen.boottime", "+1d"),
+            ("org.elsewhen.policy", "monotonic=host"),
+        ];
+        let offsets = words(&mixed).offsets(&later).unwrap();
+        assert_eq!(offsets.in_order().map(Offset::secs), [0, 0, 0, 86_400]);
+        let both = [
+            ("org.elsewhen.monotonic", "+1d"),
+            ("org.elsewhen.policy", "monotonic=host"),
+        ];
+        let why = words(&both).offsets(&later).unwrap_err().to_string();
+        assert!(why.contains("leave one out"), "{why}");
+        // What is no plain file is not waited for.
+        for (path, why) in [
+            ("clocks.json", "whole path"),
+            ("/dev/zero", "no plain file"),
+            ("/nonexistent/clocks.json", "no such file"),
+        ] {
+            let key = ("org.elsewhen.resume", path);
+            let words = Words::from_annotations(&annotations(&[key])).unwrap();
+            let told = words.offsets(&later).unwrap_err().to_string();
+            assert!(told.contains(why), "{told}");
+        }
+        let alone = annotations(&[("org.elsewhen.policy", "tai=host")]);
+        let alone = Words::from_annotations(&alone).unwrap();
+        assert!(alone.offsets(&later).is_err());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The clocks of a namespace at one moment, and the file that holds them.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -199,10 +200,31 @@ impl SavedClocks {
     /// # Errors
     /// Those of open(2) and read(2), and those of [`parse`](Self::parse), each naming the file.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::read_from(path, File::open(path))
+    }
+
+    /// Reads a file that somebody else has named: a pipe, say, on which this could wait for ever, is none.
+    pub(crate) fn read_plain(path: &Path) -> Result<Self> {
+        let name = shown(path.as_os_str());
+        if !path.is_absolute() {
+            return Err(Error::new(format!("`{name}`: write the whole path")));
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path);
+        if let Ok(file) = &file
+            && !file.metadata().is_ok_and(|found| found.is_file())
+        {
+            return Err(Error::new(format!("`{name}`: it is no plain file")));
+        }
+        Self::read_from(path, file)
+    }
+
+    fn read_from(path: &Path, file: io::Result<File>) -> Result<Self> {
         let name = shown(path.as_os_str());
         let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        file.and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
             .map_err(|error| Error::os(format!("cannot read `{name}`"), error))?;
         if bytes.len() as u64 > MOST_BYTES {
             return Err(Error::new(format!(
