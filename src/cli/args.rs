@@ -225,12 +225,15 @@ Exit status: 0 after SIGTERM or SIGINT, 125 if the agent cannot start.";
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = SAVE,
-    override_usage = "elsewhen save NAME|PID > FILE"
+    override_usage = "elsewhen save NAME|PID > FILE\n       elsewhen save --container ID > FILE"
 )]
 pub(crate) struct SaveArgs {
     /// The namespace's name, or the number of a process in it
-    #[arg(value_name = "NAME|PID")]
-    pub(crate) handle: String,
+    #[arg(value_name = "NAME|PID", required_unless_present = "container")]
+    pub(crate) handle: Option<String>,
+    /// A container's id, or its first twelve digits or more, instead
+    #[arg(long, value_name = "ID", conflicts_with = "handle")]
+    pub(crate) container: Option<String>,
 }
 
 const SAVE: &str = "\
@@ -239,6 +242,7 @@ owner of a namespace and root may save its clocks.
 
 Examples:
   elsewhen save staging > clocks.json
+  elsewhen save --container 4f66ad9a0b2c > clocks.json
   elsewhen save staging | ssh elsewhere elsewhen run --resume /dev/stdin -- ./server";
 
 /// Say what this machine offers, and which way each clock will take; or whether a container has clocks
