@@ -212,7 +212,7 @@ pub(crate) struct AgentArgs {
 
 const AGENT: &str = "\
 A container's clocks are what its annotations `org.elsewhen.realtime`, `.tai`, `.monotonic` and `.boottime`
-say, else the environment in its configuration (`ELSEWHEN_REALTIME` and so on), else the profile that
+(or `.resume` with the path of a file of clocks, and `.policy`) say, else the environment in its configuration (`ELSEWHEN_REALTIME` and so on), else the profile that
 `elsewhen oci-profile` has made; in the words of `elsewhen run`. What is not understood is refused: the
 container does not start, and the log says why.
 

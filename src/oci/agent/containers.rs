@@ -85,7 +85,7 @@ fn decide(message: &Message, reads_bundle: bool) -> Result<Container> {
 }
 
 /// A profile that speaks of some clocks notifies no calls with MONOTONIC and BOOTTIME unless it speaks of
-/// these (`elsewhen oci-profile`).
+/// these (`elsewhen oci-profile`), or of saved clocks (`elsewhen oci-runtime`).
 fn check_covered(profile: &Words, offsets: &ClockOffsets) -> Result<()> {
     let clocks = [
         ("monotonic", &profile.monotonic, offsets.monotonic),
@@ -95,10 +95,12 @@ fn check_covered(profile: &Words, offsets: &ClockOffsets) -> Result<()> {
         .iter()
         .find(|(_, words, offset)| words.is_none() && !offset.is_zero());
     match left_out {
-        Some((clock, ..)) if profile.has_offsets() => Err(Error::new(format!(
-            "`{clock}` is not among the clocks of the container's profile; make that with \
+        Some((clock, ..)) if profile.has_offsets() && profile.resume.is_none() => {
+            Err(Error::new(format!(
+                "`{clock}` is not among the clocks of the container's profile; make that with \
              `--{clock} +0`, or without any clock"
-        ))),
+            )))
+        }
         _ => Ok(()),
     }
 }
