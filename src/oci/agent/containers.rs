@@ -74,6 +74,11 @@ fn decide(message: &Message, reads_bundle: bool) -> Result<Container> {
     };
     let profile = Words::from_metadata(&message.metadata)?;
     let words = annotations.or(environment).or(profile.clone());
+    if words.resume.is_some() && !reads_bundle {
+        return Err(Error::new(
+            "`resume` names a file, which the agent reads for root and its own user only; say the offsets",
+        ));
+    }
     let offsets = words.offsets(&reading::host()?)?;
     check_covered(&profile, &offsets)?;
     Ok(Container {
