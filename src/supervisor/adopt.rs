@@ -42,9 +42,9 @@ pub(crate) struct Adoption {
     pub(crate) filter: AdoptedFilter,
     /// A socket, which is sent a byte when a worker is there.
     pub(crate) ready: Option<OwnedFd>,
-    /// The container that the processes are in: its first call tells which process it begins with, so
-    /// that is waited for.
-    pub(crate) container: Option<String>,
+    /// The container that the processes are in, and the user who has made it: its first call tells which
+    /// process it begins with, so that is waited for.
+    pub(crate) container: Option<(String, u32)>,
     pub(crate) counters: Option<&'static Counters>,
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
             reads: plan.reads,
             reads_by: Some(image.read_path().to_string()),
             own_realtime: Offset::ZERO,
-            container: container.as_deref(),
+            container: container.as_ref().map(|(id, user)| (id.as_str(), *user)),
             first,
         })?;
         // A worker that hangs, and who serves live files, are to become children of this process.

@@ -214,7 +214,7 @@ impl Agent {
         line.with("container", &pair.container)
             .with("keeper", pid)
             .write();
-        self.containers.remove(&pair.container);
+        self.containers.remove(pair.user, &pair.container);
     }
 
     fn hear_pairs(&mut self, ready: &[bool]) {
@@ -320,10 +320,7 @@ impl Agent {
     /// If this fails the listener is closed, so that the process's first call fails, and it does not run
     /// at the host's time.
     fn hand_over(&mut self, message: &Message, listener: OwnedFd, user: u32) -> Result<()> {
-        let own = rustix::process::geteuid().as_raw();
-        // What others say may lie anywhere, and is not opened with the agent's rights.
-        let reads_bundle = user == own || user == 0;
-        let container = self.containers.find(message, reads_bundle)?;
+        let container = self.containers.find(message, user)?;
         let id = &message.state.id;
         let order = Order {
             offsets: numbers(&container.offsets),
@@ -331,6 +328,7 @@ impl Agent {
             proc: !container.host_proc,
             own_filter: false,
             container: Some((id.clone(), container.member.clone())),
+            user,
         };
         let pair = Pair::start(&order, id, listener)?;
         let (event, count) = match message.state.is_creating() {
@@ -338,7 +336,7 @@ impl Agent {
             false => ("joined", &self.counters.joined),
         };
         count.add();
-        self.containers.add(id, &container);
+        self.containers.add(user, id, &container);
         let offsets = &container.offsets;
         Line::info(event)
             .with("container", id)
