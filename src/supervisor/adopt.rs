@@ -20,7 +20,8 @@ use crate::clock::Offset;
 use crate::image::Image;
 use crate::inject::Force;
 use crate::registry::{Tree, register};
-use crate::sys::{process, seccomp, signal};
+use crate::sys::seccomp::{self, Answer};
+use crate::sys::{process, signal};
 use crate::{Error, Result};
 
 /// What notifies the calls of processes that are adopted ([`TimeNamespace::adopt`]).
@@ -181,7 +182,11 @@ fn first_process(means: &Means, listener: &OwnedFd) -> Result<(i32, u64)> {
         {
             return Ok((pid, started));
         }
-        // It is gone, or was taken out of the call by a signal, and will make it anew.
+        // It is gone, or was taken out of the call by a signal, and will make it anew. Whoever was taken for
+        // gone by mistake, for want of descriptors perhaps, is not to wait for ever.
+        if seccomp::is_valid(listener.as_fd(), call.id) {
+            let _ = seccomp::answer(listener.as_fd(), call.id, Answer::Errno(libc::EINTR));
+        }
         journal.clear();
     }
 }
