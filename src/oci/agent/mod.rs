@@ -38,9 +38,6 @@ use socket::Socket;
 /// Connections at a time. A runtime holds one for as long as it makes a container.
 const MOST_CONNECTIONS: usize = 512;
 
-/// How often the metrics are written, if they have changed.
-const METRICS_EVERY: Duration = Duration::from_secs(2);
-
 /// What an agent is started with.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -156,7 +153,7 @@ impl Agent {
             .iter()
             .map(Connection::deadline)
             .chain(self.rests_until)
-            .chain(self.metrics.as_ref().map(|_| now + METRICS_EVERY))
+            .chain(self.metrics.as_ref().map(Metrics::next))
             .min();
         let timeout = next.map(|at| {
             let left = at.saturating_duration_since(now) + Duration::from_millis(1);
