@@ -83,6 +83,9 @@ fn the_agents_unit_leaves_it_all_that_it_needs() {
         .replace(' ', ",");
     assert!(!capabilities.is_empty());
     assert_eq!(of("NoNewPrivileges="), "yes");
+    // It forbids adjtimex(2), which keepers make to read; the capability to set is not among those.
+    assert_eq!(of("ProtectClock="), "");
+    assert!(!capabilities.contains("sys_time"));
     // PrivateNetwork=, ProtectSystem=full and ProtectHome=read-only, as far as unshare(1) and mount(8) do it.
     let confine = "for dir in /usr /etc /boot /home /root; do mount --bind -o ro $dir $dir; done && exec \"$@\"";
     let bounds = format!("-all,{capabilities}");
