@@ -5,6 +5,7 @@
 //! as long as that process and all that it starts. So the agent is a door only: it can end and be
 //! started again while containers run.
 
+mod closer;
 mod connection;
 mod containers;
 mod log;
@@ -26,6 +27,7 @@ pub(crate) use order::take;
 use crate::supervisor::Counters;
 use crate::sys::{process, signal};
 use crate::{Error, Result, registry};
+use closer::Closer;
 use connection::{Connection, Outcome};
 use containers::Containers;
 use log::{Limit, Line};
@@ -69,6 +71,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     let signals =
         signal::descriptor(true).map_err(|e| Error::os("cannot make a signal descriptor", e))?;
     raise_limit();
+    let closer = Closer::start()?;
     Line::info("started")
         .with("version", env!("CARGO_PKG_VERSION"))
         .with("pid", std::process::id())
@@ -79,6 +82,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
         socket,
         signals,
         users,
+        closer,
         connections: Vec::new(),
         pairs: Vec::new(),
         containers: Containers::default(),
@@ -103,6 +107,7 @@ struct Agent {
     socket: Socket,
     signals: OwnedFd,
     users: Vec<u32>,
+    closer: Closer,
     connections: Vec<Connection>,
     pairs: Vec<Pair>,
     containers: Containers,
@@ -261,6 +266,7 @@ impl Agent {
                         .with("user", user)
                         .with("error", "the user may not ask; `--user` says who may"),
                 );
+                self.closer.close(socket);
                 continue;
             }
             if self.connections.len() >= MOST_CONNECTIONS {
@@ -275,6 +281,7 @@ impl Agent {
         let silent = self.connections.iter().position(Connection::is_silent);
         let connection = self.connections.remove(silent.unwrap_or(0));
         self.refuse(&connection, None, &Error::new("too many connections"));
+        self.closer.close(connection);
     }
 
     fn read(&mut self, ready: &[bool]) {
@@ -286,7 +293,10 @@ impl Agent {
                 continue;
             }
             match connection.read() {
-                Ok(Outcome::Open) => still.push(connection),
+                Ok(Outcome::Open) => {
+                    still.push(connection);
+                    continue;
+                }
                 // A runtime that has found out that it cannot start the container.
                 Ok(Outcome::Empty) => {}
                 Ok(Outcome::Message(message, listener)) => {
@@ -296,6 +306,7 @@ impl Agent {
                 }
                 Err(error) => self.refuse(&connection, None, &error),
             }
+            self.closer.close(connection);
         }
         self.connections = still;
     }
@@ -309,6 +320,7 @@ impl Agent {
                 let error = Error::new("the message does not come to its end");
                 self.refuse(&connection, None, &error);
             }
+            self.closer.close(connection);
         }
     }
 
