@@ -293,6 +293,10 @@ fn an_offset_that_cannot_be_understood_starts_no_container() {
             "annotation `org.elsewhen.realtine`",
         ),
         (
+            json!({"annotations": {"org.elsewhen.realtime": "+1y", "org.elsewhen.name": "a/b"}}),
+            "`name: a/b`: not a name",
+        ),
+        (
             json!({"process": {"env": ["ELSEWHEN_BOOTTIME=10"]}}),
             "`boottime: 10`",
         ),

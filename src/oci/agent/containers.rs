@@ -110,7 +110,7 @@ fn decide(message: &Message, reads_bundle: bool) -> Result<Container> {
         member: Member::new().ok_or_else(|| Error::new("the kernel has no random bytes yet"))?,
         offsets,
         host_proc: !words.shows_proc()?,
-        name: words.name,
+        name: words.name()?,
     })
 }
 

@@ -72,6 +72,7 @@ fn changed(
     let now = reading::now().map_err(in_words)?;
     asked.offsets(&now).map_err(in_words)?;
     asked.shows_proc().map_err(in_words)?;
+    asked.name().map_err(in_words)?;
     let base: Option<Value> = config.get(&SECCOMP)?;
     let socket = match &settings.socket {
         Some(socket) => socket.clone(),
