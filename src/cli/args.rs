@@ -213,8 +213,9 @@ pub(crate) struct AgentArgs {
 const AGENT: &str = "\
 A container's clocks are what its annotations `org.elsewhen.realtime`, `.tai`, `.monotonic` and `.boottime`
 (or `.resume` with the path of a file of clocks, and `.policy`) say, else the environment in its configuration (`ELSEWHEN_REALTIME` and so on), else the profile that
-`elsewhen oci-profile` has made; in the words of `elsewhen run`. What is not understood is refused: the
-container does not start, and the log says why.
+`elsewhen oci-profile` has made; in the words of `elsewhen run`. What is not understood is refused, and the log says
+why: the runtime has started the container by then, and its program fails (ENOSYS) before it begins.
+`elsewhen oci-runtime` refuses before that, and starts no container.
 
 The log goes to the standard error, a line an event. SIGUSR1 has the counts logged. SIGTERM ends the
 agent; containers go on, and their keepers with them.
