@@ -235,6 +235,28 @@ fn a_socket_that_is_in_use_is_left_alone() {
 }
 
 #[test]
+fn a_socket_whose_owner_is_too_busy_to_accept_is_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let _busy = UnixListener::bind(&path).unwrap();
+    // A queue that is full: the next connection waits, or is told EAGAIN.
+    let mut queued = Vec::new();
+    loop {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let address = SocketAddrUnix::new(&path).unwrap();
+        if rustix::net::connect(&socket, &address) == Err(rustix::io::Errno::AGAIN) {
+            break;
+        }
+        queued.push(socket);
+    }
+    let said = refused(&path);
+    assert!(said.contains("another agent is running"), "{said}");
+}
+
+#[test]
 fn a_file_that_is_no_socket_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
