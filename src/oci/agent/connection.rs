@@ -101,11 +101,18 @@ impl Connection {
                 false => Err(Error::new("the message ends too early")),
             };
         }
-        if self.is_silent() {
+        let is_first = self.is_silent();
+        if is_first {
             self.deadline = Instant::now() + PATIENCE;
         }
         self.bytes.extend_from_slice(&part[..received.bytes]);
-        match Message::parse(&self.bytes)? {
+        // To read it all anew for each part would cost its square; the first one tells what is none at all.
+        let may_be_whole = matches!(self.bytes.last(), Some(b'}' | b' ' | b'\t' | b'\r' | b'\n'));
+        let parsed = match is_first || may_be_whole {
+            true => Message::parse(&self.bytes)?,
+            false => Parsed::Part,
+        };
+        match parsed {
             Parsed::Whole(message) => {
                 let listener = message.listener(&mut self.descriptors)?;
                 Ok(Outcome::Message(message, listener))

@@ -122,10 +122,11 @@ impl Agent {
     fn serve(&mut self) {
         loop {
             let ready = self.wait();
+            // First, since the end of a keeper, which a signal tells, takes it out of the list.
+            self.hear_pairs(&ready.pairs);
             if ready.signals && self.heed_signals() {
                 return;
             }
-            self.hear_pairs(&ready.pairs);
             self.read(&ready.connections);
             if ready.socket {
                 self.accept();
@@ -157,7 +158,7 @@ impl Agent {
             .connections
             .iter()
             .map(Connection::deadline)
-            .chain(self.rests_until)
+            .chain(self.rests_until.filter(|until| *until > now))
             .chain(self.metrics.as_ref().map(Metrics::next))
             .min();
         let timeout = next.map(|at| {
