@@ -83,7 +83,7 @@ impl Containers {
 
 /// Whether a user is root or the agent's own. What others say may lie anywhere, and is not opened with the
 /// agent's rights.
-fn is_trusted(user: u32) -> bool {
+pub(super) fn is_trusted(user: u32) -> bool {
     user == rustix::process::geteuid().as_raw() || user == 0
 }
 

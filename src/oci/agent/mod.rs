@@ -37,6 +37,10 @@ use order::{Order, numbers};
 use pair::{Pair, Said};
 use socket::Socket;
 
+/// Keepers of one user's containers that wait for the first call, unless the user is root or the agent's own:
+/// each is a process of the agent's.
+const MOST_WAITING: usize = 256;
+
 /// Connections at a time. A runtime holds one for as long as it makes a container.
 const MOST_CONNECTIONS: usize = 512;
 
@@ -277,10 +281,20 @@ impl Agent {
         }
     }
 
-    /// Closes the connection that has been silent for longest, or else the oldest.
+    /// Closes a connection of the user who has most: the one that has been silent for longest, or else the
+    /// oldest.
     fn make_room(&mut self) {
-        let silent = self.connections.iter().position(Connection::is_silent);
-        let connection = self.connections.remove(silent.unwrap_or(0));
+        let of = |user: u32| self.connections.iter().filter(move |c| c.user == user);
+        let user = self
+            .connections
+            .iter()
+            .map(|c| c.user)
+            .max_by_key(|user| of(*user).count());
+        let theirs = |c: &Connection| Some(c.user) == user;
+        let connections = &self.connections;
+        let silent = connections.iter().position(|c| theirs(c) && c.is_silent());
+        let place = silent.or_else(|| connections.iter().position(theirs));
+        let connection = self.connections.remove(place.unwrap_or(0));
         self.refuse(&connection, None, &Error::new("too many connections"));
         self.closer.close(connection);
     }
@@ -330,6 +344,14 @@ impl Agent {
     /// If this fails the listener is closed, so that the process's first call fails, and it does not run
     /// at the host's time.
     fn hand_over(&mut self, message: &Message, listener: OwnedFd, user: u32) -> Result<()> {
+        let waiting = |pair: &&Pair| pair.user == user && pair.as_fd().is_some();
+        if !containers::is_trusted(user)
+            && self.pairs.iter().filter(waiting).count() >= MOST_WAITING
+        {
+            return Err(Error::new(
+                "too many of the user's containers are about to start",
+            ));
+        }
         let container = self.containers.find(message, user)?;
         let id = &message.state.id;
         let order = Order {
