@@ -120,6 +120,26 @@ fn a_flood_neither_fills_the_log_nor_keeps_anybody_out() {
 }
 
 #[test]
+fn a_descriptor_that_takes_long_to_close_keeps_nobody_waiting() {
+    let agent = Agent::start(&[]);
+    // What is not read yet is waited for when the socket is closed (socket(7), SO_LINGER).
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let _peer = listener.accept().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    while socket.write(&[0; 1 << 16]).is_ok() {}
+    socket.set_nonblocking(false).unwrap();
+    let long = std::time::Duration::from_secs(100);
+    rustix::net::sockopt::set_socket_linger(&socket, Some(long)).unwrap();
+    send(&agent, b"x", &[socket.as_fd()]);
+    drop(socket);
+    agent.wait_for("refused", 1);
+    let start = std::time::Instant::now();
+    need!(serves(&agent));
+    assert!(start.elapsed() < long / 2);
+}
+
+#[test]
 fn a_connection_that_closes_without_a_word_is_no_event() {
     let agent = Agent::start(&[]);
     for _ in 0..10 {

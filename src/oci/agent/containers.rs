@@ -188,6 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_clocks_is_not_read_for_other_users() {
+        let mut message = message("creating");
+        let key = "org.elsewhen.resume".to_owned();
+        message.state.annotations = Some([(key, "/dev/null".to_owned())].into());
+        let why = |user| {
+            let found = Containers::default().find(&message, user);
+            found.unwrap_err().to_string()
+        };
+        assert!(why(70_001).contains("root and its own user"));
+        assert!(why(0).contains("no plain file"));
+    }
+
+    #[test]
     fn one_users_id_says_nothing_of_anothers_container() {
         let own = rustix::process::geteuid().as_raw();
         let (one, other) = (70_001, 70_002);
