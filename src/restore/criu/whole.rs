@@ -165,10 +165,12 @@ impl Held {
             Some(kept) => kept.gate_at,
             None => image.gate().map(|gate| base + gate.entry() as u64),
         };
-        if let (Some(at), Some(gate), true) = (gate_at, image.gate(), self.vdso.image.is_some()) {
+        if self.vdso.image.is_some() {
+            // A process that never got a gate waits at its own places all the same.
+            let gate = gate_at.zip(image.gate());
             for thread in &mut self.threads {
                 let tid = thread.stopped().map_err(gone)?.tid();
-                threads::renew(tid, &mut thread.registers, at, gate);
+                threads::renew(tid, &mut thread.registers, gate);
             }
         }
         // It names namespaces that are no more.
