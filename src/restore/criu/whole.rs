@@ -70,7 +70,8 @@ pub(super) fn make(
             .start(listener)?;
         }
     }
-    // Children first: a parent that looks finds no child stopped that was not.
+    // Children first: a parent that looks finds no child stopped that was not. So the first process, which
+    // is killed if we die before all go on, tells by its life that they do ([`super::waiter::wait`]).
     for process in held.into_iter().rev() {
         let pid = process.pid;
         let inner = tree::inner_pid(pid).unwrap_or(pid);
@@ -199,7 +200,7 @@ fn hold(tid: i32) -> Result<Caller> {
 fn seize(tid: i32) -> io::Result<Running> {
     let since = Instant::now();
     loop {
-        match ptrace::seize(tid) {
+        match ptrace::seize_to_mend(tid) {
             Err(e) if e.raw_os_error() == Some(libc::EPERM) && since.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(1));
             }
