@@ -143,7 +143,7 @@ impl Action {
         let panicked = |_| Err(Error::new("this is a defect of elsewhen"));
         let done = catch_unwind(AssertUnwindSafe(|| action(first))).unwrap_or_else(panicked);
         done.inspect_err(|_| {
-            for pid in tree::members(first) {
+            for pid in tree::members(first).unwrap_or_else(|_| vec![first]) {
                 process::kill(pid, libc::SIGKILL);
             }
         })

@@ -50,7 +50,7 @@ pub(super) fn start(first: i32, work: impl FnOnce() -> Result<()>) -> Result<()>
 pub(super) fn wait(first: i32) -> Result<()> {
     let open = |pid: i32| pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok();
     // Before it is waited for: those below a process that has ended are not found by it any more.
-    let members = super::tree::members(first);
+    let members = super::tree::members(first)?;
     let held: Vec<OwnedFd> = members.into_iter().filter_map(open).collect();
     let mut is_late = false;
     if let Some(waiter) = find(first).and_then(open) {
@@ -60,7 +60,7 @@ pub(super) fn wait(first: i32) -> Result<()> {
             let _ = pidfd_send_signal(&waiter, Signal::KILL);
         }
     }
-    if !is_late && super::tree::members(first).contains(&first) {
+    if !is_late && super::tree::members(first)?.contains(&first) {
         return Ok(());
     }
     for process in held {

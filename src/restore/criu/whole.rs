@@ -47,7 +47,7 @@ pub(super) fn make(
     let mut injector = Injector::new(image.clone());
     let proc = offsets::proc()?;
     let mut held = Vec::new();
-    for pid in tree::members(first) {
+    for pid in tree::members(first)? {
         held.push(Held::take(pid, &proc, &injector)?);
     }
     let before = held.first().map(|process| process.offsets);
@@ -91,7 +91,7 @@ impl Held {
         let mut taken = BTreeSet::new();
         let mut threads = Vec::new();
         loop {
-            let new: Vec<i32> = tree::threads(pid)
+            let new: Vec<i32> = tree::threads(pid)?
                 .into_iter()
                 .filter(|tid| taken.insert(*tid))
                 .collect();
