@@ -143,6 +143,10 @@ fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Re
         Place::Split {
             argument, first, ..
         } => {
+            // A signal is about to be delivered, which would be lost: the call is made anew, and asks anew.
+            if stopped.why() != Stop::Trap {
+                return Change::Stopped(stopped);
+            }
             // Should we die before the call begins, the thread makes it as the program has.
             arch::repeat(&mut registers, number);
             let _ = stopped.set_registers(&registers);
