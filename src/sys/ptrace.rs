@@ -159,9 +159,9 @@ impl Running {
 
     /// Makes the thread stop before its next instruction, or earlier for another reason.
     ///
-    /// One that cannot any more is about to tell of its end.
-    pub(crate) fn interrupt(&self) {
-        let _ = request(libc::PTRACE_INTERRUPT, self.tid, 0);
+    /// Whether it will; one that cannot any more is about to tell of its end.
+    pub(crate) fn interrupt(&self) -> bool {
+        request(libc::PTRACE_INTERRUPT, self.tid, 0).is_ok()
     }
 
     /// Waits for its next stop, or its end.
