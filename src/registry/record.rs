@@ -70,6 +70,7 @@ pub(super) enum Reads {
     Direct,
     Kernel,
     Syscall,
+    OnePage,
 }
 
 impl Record {
@@ -117,6 +118,7 @@ impl From<ReadPathChoice> for Reads {
             ReadPathChoice::Fastest => Self::Direct,
             ReadPathChoice::KernelFunction => Self::Kernel,
             ReadPathChoice::Syscall => Self::Syscall,
+            ReadPathChoice::OnePage => Self::OnePage,
         }
     }
 }
@@ -127,6 +129,7 @@ impl From<Reads> for ReadPathChoice {
             Reads::Direct => Self::Fastest,
             Reads::Kernel => Self::KernelFunction,
             Reads::Syscall => Self::Syscall,
+            Reads::OnePage => Self::OnePage,
         }
     }
 }
