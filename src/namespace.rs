@@ -335,12 +335,13 @@ impl TimeNamespace {
         )
     }
 
-    /// The same for the processes of a container, whose namespace is `member`.
+    /// The same for the processes of a container, which is one's id and the user who has made it, and
+    /// whose namespace is `member`.
     pub(crate) fn adopt_container(
         mut self,
         listener: OwnedFd,
         ready: OwnedFd,
-        id: String,
+        container: (String, u32),
         member: Member,
         counters: Option<&'static Counters>,
     ) -> Result<Infallible> {
@@ -356,7 +357,7 @@ impl TimeNamespace {
                 listener,
                 filter: AdoptedFilter::Profile,
                 ready: Some(ready),
-                container: Some(id),
+                container: Some(container),
                 counters,
             },
         )

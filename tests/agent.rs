@@ -307,6 +307,38 @@ fn a_container_is_listed_and_joined_by_its_name() {
 }
 
 #[test]
+fn a_containers_clocks_are_saved_by_its_id_and_go_on() {
+    let agent = Agent::start(&[]);
+    let container = need!(container(&agent, Runtime::Runc, &["sleep", "1000"]));
+    let running = container.start();
+    container.wait_until_it_runs();
+    let id = container.id.clone();
+    let is_covered = || agent.elsewhen(&["check", &id]).code == 0;
+    sys::wait_until(is_covered, "the container has its clocks");
+    let saved = agent.elsewhen(&["save", "--container", &id]).succeeded();
+    let file = agent.directory().join("clocks.json");
+    std::fs::write(&file, saved.stdout).unwrap();
+    let file = file.to_str().unwrap();
+    let resume = ["run", "--resume", file, "--policy", "realtime=continue"];
+    let on = [&resume[..], &["date", "+%s"]].concat();
+    expect_date(&agent.elsewhen(&on), AHEAD);
+    let none = agent.elsewhen(&["save", "--container", "no-such-container"]);
+    assert_eq!(
+        (none.code, none.stderr.lines().count()),
+        (125, 1),
+        "{none:#?}"
+    );
+    let both = agent.elsewhen(&["save", "web", "--container", &id]);
+    assert_eq!(
+        (both.code, both.stderr.lines().count()),
+        (125, 1),
+        "{both:#?}"
+    );
+    container.delete();
+    drop(running);
+}
+
+#[test]
 fn a_hundred_containers_start_at_once() {
     let agent = Agent::start(&[]);
     let containers: Result<Vec<Container>, Missing> = (0..100)

@@ -120,6 +120,26 @@ fn a_flood_neither_fills_the_log_nor_keeps_anybody_out() {
 }
 
 #[test]
+fn a_descriptor_that_takes_long_to_close_keeps_nobody_waiting() {
+    let agent = Agent::start(&[]);
+    // What is not read yet is waited for when the socket is closed (socket(7), SO_LINGER).
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let _peer = listener.accept().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    while socket.write(&[0; 1 << 16]).is_ok() {}
+    socket.set_nonblocking(false).unwrap();
+    let long = std::time::Duration::from_secs(100);
+    rustix::net::sockopt::set_socket_linger(&socket, Some(long)).unwrap();
+    send(&agent, b"x", &[socket.as_fd()]);
+    drop(socket);
+    agent.wait_for("refused", 1);
+    let start = std::time::Instant::now();
+    need!(serves(&agent));
+    assert!(start.elapsed() < long / 2);
+}
+
+#[test]
 fn a_connection_that_closes_without_a_word_is_no_event() {
     let agent = Agent::start(&[]);
     for _ in 0..10 {
@@ -212,6 +232,28 @@ fn a_socket_that_is_in_use_is_left_alone() {
     );
     assert!(said.contains("another agent is running"), "{said}");
     need!(serves(&agent));
+}
+
+#[test]
+fn a_socket_whose_owner_is_too_busy_to_accept_is_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let _busy = UnixListener::bind(&path).unwrap();
+    // A queue that is full: the next connection waits, or is told EAGAIN.
+    let mut queued = Vec::new();
+    loop {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let address = SocketAddrUnix::new(&path).unwrap();
+        if rustix::net::connect(&socket, &address) == Err(rustix::io::Errno::AGAIN) {
+            break;
+        }
+        queued.push(socket);
+    }
+    let said = refused(&path);
+    assert!(said.contains("another agent is running"), "{said}");
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_missing_or_unknown_part_gives_one_line() {
         (&["show", "a", "b"], "unexpected argument `b`"),
         (&["ls", "web"], "unexpected argument `web`"),
         (&["check", "--xml"], "unknown option `--xml`"),
-        (&["check", "all"], "unexpected argument `all`"),
+        (&["check", "a", "b"], "unexpected argument `b`"),
     ];
     for (args, part) in table {
         let output = output(args);

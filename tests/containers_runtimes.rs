@@ -9,10 +9,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use elsewhen::clock::Readings;
+use elsewhen::{ClockOffsets, Offset, SavedClocks};
 use harness::clock::SECOND;
 use harness::engines::stage::{Stage, without_hybrid_cgroups};
 use harness::process::{Finished, Run, elsewhen};
-use harness::{Missing, SHIFT, need, tools};
+use harness::{Missing, SHIFT, need, sys, tools};
 use serde_json::{Value, json};
 
 const RUNTIMES: [&str; 2] = ["runc", "crun"];
@@ -90,6 +92,37 @@ fn time_offsets_of_the_specification_reach_containers_of_runtimes_that_lack_them
             let expected = inside.host("BOOTTIME").shifted(SHIFT * SECOND);
             expected.check_lines(&inside.stdout).unwrap();
         }
+    }
+}
+
+#[test]
+fn saved_clocks_go_on_in_a_container() {
+    let stage = need!(Stage::new());
+    let file = stage.at("clocks.json");
+    let host = Readings {
+        realtime: sys::clock_gettime(libc::CLOCK_REALTIME),
+        tai: sys::clock_gettime(libc::CLOCK_TAI),
+        monotonic: sys::clock_gettime(libc::CLOCK_MONOTONIC),
+        boottime: sys::clock_gettime(libc::CLOCK_BOOTTIME),
+    };
+    let shift = ClockOffsets {
+        boottime: Offset::from_secs(34_560_000),
+        ..ClockOffsets::default()
+    };
+    let saved = SavedClocks::new(host, shift).unwrap();
+    fs::write(&file, saved.to_json()).unwrap();
+    let mut config = need!(specification(
+        &stage,
+        &["/bin/cut", "-d ", "-f1", "/proc/uptime"]
+    ));
+    let path = file.to_str().unwrap();
+    config["annotations"] = json!({ "org.elsewhen.resume": path });
+    for runtime in RUNTIMES {
+        need!(tools::find(runtime));
+        let bundle = bundle(&stage, &config);
+        let inside = run(&stage, &bundle, &by_elsewhen(&stage, runtime, &[])).succeeded();
+        let uptime: f64 = inside.stdout.trim().parse().unwrap();
+        assert!(uptime > 34_560_000.0, "{uptime}");
     }
 }
 

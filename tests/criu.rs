@@ -261,6 +261,22 @@ fn a_tree_whose_image_is_laid_out_in_another_way_goes_on() {
     }
 }
 
+/// musl's clock_nanosleep(3) waits at its own place, and a program with nothing else never gets a gate.
+#[test]
+fn a_wait_at_its_own_place_goes_on_where_the_image_is_laid_out_in_another_way() {
+    let criu = need!(Criu::find());
+    let options = [&["--reads=kernel"], &SHIFTED[..]].concat();
+    let run = Run::inside(&options);
+    let ticker = need!(Ticker::start_as(Kind::MuslStatic, &run, &criu));
+    let between = || {
+        forget_clocks(&criu);
+        pause();
+    };
+    let (before, after, _) = ticker.through(&criu, between, &LATER);
+    expect_no_pause(before, after);
+    expect_true_time(&ticker);
+}
+
 /// Starts a program that writes `BACK` if a clock steps back, and other lines all the time, dumps and
 /// restores it twice.
 fn goes_on(words: &[&str], output: &str) {

@@ -293,6 +293,10 @@ fn an_offset_that_cannot_be_understood_starts_no_container() {
             "annotation `org.elsewhen.realtine`",
         ),
         (
+            json!({"annotations": {"org.elsewhen.realtime": "+1y", "org.elsewhen.name": "a/b"}}),
+            "`name: a/b`: not a name",
+        ),
+        (
             json!({"process": {"env": ["ELSEWHEN_BOOTTIME=10"]}}),
             "`boottime: 10`",
         ),
@@ -333,6 +337,39 @@ fn an_offset_that_cannot_be_understood_starts_no_container() {
             .contains("cannot read `/no/such/bundle/config.json`"),
         "{ended:#?}"
     );
+}
+
+#[test]
+fn a_container_is_not_handed_to_who_has_made_the_agents_directory_first() {
+    let place = Place::new();
+    let bundle = place.bundle(&json!({"annotations": {"org.elsewhen.realtime": "+1y"}}));
+    let bundle = bundle.to_str().unwrap();
+    let records = place.at("records");
+    let variable = format!("ELSEWHEN_RUNTIME_DIR={}", records.display());
+    let words = [
+        "env",
+        &variable,
+        "elsewhen-telling",
+        "create",
+        "--bundle",
+        bundle,
+        "ID",
+    ];
+    let made = |mode| {
+        fs::set_permissions(&records, fs::Permissions::from_mode(mode)).unwrap();
+        place.run(&words)
+    };
+    let missing = place.run(&words);
+    fs::create_dir(&records).unwrap();
+    for (ended, expected) in [
+        (missing, "no agent listens"),
+        (made(0o777), "others have access"),
+    ] {
+        assert_eq!(ended.code, 125, "{ended:#?}");
+        assert_eq!(ended.stdout, "", "the runtime has been started");
+        assert!(ended.stderr.contains(expected), "{ended:#?}");
+    }
+    assert_eq!(made(0o700).code, 7);
 }
 
 #[test]

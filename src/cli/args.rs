@@ -212,9 +212,10 @@ pub(crate) struct AgentArgs {
 
 const AGENT: &str = "\
 A container's clocks are what its annotations `org.elsewhen.realtime`, `.tai`, `.monotonic` and `.boottime`
-say, else the environment in its configuration (`ELSEWHEN_REALTIME` and so on), else the profile that
-`elsewhen oci-profile` has made; in the words of `elsewhen run`. What is not understood is refused: the
-container does not start, and the log says why.
+(or `.resume` with the path of a file of clocks, and `.policy`) say, else the environment in its configuration (`ELSEWHEN_REALTIME` and so on), else the profile that
+`elsewhen oci-profile` has made; in the words of `elsewhen run`. What is not understood is refused, and the log says
+why: the runtime has started the container by then, and its program fails (ENOSYS) before it begins.
+`elsewhen oci-runtime` refuses before that, and starts no container.
 
 The log goes to the standard error, a line an event. SIGUSR1 has the counts logged. SIGTERM ends the
 agent; containers go on, and their keepers with them.
@@ -225,12 +226,15 @@ Exit status: 0 after SIGTERM or SIGINT, 125 if the agent cannot start.";
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = SAVE,
-    override_usage = "elsewhen save NAME|PID > FILE"
+    override_usage = "elsewhen save NAME|PID > FILE\n       elsewhen save --container ID > FILE"
 )]
 pub(crate) struct SaveArgs {
     /// The namespace's name, or the number of a process in it
-    #[arg(value_name = "NAME|PID")]
-    pub(crate) handle: String,
+    #[arg(value_name = "NAME|PID", required_unless_present = "container")]
+    pub(crate) handle: Option<String>,
+    /// A container's id, or its first twelve digits or more, instead
+    #[arg(long, value_name = "ID", conflicts_with = "handle")]
+    pub(crate) container: Option<String>,
 }
 
 const SAVE: &str = "\
@@ -239,6 +243,7 @@ owner of a namespace and root may save its clocks.
 
 Examples:
   elsewhen save staging > clocks.json
+  elsewhen save --container 4f66ad9a0b2c > clocks.json
   elsewhen save staging | ssh elsewhere elsewhen run --resume /dev/stdin -- ./server";
 
 /// Say what this machine offers, and which way each clock will take; or whether a container has clocks

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{By, ClockOffsets, Offset, ParseError, Readings, When, check_limits};
 use crate::line::shown;
+use crate::registry::is_name;
 use crate::{Error, Policies, Policy, Result, SavedClocks, reading};
 
 /// What the names of annotations begin with.
@@ -222,6 +223,21 @@ impl Words {
         Ok((offsets, named))
     }
 
+    /// The namespace's name, if it has one.
+    ///
+    /// # Errors
+    /// The word cannot be a name.
+    pub(crate) fn name(&self) -> Result<Option<String>> {
+        match &self.name {
+            Some(name) if !is_name(name) => Err(Error::new(format!(
+                "`name: {}`: not a name; write letters, digits, `.`, `_` and `-`, at most 64, and not a \
+                 number",
+                shown(name.as_ref())
+            ))),
+            name => Ok(name.clone()),
+        }
+    }
+
     /// Whether files under `/proc` are to show the namespace's clocks.
     ///
     /// # Errors
@@ -385,6 +401,9 @@ mod tests {
             let error = words.offsets(&now).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
+        let odd = annotations(&[("org.elsewhen.name", "a/b")]);
+        let why = Words::from_annotations(&odd).unwrap().name().unwrap_err();
+        assert!(why.to_string().contains("`name: a/b`"), "{why}");
         let odd = annotations(&[("org.elsewhen.proc", "maybe")]);
         assert!(Words::from_annotations(&odd).unwrap().shows_proc().is_err());
     }

@@ -15,15 +15,17 @@ pub(crate) struct Container {
     pub(crate) host_proc: bool,
 }
 
-/// The newest namespace of a container's, of those that this user keeps.
+/// The newest namespace of a container's, of those that this user keeps; the container is that of `user`,
+/// since another's may have the same id.
 ///
 /// # Errors
 /// The directory of this user's records is somebody else's.
-pub(crate) fn container(id: &str) -> Result<Option<Container>> {
+pub(crate) fn container(id: &str, user: u32) -> Result<Option<Container>> {
     let held: Vec<_> = Directory::own()?.iter().flat_map(living::held).collect();
-    let of_it = held
-        .iter()
-        .filter(|tree| tree.record().container.as_deref() == Some(id));
+    let of_it = held.iter().filter(|tree| {
+        let record = tree.record();
+        record.container.as_deref() == Some(id) && record.user == Some(user)
+    });
     let newest = of_it.max_by_key(|tree| tree.record().since);
     Ok(newest.map(|tree| Container {
         member: Member {

@@ -59,7 +59,9 @@ impl Coverage {
 pub(crate) fn coverage(handle: &str) -> Result<Coverage> {
     let (trees, table) = living::all()?;
     let members = Members::new(&trees, &table);
-    if let Some(tree) = trees.iter().find(|tree| is_meant(tree, handle)) {
+    // What this user's agent has said, of this user's containers, comes before what others may say.
+    let meant = trees.iter().filter(|tree| is_meant(tree, handle));
+    if let Some(tree) = meant.min_by_key(|tree| !tree.is_of_this_users()) {
         return Ok(covered(tree, tree.record().first.map(|(pid, _)| pid)));
     }
     let process = match handle.parse() {

@@ -184,6 +184,21 @@ pub(crate) fn socket() -> PathBuf {
     overridden().unwrap_or_else(usual_path).join("agent.sock")
 }
 
+/// The same for who is to hand something over there: nobody else may have made the directory.
+///
+/// # Errors
+/// It is missing, or not this user's alone.
+pub(crate) fn own_socket() -> Result<PathBuf> {
+    let socket = socket();
+    match Directory::own()? {
+        Some(_) => Ok(socket),
+        None => Err(Error::new(format!(
+            "no agent listens at `{}`: start `elsewhen agent`, or name its socket",
+            shown(socket.as_os_str())
+        ))),
+    }
+}
+
 fn usual_path() -> PathBuf {
     let user = geteuid();
     // In a user namespace `/run` is somebody else's.

@@ -92,6 +92,26 @@ impl Living {
         }
     }
 
+    /// Whether it is that of a container that this user has made, and written by this user.
+    pub(super) fn is_of_this_users(&self) -> bool {
+        self.is_own() && self.record.user == Some(geteuid().as_raw())
+    }
+
+    /// Whether this user has written it.
+    pub(super) fn is_own(&self) -> bool {
+        self.writer == geteuid().as_raw()
+    }
+
+    /// Forgets what another user's record says of a container and its first process, unless that is the
+    /// user's own: it could be anybody's.
+    fn doubt(&mut self, table: &Table) {
+        let first = self.record.first.and_then(|(pid, _)| table.get(pid));
+        if !self.is_own() && first.is_none_or(|first| first.user != self.writer) {
+            self.record.container = None;
+            self.record.first = None;
+        }
+    }
+
     pub(super) fn record(&self) -> &Record {
         &self.record
     }
@@ -136,6 +156,9 @@ pub(super) fn all() -> Result<(Vec<Living>, Table)> {
         }
         None => tree.writer == geteuid().as_raw(),
     });
+    for tree in &mut found {
+        tree.doubt(&table);
+    }
     // The same order each time, the oldest first.
     found.sort_by_key(|tree| (tree.record.since, tree.record.inner, tree.record.keeper));
     Ok((found, table))

@@ -23,7 +23,7 @@ mod register;
 
 pub(crate) use container::{Container, container};
 pub(crate) use coverage::{Clocks, Coverage, coverage};
-pub(crate) use directory::{overridden, probe, shared_file, socket};
+pub(crate) use directory::{overridden, own_socket, probe, shared_file, socket};
 pub(crate) use find::{Found, find, made_inside};
 pub(crate) use kernel::{offsets as kernels_offsets_of, own_offsets as kernels_offsets};
 pub(crate) use list::all;

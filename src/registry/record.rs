@@ -48,6 +48,9 @@ pub(super) struct Record {
     /// The container that the tree is in, by the id that its runtime gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) container: Option<String>,
+    /// The user whose runtime has made the container. Another's may have the same id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) user: Option<u32>,
     /// The process that the tree begins with, and when it was started, in the kernel's ticks: where the
     /// tree does not lie below its keeper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -230,6 +233,7 @@ mod tests {
             reads_by: Some("by system call".into()),
             since: (1_700_000_000, 5),
             container: None,
+            user: None,
             first: None,
         }
     }

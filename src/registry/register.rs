@@ -38,8 +38,8 @@ pub(crate) struct Tree<'a> {
     pub(crate) reads_by: Option<String>,
     /// How far CLOCK_REALTIME of the calling process is from the host's.
     pub(crate) own_realtime: Offset,
-    /// The container that it is in.
-    pub(crate) container: Option<&'a str>,
+    /// The container that it is in, and the user who has made that.
+    pub(crate) container: Option<(&'a str, u32)>,
     /// The process that it begins with, and when that was started, if it does not lie below the calling
     /// process.
     pub(crate) first: Option<(i32, u64)>,
@@ -181,7 +181,8 @@ fn record(tree: &Tree<'_>) -> Option<Record> {
             Some(joins) => joins.since,
             None => now(tree.own_realtime)?,
         },
-        container: tree.container.map(str::to_owned),
+        container: tree.container.map(|(id, _)| id.to_owned()),
+        user: tree.container.map(|(_, user)| user),
         first: tree.first,
     })
 }

@@ -52,6 +52,23 @@ impl SavedClocks {
         })
     }
 
+    /// The clocks, as they stand now, of a container that has its clocks from `elsewhen agent`, by its id or
+    /// the first twelve digits or more of it.
+    ///
+    /// # Errors
+    /// There is no such container, or it has no clocks of its own. Else as for [`of`](Self::of).
+    pub fn of_container(id: &str) -> Result<Self> {
+        let coverage = registry::coverage(id)?;
+        match (&coverage.container, coverage.pid) {
+            (Some(_), Some(pid)) if coverage.is_covered() => Self::of(&pid.to_string()),
+            _ => Err(Error::new(format!(
+                "`{}`: no container of that id has clocks of its own; \
+                 `elsewhen check` says why that may be",
+                shown(id.as_ref())
+            ))),
+        }
+    }
+
     /// The clocks, as they stand now, of whoever is so far from this host's.
     ///
     /// # Errors

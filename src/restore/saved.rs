@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -203,21 +204,28 @@ impl SavedClocks {
         Self::read_from(path, File::open(path))
     }
 
-    /// Reads a file that somebody else has named: a pipe, say, on which this could wait for ever, is none.
+    /// Reads a file that somebody else has named: no other than a plain one is opened, since to open a
+    /// device does something, and a pipe might never answer.
     pub(crate) fn read_plain(path: &Path) -> Result<Self> {
         let name = shown(path.as_os_str());
         if !path.is_absolute() {
             return Err(Error::new(format!("`{name}`: write the whole path")));
         }
-        let file = OpenOptions::new()
+        // O_PATH finds the file and does not open it.
+        let found = OpenOptions::new()
             .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .custom_flags(libc::O_PATH)
             .open(path);
-        if let Ok(file) = &file
-            && !file.metadata().is_ok_and(|found| found.is_file())
-        {
-            return Err(Error::new(format!("`{name}`: it is no plain file")));
-        }
+        let file = match found {
+            Ok(found) if !found.metadata().is_ok_and(|found| found.is_file()) => {
+                return Err(Error::new(format!("`{name}`: it is no plain file")));
+            }
+            Ok(found) => OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+                .open(format!("/proc/self/fd/{}", found.as_raw_fd())),
+            Err(error) => Err(error),
+        };
         Self::read_from(path, file)
     }
 

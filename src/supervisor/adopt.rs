@@ -20,7 +20,8 @@ use crate::clock::Offset;
 use crate::image::Image;
 use crate::inject::Force;
 use crate::registry::{Tree, register};
-use crate::sys::{process, seccomp, signal};
+use crate::sys::seccomp::{self, Answer};
+use crate::sys::{process, signal};
 use crate::{Error, Result};
 
 /// What notifies the calls of processes that are adopted ([`TimeNamespace::adopt`]).
@@ -42,9 +43,9 @@ pub(crate) struct Adoption {
     pub(crate) filter: AdoptedFilter,
     /// A socket, which is sent a byte when a worker is there.
     pub(crate) ready: Option<OwnedFd>,
-    /// The container that the processes are in: its first call tells which process it begins with, so
-    /// that is waited for.
-    pub(crate) container: Option<String>,
+    /// The container that the processes are in, and the user who has made it: its first call tells which
+    /// process it begins with, so that is waited for.
+    pub(crate) container: Option<(String, u32)>,
     pub(crate) counters: Option<&'static Counters>,
 }
 
@@ -107,7 +108,7 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
             reads: plan.reads,
             reads_by: Some(image.read_path().to_string()),
             own_realtime: Offset::ZERO,
-            container: container.as_deref(),
+            container: container.as_ref().map(|(id, user)| (id.as_str(), *user)),
             first,
         })?;
         // A worker that hangs, and who serves live files, are to become children of this process.
@@ -181,7 +182,11 @@ fn first_process(means: &Means, listener: &OwnedFd) -> Result<(i32, u64)> {
         {
             return Ok((pid, started));
         }
-        // It is gone, or was taken out of the call by a signal, and will make it anew.
+        // It is gone, or was taken out of the call by a signal, and will make it anew. Whoever was taken for
+        // gone by mistake, for want of descriptors perhaps, is not to wait for ever.
+        if seccomp::is_valid(listener.as_fd(), call.id) {
+            let _ = seccomp::answer(listener.as_fd(), call.id, Answer::Errno(libc::EINTR));
+        }
         journal.clear();
     }
 }

@@ -101,7 +101,20 @@ impl Change {
 /// `EPERM`: somebody else traces the thread, it is ending, or permission lacks. `ESRCH`: no such
 /// thread.
 pub(crate) fn seize(tid: i32) -> io::Result<Running> {
-    request(libc::PTRACE_SEIZE, tid, OPTIONS)?;
+    seize_with(tid, OPTIONS)
+}
+
+/// The same, but should this thread end before it has let go of the other, that one's process is killed: it
+/// must not run half-mended.
+///
+/// # Errors
+/// As for [`seize`].
+pub(crate) fn seize_to_mend(tid: i32) -> io::Result<Running> {
+    seize_with(tid, OPTIONS | libc::PTRACE_O_EXITKILL)
+}
+
+fn seize_with(tid: i32, options: i32) -> io::Result<Running> {
+    request(libc::PTRACE_SEIZE, tid, options)?;
     Ok(Running {
         tid,
         of_this_thread: PhantomData,
@@ -146,9 +159,9 @@ impl Running {
 
     /// Makes the thread stop before its next instruction, or earlier for another reason.
     ///
-    /// One that cannot any more is about to tell of its end.
-    pub(crate) fn interrupt(&self) {
-        let _ = request(libc::PTRACE_INTERRUPT, self.tid, 0);
+    /// Whether it will; one that cannot any more is about to tell of its end.
+    pub(crate) fn interrupt(&self) -> bool {
+        request(libc::PTRACE_INTERRUPT, self.tid, 0).is_ok()
     }
 
     /// Waits for its next stop, or its end.
@@ -295,13 +308,14 @@ impl Stopped {
         }
     }
 
-    /// Has no seccomp filter look at its calls as long as it is traced.
+    /// Has no seccomp filter look at its calls as long as it is traced; it was [`seize_to_mend`]ed.
     ///
     /// # Errors
     /// `EPERM` without `CAP_SYS_ADMIN`, or where a filter looks at this process's. `EINVAL` without
     /// `CONFIG_CHECKPOINT_RESTORE`.
     pub(crate) fn suspend_seccomp(&self) -> io::Result<()> {
-        request(libc::PTRACE_SETOPTIONS, self.tid, OPTIONS | SUSPEND_SECCOMP)
+        let options = OPTIONS | libc::PTRACE_O_EXITKILL | SUSPEND_SECCOMP;
+        request(libc::PTRACE_SETOPTIONS, self.tid, options)
     }
 
     /// The signals that it blocks.

@@ -29,7 +29,12 @@ pub(crate) struct Ticker {
 impl Ticker {
     /// Starts it.
     pub(crate) fn start(run: &Run, criu: &Criu) -> Result<Self, Missing> {
-        let program = guests::build("going_on", Kind::Glibc)?;
+        Self::start_as(Kind::Glibc, run, criu)
+    }
+
+    /// Starts it, built in this way.
+    pub(crate) fn start_as(kind: Kind, run: &Run, criu: &Criu) -> Result<Self, Missing> {
+        let program = guests::build("going_on", kind)?;
         let file = criu.file("ticks");
         let words = [program.to_str().unwrap(), file.to_str().unwrap()];
         // A program that waits to be asked by its terminal would not be dumped.

@@ -16,8 +16,11 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// What has begun to come comes at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// More descriptors make no message, and are closed by the kernel.
+/// More descriptors make no message.
 const MOST_DESCRIPTORS: usize = 8;
+
+/// The kernel's own limit for one message (`SCM_MAX_FD`): what there were no room for, it would close at once.
+const ROOM: usize = 253;
 
 /// A connection.
 pub(super) struct Connection {
@@ -69,7 +72,7 @@ impl Connection {
     /// No message will come of it.
     pub(super) fn read(&mut self) -> Result<Outcome> {
         let mut part = [0; 16 << 10];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ROOM))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let received = recvmsg(
@@ -98,13 +101,20 @@ impl Connection {
                 false => Err(Error::new("the message ends too early")),
             };
         }
-        if self.is_silent() {
+        let is_first = self.is_silent();
+        if is_first {
             self.deadline = Instant::now() + PATIENCE;
         }
         self.bytes.extend_from_slice(&part[..received.bytes]);
-        match Message::parse(&self.bytes)? {
+        // To read it all anew for each part would cost its square; the first one tells what is none at all.
+        let may_be_whole = matches!(self.bytes.last(), Some(b'}' | b' ' | b'\t' | b'\r' | b'\n'));
+        let parsed = match is_first || may_be_whole {
+            true => Message::parse(&self.bytes)?,
+            false => Parsed::Part,
+        };
+        match parsed {
             Parsed::Whole(message) => {
-                let listener = message.listener(std::mem::take(&mut self.descriptors))?;
+                let listener = message.listener(&mut self.descriptors)?;
                 Ok(Outcome::Message(message, listener))
             }
             Parsed::Part if self.bytes.len() >= MOST_BYTES => {

@@ -16,9 +16,10 @@ use crate::{Error, Result, reading};
 /// No bundle's configuration is longer.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// The containers whose processes this agent has handed to keepers.
+/// The containers whose processes this agent has handed to keepers, by the users who have made them and
+/// their ids: one user's id says nothing about another's container.
 #[derive(Default)]
-pub(super) struct Containers(HashMap<String, (Container, usize)>);
+pub(super) struct Containers(HashMap<(u32, String), (Container, usize)>);
 
 impl Containers {
     /// The clocks for what a runtime has just put into a container.
@@ -26,40 +27,64 @@ impl Containers {
     /// # Errors
     /// What the container is to have is not to be understood; or it is joined, and nothing is known
     /// of it.
-    pub(super) fn find(&self, message: &Message, reads_bundle: bool) -> Result<Container> {
+    pub(super) fn find(&self, message: &Message, user: u32) -> Result<Container> {
         let id = &message.state.id;
         if message.state.is_creating() {
-            return decide(message, reads_bundle);
+            self.check_free(id, user)?;
+            return decide(message, is_trusted(user));
         }
-        if let Some((container, _)) = self.0.get(id) {
+        if let Some((container, _)) = self.0.get(&(user, id.clone())) {
             return Ok(container.clone());
         }
         // Another agent has handed it over, before this one was started.
-        registry::container(id)?.ok_or_else(|| {
+        registry::container(id, user)?.ok_or_else(|| {
             Error::new(
-                "nothing is known of the container: its keeper has been killed, or another user's \
-                 agent has it; start the container anew",
+                "nothing is known of the container: its keeper has been killed, or another user, or \
+                 another user's agent, has it; start the container anew",
             )
         })
     }
 
+    /// # Errors
+    /// The id is that of a container of root's or of the agent's own user, and another user says it: who
+    /// asks about that container is not to be told of another.
+    fn check_free(&self, id: &str, user: u32) -> Result<()> {
+        if is_trusted(user) {
+            return Ok(());
+        }
+        for other in [0, rustix::process::geteuid().as_raw()] {
+            let is_known = self.0.contains_key(&(other, id.to_owned()));
+            if is_known || registry::container(id, other)?.is_some() {
+                return Err(Error::new("another user's container of that id is running"));
+            }
+        }
+        Ok(())
+    }
+
     /// Notes that a keeper has been told to serve a part of a container.
-    pub(super) fn add(&mut self, id: &str, container: &Container) {
-        let entry = self.0.entry(id.to_owned());
+    pub(super) fn add(&mut self, user: u32, id: &str, container: &Container) {
+        let entry = self.0.entry((user, id.to_owned()));
         let (known, keepers) = entry.or_insert_with(|| (container.clone(), 0));
         *known = container.clone();
         *keepers += 1;
     }
 
     /// Notes that one has ended.
-    pub(super) fn remove(&mut self, id: &str) {
-        if let Some((_, keepers)) = self.0.get_mut(id) {
+    pub(super) fn remove(&mut self, user: u32, id: &str) {
+        let key = (user, id.to_owned());
+        if let Some((_, keepers)) = self.0.get_mut(&key) {
             *keepers -= 1;
             if *keepers == 0 {
-                self.0.remove(id);
+                self.0.remove(&key);
             }
         }
     }
+}
+
+/// Whether a user is root or the agent's own. What others say may lie anywhere, and is not opened with the
+/// agent's rights.
+pub(super) fn is_trusted(user: u32) -> bool {
+    user == rustix::process::geteuid().as_raw() || user == 0
 }
 
 fn decide(message: &Message, reads_bundle: bool) -> Result<Container> {
@@ -74,18 +99,23 @@ fn decide(message: &Message, reads_bundle: bool) -> Result<Container> {
     };
     let profile = Words::from_metadata(&message.metadata)?;
     let words = annotations.or(environment).or(profile.clone());
+    if words.resume.is_some() && !reads_bundle {
+        return Err(Error::new(
+            "`resume` names a file, which the agent reads for root and its own user only; say the offsets",
+        ));
+    }
     let offsets = words.offsets(&reading::host()?)?;
     check_covered(&profile, &offsets)?;
     Ok(Container {
         member: Member::new().ok_or_else(|| Error::new("the kernel has no random bytes yet"))?,
         offsets,
         host_proc: !words.shows_proc()?,
-        name: words.name,
+        name: words.name()?,
     })
 }
 
 /// A profile that speaks of some clocks notifies no calls with MONOTONIC and BOOTTIME unless it speaks of
-/// these (`elsewhen oci-profile`).
+/// these (`elsewhen oci-profile`), or of saved clocks (`elsewhen oci-runtime`).
 fn check_covered(profile: &Words, offsets: &ClockOffsets) -> Result<()> {
     let clocks = [
         ("monotonic", &profile.monotonic, offsets.monotonic),
@@ -95,10 +125,12 @@ fn check_covered(profile: &Words, offsets: &ClockOffsets) -> Result<()> {
         .iter()
         .find(|(_, words, offset)| words.is_none() && !offset.is_zero());
     match left_out {
-        Some((clock, ..)) if profile.has_offsets() => Err(Error::new(format!(
-            "`{clock}` is not among the clocks of the container's profile; make that with \
+        Some((clock, ..)) if profile.has_offsets() && profile.resume.is_none() => {
+            Err(Error::new(format!(
+                "`{clock}` is not among the clocks of the container's profile; make that with \
              `--{clock} +0`, or without any clock"
-        ))),
+            )))
+        }
         _ => Ok(()),
     }
 }
@@ -138,4 +170,53 @@ fn environment(bundle: &str) -> Result<Words> {
     let lines = config.process.and_then(|process| process.env);
     let lines = lines.unwrap_or_default();
     Ok(Words::from_environment(lines.iter().map(String::as_str)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::agent::message::Parsed;
+
+    fn message(status: &str) -> Message {
+        let text = format!(
+            r#"{{"fds":["seccompFd"],"metadata":"","state":{{"id":"no-such-container","status":"{status}","bundle":"."}}}}"#
+        );
+        match Message::parse(text.as_bytes()).unwrap() {
+            Parsed::Whole(message) => *message,
+            Parsed::Part => panic!("a part"),
+        }
+    }
+
+    #[test]
+    fn a_file_of_clocks_is_not_read_for_other_users() {
+        let mut message = message("creating");
+        let key = "org.elsewhen.resume".to_owned();
+        message.state.annotations = Some([(key, "/dev/null".to_owned())].into());
+        let why = |user| {
+            let found = Containers::default().find(&message, user);
+            found.unwrap_err().to_string()
+        };
+        assert!(why(70_001).contains("root and its own user"));
+        assert!(why(0).contains("no plain file"));
+    }
+
+    #[test]
+    fn one_users_id_says_nothing_of_anothers_container() {
+        let own = rustix::process::geteuid().as_raw();
+        let (one, other) = (70_001, 70_002);
+        let mut containers = Containers::default();
+        for user in [own, one] {
+            let container = containers.find(&message("creating"), user);
+            containers.add(user, "no-such-container", &container.unwrap());
+            // Whoever comes later gets no namespace of a container that others have made.
+            assert!(containers.find(&message("running"), other).is_err());
+            if user == own {
+                let why = containers.find(&message("creating"), one).unwrap_err();
+                assert!(why.to_string().contains("another user's"), "{why}");
+                containers.remove(own, "no-such-container");
+            }
+        }
+        assert!(containers.find(&message("running"), one).is_ok());
+        assert!(containers.find(&message("running"), own).is_err());
+    }
 }

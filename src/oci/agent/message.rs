@@ -77,11 +77,11 @@ impl Message {
         }
     }
 
-    /// The listener among the descriptors that came along; the others are closed.
+    /// The listener among the descriptors that came along, which is taken out of them.
     ///
     /// # Errors
     /// There are more or fewer than there are names, or it is none.
-    pub(super) fn listener(&self, descriptors: Vec<OwnedFd>) -> Result<OwnedFd> {
+    pub(super) fn listener(&self, descriptors: &mut Vec<OwnedFd>) -> Result<OwnedFd> {
         if descriptors.len() != self.fds.len() {
             return Err(Error::new(format!(
                 "the message names {} descriptors, and {} came",
@@ -89,11 +89,10 @@ impl Message {
                 descriptors.len()
             )));
         }
-        let mut named = self.fds.iter().zip(descriptors);
-        let listener = named.find(|(name, _)| *name == LISTENER);
-        let listener = listener.map(|(_, descriptor)| descriptor);
-        listener
-            .filter(|descriptor| seccomp::is_listener(descriptor.as_fd()))
+        let place = self.fds.iter().position(|name| name == LISTENER);
+        place
+            .filter(|place| seccomp::is_listener(descriptors[*place].as_fd()))
+            .map(|place| descriptors.swap_remove(place))
             .ok_or_else(|| Error::new("the descriptor is not a seccomp listener"))
     }
 }

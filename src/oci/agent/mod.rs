@@ -5,6 +5,7 @@
 //! as long as that process and all that it starts. So the agent is a door only: it can end and be
 //! started again while containers run.
 
+mod closer;
 mod connection;
 mod containers;
 mod log;
@@ -26,6 +27,7 @@ pub(crate) use order::take;
 use crate::supervisor::Counters;
 use crate::sys::{process, signal};
 use crate::{Error, Result, registry};
+use closer::Closer;
 use connection::{Connection, Outcome};
 use containers::Containers;
 use log::{Limit, Line};
@@ -35,11 +37,12 @@ use order::{Order, numbers};
 use pair::{Pair, Said};
 use socket::Socket;
 
+/// Keepers of one user's containers that wait for the first call, unless the user is root or the agent's own:
+/// each is a process of the agent's.
+const MOST_WAITING: usize = 256;
+
 /// Connections at a time. A runtime holds one for as long as it makes a container.
 const MOST_CONNECTIONS: usize = 512;
-
-/// How often the metrics are written, if they have changed.
-const METRICS_EVERY: Duration = Duration::from_secs(2);
 
 /// What an agent is started with.
 #[derive(Clone, Debug)]
@@ -72,6 +75,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     let signals =
         signal::descriptor(true).map_err(|e| Error::os("cannot make a signal descriptor", e))?;
     raise_limit();
+    let closer = Closer::start()?;
     Line::info("started")
         .with("version", env!("CARGO_PKG_VERSION"))
         .with("pid", std::process::id())
@@ -82,6 +86,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
         socket,
         signals,
         users,
+        closer,
         connections: Vec::new(),
         pairs: Vec::new(),
         containers: Containers::default(),
@@ -106,6 +111,7 @@ struct Agent {
     socket: Socket,
     signals: OwnedFd,
     users: Vec<u32>,
+    closer: Closer,
     connections: Vec<Connection>,
     pairs: Vec<Pair>,
     containers: Containers,
@@ -120,10 +126,11 @@ impl Agent {
     fn serve(&mut self) {
         loop {
             let ready = self.wait();
+            // First, since the end of a keeper, which a signal tells, takes it out of the list.
+            self.hear_pairs(&ready.pairs);
             if ready.signals && self.heed_signals() {
                 return;
             }
-            self.hear_pairs(&ready.pairs);
             self.read(&ready.connections);
             if ready.socket {
                 self.accept();
@@ -155,8 +162,8 @@ impl Agent {
             .connections
             .iter()
             .map(Connection::deadline)
-            .chain(self.rests_until)
-            .chain(self.metrics.as_ref().map(|_| now + METRICS_EVERY))
+            .chain(self.rests_until.filter(|until| *until > now))
+            .chain(self.metrics.as_ref().map(Metrics::next))
             .min();
         let timeout = next.map(|at| {
             let left = at.saturating_duration_since(now) + Duration::from_millis(1);
@@ -214,7 +221,7 @@ impl Agent {
         line.with("container", &pair.container)
             .with("keeper", pid)
             .write();
-        self.containers.remove(&pair.container);
+        self.containers.remove(pair.user, &pair.container);
     }
 
     fn hear_pairs(&mut self, ready: &[bool]) {
@@ -264,6 +271,7 @@ impl Agent {
                         .with("user", user)
                         .with("error", "the user may not ask; `--user` says who may"),
                 );
+                self.closer.close(socket);
                 continue;
             }
             if self.connections.len() >= MOST_CONNECTIONS {
@@ -273,11 +281,22 @@ impl Agent {
         }
     }
 
-    /// Closes the connection that has been silent for longest, or else the oldest.
+    /// Closes a connection of the user who has most: the one that has been silent for longest, or else the
+    /// oldest.
     fn make_room(&mut self) {
-        let silent = self.connections.iter().position(Connection::is_silent);
-        let connection = self.connections.remove(silent.unwrap_or(0));
+        let of = |user: u32| self.connections.iter().filter(move |c| c.user == user);
+        let user = self
+            .connections
+            .iter()
+            .map(|c| c.user)
+            .max_by_key(|user| of(*user).count());
+        let theirs = |c: &Connection| Some(c.user) == user;
+        let connections = &self.connections;
+        let silent = connections.iter().position(|c| theirs(c) && c.is_silent());
+        let place = silent.or_else(|| connections.iter().position(theirs));
+        let connection = self.connections.remove(place.unwrap_or(0));
         self.refuse(&connection, None, &Error::new("too many connections"));
+        self.closer.close(connection);
     }
 
     fn read(&mut self, ready: &[bool]) {
@@ -289,7 +308,10 @@ impl Agent {
                 continue;
             }
             match connection.read() {
-                Ok(Outcome::Open) => still.push(connection),
+                Ok(Outcome::Open) => {
+                    still.push(connection);
+                    continue;
+                }
                 // A runtime that has found out that it cannot start the container.
                 Ok(Outcome::Empty) => {}
                 Ok(Outcome::Message(message, listener)) => {
@@ -299,6 +321,7 @@ impl Agent {
                 }
                 Err(error) => self.refuse(&connection, None, &error),
             }
+            self.closer.close(connection);
         }
         self.connections = still;
     }
@@ -312,6 +335,7 @@ impl Agent {
                 let error = Error::new("the message does not come to its end");
                 self.refuse(&connection, None, &error);
             }
+            self.closer.close(connection);
         }
     }
 
@@ -320,10 +344,15 @@ impl Agent {
     /// If this fails the listener is closed, so that the process's first call fails, and it does not run
     /// at the host's time.
     fn hand_over(&mut self, message: &Message, listener: OwnedFd, user: u32) -> Result<()> {
-        let own = rustix::process::geteuid().as_raw();
-        // What others say may lie anywhere, and is not opened with the agent's rights.
-        let reads_bundle = user == own || user == 0;
-        let container = self.containers.find(message, reads_bundle)?;
+        let waiting = |pair: &&Pair| pair.user == user && pair.as_fd().is_some();
+        if !containers::is_trusted(user)
+            && self.pairs.iter().filter(waiting).count() >= MOST_WAITING
+        {
+            return Err(Error::new(
+                "too many of the user's containers are about to start",
+            ));
+        }
+        let container = self.containers.find(message, user)?;
         let id = &message.state.id;
         let order = Order {
             offsets: numbers(&container.offsets),
@@ -331,6 +360,7 @@ impl Agent {
             proc: !container.host_proc,
             own_filter: false,
             container: Some((id.clone(), container.member.clone())),
+            user,
         };
         let pair = Pair::start(&order, id, listener)?;
         let (event, count) = match message.state.is_creating() {
@@ -338,7 +368,7 @@ impl Agent {
             false => ("joined", &self.counters.joined),
         };
         count.add();
-        self.containers.add(id, &container);
+        self.containers.add(user, id, &container);
         let offsets = &container.offsets;
         Line::info(event)
             .with("container", id)

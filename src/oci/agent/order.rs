@@ -31,6 +31,9 @@ pub(crate) struct Order {
     /// The container that the processes are in, and the namespace that it has.
     #[serde(default)]
     pub(crate) container: Option<(String, Member)>,
+    /// The user whose runtime has made it.
+    #[serde(default)]
+    pub(crate) user: u32,
 }
 
 /// Takes an order, and its listener, from the socket that a process is started with.
@@ -80,7 +83,8 @@ impl Order {
             None => match namespace.adopt(listener, filter, Some(ready))? {},
             Some((id, member)) => {
                 let counters = Counters::open().ok();
-                match namespace.adopt_container(listener, ready, id, member, counters)? {}
+                let container = (id, self.user);
+                match namespace.adopt_container(listener, ready, container, member, counters)? {}
             }
         }
     }

@@ -12,6 +12,8 @@ pub(super) struct Pair {
     pub(super) pid: i32,
     /// The container that it serves a part of.
     pub(super) container: String,
+    /// The user who has made the container.
+    pub(super) user: u32,
     /// Until it serves.
     socket: Option<OwnedFd>,
 }
@@ -44,6 +46,7 @@ impl Pair {
         Ok(Self {
             pid: child.id().cast_signed(),
             container: container.to_owned(),
+            user: order.user,
             socket: Some(ours),
         })
     }

@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::line::shown;
 use crate::sys::process;
@@ -37,8 +41,8 @@ impl Socket {
                     .with_way_out("what lies there is no socket: choose another path"));
             }
             // Nobody listens any more where a connection is refused.
-            match UnixStream::connect(path) {
-                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            match probe(path) {
+                Err(Errno::CONNREFUSED) => {
                     fs::remove_file(path).map_err(cannot)?;
                 }
                 _ => {
@@ -49,12 +53,11 @@ impl Socket {
                 }
             }
         }
-        // Nobody is to connect before the mode is right.
-        let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+        // It is born with its mode: to change that by the path might change another file's.
+        let umask = rustix::process::umask(Mode::from_raw_mode(!mode & 0o777));
         let listener = UnixListener::bind(path);
         rustix::process::umask(umask);
         let listener = listener.map_err(cannot)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         let inode = fs::symlink_metadata(path).map_err(cannot)?.ino();
         Ok(Self {
@@ -96,6 +99,13 @@ impl Socket {
             file: None,
         }))
     }
+}
+
+/// Connects, and does not wait: to who listens and is busy (`EAGAIN`) this might last for ever.
+fn probe(path: &Path) -> rustix::io::Result<()> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 impl Drop for Socket {

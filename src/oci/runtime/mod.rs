@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use crate::line::shown;
 use crate::oci::offsets::Words;
 use crate::supervisor::{EXIT_FAILED, Outer};
-use crate::{Error, kernel, registry};
+use crate::{Error, kernel};
 use arguments::Arguments;
 
 /// What the options say.
@@ -30,8 +30,8 @@ use arguments::Arguments;
 pub(crate) struct Settings {
     /// The real runtime, a name or a path.
     pub(crate) runtime: Option<OsString>,
-    /// The agent's socket, an absolute path.
-    socket: PathBuf,
+    /// The agent's socket, an absolute path; by default it is in the user's directory.
+    socket: Option<PathBuf>,
     words: Words,
 }
 
@@ -47,7 +47,7 @@ impl Settings {
     pub(crate) fn new() -> Self {
         Self {
             runtime: None,
-            socket: registry::socket(),
+            socket: None,
             words: Words::default(),
         }
     }
@@ -60,7 +60,7 @@ impl Settings {
         let option = || format!("`--{name} {}`", shown(&value));
         match name {
             "runtime" => self.runtime = Some(value),
-            "socket" if value.as_bytes().starts_with(b"/") => self.socket = value.into(),
+            "socket" if value.as_bytes().starts_with(b"/") => self.socket = Some(value.into()),
             // The runtime and the agent have other working directories.
             "socket" => return Err(format!("{}: write an absolute path", option())),
             name => match self.words.place(name) {

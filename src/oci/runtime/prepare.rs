@@ -11,7 +11,7 @@ use super::time_offsets::{self, TimeOffsets};
 use super::{Settings, features, file, profile};
 use crate::line::shown;
 use crate::oci::offsets::{ANNOTATION, Words};
-use crate::{Error, reading};
+use crate::{Error, reading, registry};
 
 /// Where the profile is, which gets our rules.
 const SECCOMP: [&str; 2] = ["linux", "seccomp"];
@@ -72,8 +72,13 @@ fn changed(
     let now = reading::now().map_err(in_words)?;
     asked.offsets(&now).map_err(in_words)?;
     asked.shows_proc().map_err(in_words)?;
+    asked.name().map_err(in_words)?;
     let base: Option<Value> = config.get(&SECCOMP)?;
-    let seccomp = profile::merged(base, &asked, &settings.socket)?;
+    let socket = match &settings.socket {
+        Some(socket) => socket.clone(),
+        None => registry::own_socket().map_err(in_words)?,
+    };
+    let seccomp = profile::merged(base, &asked, &socket)?;
     config.set(&SECCOMP, &seccomp.to_string())
 }
 

@@ -84,6 +84,26 @@ fn an_offset_from_anywhere_brings_the_rules() {
 }
 
 #[test]
+fn saved_clocks_bring_the_rules_of_all_clocks() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("clocks.json");
+    let shift = crate::ClockOffsets {
+        monotonic: crate::clock::Offset::from_secs(5000),
+        ..Default::default()
+    };
+    let saved = crate::SavedClocks::new(reading::now().unwrap(), shift).unwrap();
+    std::fs::write(&file, saved.to_json()).unwrap();
+    let text = PODMAN.replace(r#""read""#, r#""read", "nanosleep", "clock_nanosleep""#);
+    let resumed = after(&text, &[("resume", file.to_str().unwrap())], false).unwrap();
+    let given = [("monotonic", "+5"), ("boottime", "+5")];
+    let given = after(&text, &given, false).unwrap();
+    let rules = |text: &str| json(text)["linux"]["seccomp"]["syscalls"].clone();
+    assert_eq!(rules(&resumed), rules(&given));
+    let realtime = after(&text, &[("realtime", "+5")], false).unwrap();
+    assert_ne!(rules(&resumed), rules(&realtime));
+}
+
+#[test]
 fn annotations_come_before_variables_and_these_before_options() {
     let text = PODMAN.replace("PATH=/bin", "ELSEWHEN_REALTIME=+2y\",\"ELSEWHEN_TAI=+2");
     let text = text.replacen('{', r#"{"annotations":{"org.elsewhen.realtime":"+1y"},"#, 1);

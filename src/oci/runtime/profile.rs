@@ -29,8 +29,9 @@ pub(super) fn merged(base: Option<Value>, words: &Words, socket: &Path) -> Resul
         shifted: Shifted {
             // It is the clock that can be set, and TAI goes with it.
             realtime: true,
-            monotonic: words.monotonic.is_some(),
-            boottime: words.boottime.is_some(),
+            // Saved clocks may differ from the host's by the time they are read.
+            monotonic: words.monotonic.is_some() || words.resume.is_some(),
+            boottime: words.boottime.is_some() || words.resume.is_some(),
         },
         has_views: words.proc.as_deref() != Some("off"),
         form: Form::Oci,

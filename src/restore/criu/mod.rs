@@ -24,6 +24,7 @@ mod vdso;
 mod waiter;
 mod whole;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use super::{Policies, SavedClocks};
@@ -139,8 +140,10 @@ impl Action {
 
     fn or_kill(&self, action: impl FnOnce(i32) -> Result<()>) -> Result<()> {
         let first = self.first()?;
-        action(first).inspect_err(|_| {
-            for pid in tree::members(first) {
+        let panicked = |_| Err(Error::new("this is a defect of elsewhen"));
+        let done = catch_unwind(AssertUnwindSafe(|| action(first))).unwrap_or_else(panicked);
+        done.inspect_err(|_| {
+            for pid in tree::members(first).unwrap_or_else(|_| vec![first]) {
                 process::kill(pid, libc::SIGKILL);
             }
         })

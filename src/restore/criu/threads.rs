@@ -11,32 +11,45 @@ use crate::page::{CALL, FUTEX_WAIT_COOKIE, WAIT_COOKIE, frame};
 use crate::supervisor::wait_of;
 use crate::sys::memory;
 
-/// Where `registers` are to be for a thread to go on with all offsets as they are now; its gate lies at
-/// `gate_at`.
-pub(super) fn renew(tid: i32, registers: &mut libc::user_regs_struct, gate_at: u64, gate: &Gate) {
+/// Where `registers` are to be for a thread to go on with all offsets as they are now; `gate` is that of its
+/// process, if there is one, and where it lies.
+pub(super) fn renew(tid: i32, registers: &mut libc::user_regs_struct, gate: Option<(u64, &Gate)>) {
+    let is_in_gate = gate.is_some_and(|(at, gate)| renew_in_gate(tid, registers, at, gate));
+    if !is_in_gate {
+        renew_here(tid, registers);
+    }
+}
+
+/// Whether the thread is in a wait in its gate, which lies at `gate_at`.
+fn renew_in_gate(
+    tid: i32,
+    registers: &mut libc::user_regs_struct,
+    gate_at: u64,
+    gate: &Gate,
+) -> bool {
     let at = |place: usize| gate_at + (place - gate.entry()) as u64;
     let (restart, after) = (at(gate.restart()), at(gate.after()));
     let here = arch::instruction(registers);
     if (restart..after).contains(&here) {
         arch::set_instruction(registers, restart);
-        return;
+        return true;
     }
-    if here == after {
-        // A wait for a futex may be repeated whenever it has been interrupted: who waits looks at the
-        // word again.
-        let mut number = [0; 4];
-        let from = arch::stack(registers) + frame::NUMBER as u64;
-        let is_read = memory::read_by_pid(tid, from, &mut number).is_some();
-        let is_futex = matches!(
-            u32::from_le_bytes(number),
-            nr::FUTEX | nr::FUTEX_WAIT | nr::FUTEX_WAITV
-        );
-        if is_read && is_futex && arch::result(registers) == -i64::from(libc::EINTR) {
-            arch::set_instruction(registers, restart);
-        }
-        return;
+    if here != after {
+        return false;
     }
-    renew_here(tid, registers);
+    // A wait for a futex may be repeated whenever it has been interrupted: who waits looks at the
+    // word again.
+    let mut number = [0; 4];
+    let from = arch::stack(registers) + frame::NUMBER as u64;
+    let is_read = memory::read_by_pid(tid, from, &mut number).is_some();
+    let is_futex = matches!(
+        u32::from_le_bytes(number),
+        nr::FUTEX | nr::FUTEX_WAIT | nr::FUTEX_WAITV
+    );
+    if is_read && is_futex && arch::result(registers) == -i64::from(libc::EINTR) {
+        arch::set_instruction(registers, restart);
+    }
+    true
 }
 
 /// The same for a call that is made at its own place, with a time in the red zone.

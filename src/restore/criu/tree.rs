@@ -1,18 +1,30 @@
 //! The processes that CRIU has restored: the first one, and those below it.
 
+use std::io;
+
 use crate::sys::process;
 use crate::{Error, Result};
 
 /// The processes below `first` and itself, parents first; those that have ended are left out.
 ///
 /// As long as they are stopped there are no others to come.
-pub(super) fn members(first: i32) -> Vec<i32> {
+///
+/// # Errors
+/// Some cannot be looked for: a tree of which a part is left out is not whole.
+pub(super) fn members(first: i32) -> Result<Vec<i32>> {
     let mut found = vec![first];
     let mut at = 0;
     while let Some(pid) = found.get(at).copied() {
-        for tid in threads(pid) {
+        for tid in threads(pid)? {
             let children = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/children"));
-            let children = children.unwrap_or_default();
+            let children = match children {
+                Ok(children) => children,
+                Err(e) if is_gone(&e) => continue,
+                Err(e) => {
+                    let what = format!("cannot read the children of process {pid}");
+                    return Err(Error::os(what, e));
+                }
+            };
             found.extend(
                 children
                     .split_ascii_whitespace()
@@ -22,24 +34,35 @@ pub(super) fn members(first: i32) -> Vec<i32> {
         at += 1;
     }
     found.retain(|pid| !has_ended(*pid));
-    found
+    Ok(found)
 }
 
-/// The threads of a process.
-pub(super) fn threads(pid: i32) -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+/// The threads of a process; none if it is gone.
+pub(super) fn threads(pid: i32) -> Result<Vec<i32>> {
+    let entries = match std::fs::read_dir(format!("/proc/{pid}/task")) {
+        Ok(entries) => entries,
+        Err(e) if is_gone(&e) => return Ok(Vec::new()),
+        Err(e) => {
+            return Err(Error::os(
+                format!("cannot list the threads of process {pid}"),
+                e,
+            ));
+        }
     };
     let mut tids: Vec<i32> = entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     tids.sort_unstable();
-    tids
+    Ok(tids)
 }
 
 /// Stops the processes before their first instruction: CRIU, which traces them, has yet to let go.
 pub(super) fn stop(first: i32) -> Result<()> {
-    let members = members(first);
+    let members = members(first)?;
     if members.is_empty() {
         return Err(Error::new(format!("process {first} has ended")));
     }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::time::Timespec;
 
 use crate::line::one_line;
@@ -41,18 +42,34 @@ pub(super) fn start(first: i32, work: impl FnOnce() -> Result<()>) -> Result<()>
 
 /// Waits until that is done.
 ///
+/// The process that does it lets go of the first process last, and the kernel kills that if its tracer
+/// dies before: if it is there, all of the tree goes on.
+///
 /// # Errors
-/// The tree is not there: it was killed.
+/// The tree was killed, or it has not been made whole in time and is killed here.
 pub(super) fn wait(first: i32) -> Result<()> {
-    if let Some(waiter) = find(first).and_then(Pid::from_raw)
-        && let Ok(pidfd) = pidfd_open(waiter, PidfdFlags::empty())
-    {
-        let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&PATIENCE));
+    let open = |pid: i32| pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok();
+    // Before it is waited for: those below a process that has ended are not found by it any more.
+    let members = super::tree::members(first)?;
+    let held: Vec<OwnedFd> = members.into_iter().filter_map(open).collect();
+    let mut is_late = false;
+    if let Some(waiter) = find(first).and_then(open) {
+        let ended = poll(&mut [PollFd::new(&waiter, PollFlags::IN)], Some(&PATIENCE));
+        is_late = ended == Ok(0);
+        if is_late {
+            let _ = pidfd_send_signal(&waiter, Signal::KILL);
+        }
     }
-    match super::tree::members(first).contains(&first) {
-        true => Ok(()),
-        false => Err(Error::new("the restored processes have ended")),
+    if !is_late && super::tree::members(first)?.contains(&first) {
+        return Ok(());
     }
+    for process in held {
+        let _ = pidfd_send_signal(&process, Signal::KILL);
+    }
+    Err(Error::new(match is_late {
+        true => "the restored processes could not be given their clocks within a minute",
+        false => "the restored processes have ended",
+    }))
 }
 
 fn name(first: i32) {

@@ -47,7 +47,7 @@ pub(super) fn make(
     let mut injector = Injector::new(image.clone());
     let proc = offsets::proc()?;
     let mut held = Vec::new();
-    for pid in tree::members(first) {
+    for pid in tree::members(first)? {
         held.push(Held::take(pid, &proc, &injector)?);
     }
     let before = held.first().map(|process| process.offsets);
@@ -70,7 +70,8 @@ pub(super) fn make(
             .start(listener)?;
         }
     }
-    // Children first: a parent that looks finds no child stopped that was not.
+    // Children first: a parent that looks finds no child stopped that was not. So the first process, which
+    // is killed if we die before all go on, tells by its life that they do ([`super::waiter::wait`]).
     for process in held.into_iter().rev() {
         let pid = process.pid;
         let inner = tree::inner_pid(pid).unwrap_or(pid);
@@ -90,7 +91,7 @@ impl Held {
         let mut taken = BTreeSet::new();
         let mut threads = Vec::new();
         loop {
-            let new: Vec<i32> = tree::threads(pid)
+            let new: Vec<i32> = tree::threads(pid)?
                 .into_iter()
                 .filter(|tid| taken.insert(*tid))
                 .collect();
@@ -165,10 +166,12 @@ impl Held {
             Some(kept) => kept.gate_at,
             None => image.gate().map(|gate| base + gate.entry() as u64),
         };
-        if let (Some(at), Some(gate), true) = (gate_at, image.gate(), self.vdso.image.is_some()) {
+        if self.vdso.image.is_some() {
+            // A process that never got a gate waits at its own places all the same.
+            let gate = gate_at.zip(image.gate());
             for thread in &mut self.threads {
                 let tid = thread.stopped().map_err(gone)?.tid();
-                threads::renew(tid, &mut thread.registers, at, gate);
+                threads::renew(tid, &mut thread.registers, gate);
             }
         }
         // It names namespaces that are no more.
@@ -197,7 +200,7 @@ fn hold(tid: i32) -> Result<Caller> {
 fn seize(tid: i32) -> io::Result<Running> {
     let since = Instant::now();
     loop {
-        match ptrace::seize(tid) {
+        match ptrace::seize_to_mend(tid) {
             Err(e) if e.raw_os_error() == Some(libc::EPERM) && since.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(1));
             }

@@ -38,11 +38,14 @@ pub(super) fn pay(pool: &Pool, slot: &RedirectSlot<'_>) -> Visited {
         running.forget();
         return Visited::AtTracee;
     }
-    running.interrupt();
+    let is_interrupted = running.interrupt();
     // Should we die before the registers are set, the kernel makes the call anew, which asks anew: the
     // interruption, which came first, has the thread look for signals on its way out.
     // ENOENT: it has been taken out of its notification by itself.
-    let _ = seccomp::answer(listener, request.id, Answer::Errno(arch::RESTART));
+    // One that is not interrupted would see the error itself.
+    if is_interrupted {
+        let _ = seccomp::answer(listener, request.id, Answer::Errno(arch::RESTART));
+    }
     match running.wait(pool.waiting) {
         Change::Ended(_) => {}
         Change::Stopped(stopped) => {
@@ -143,6 +146,10 @@ fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Re
         Place::Split {
             argument, first, ..
         } => {
+            // A signal is about to be delivered, which would be lost: the call is made anew, and asks anew.
+            if stopped.why() != Stop::Trap {
+                return Change::Stopped(stopped);
+            }
             // Should we die before the call begins, the thread makes it as the program has.
             arch::repeat(&mut registers, number);
             let _ = stopped.set_registers(&registers);
