@@ -31,7 +31,7 @@ fn every_way_agrees(kind: Kind) {
 }
 
 /// The ways in which an image can read the clocks (`--reads`).
-const READS: [&str; 3] = ["direct", "kernel", "syscall"];
+const READS: [&str; 4] = ["direct", "kernel", "syscall", "one-page"];
 
 fn shifted(reads: &str) -> Run {
     let shift = format!("+{}", harness::SHIFT);

@@ -315,6 +315,13 @@ fn waits_where_the_kernels_own_function_reads_are_the_hosts() {
 }
 
 #[test]
+fn waits_in_a_vdso_of_one_page_are_the_hosts() {
+    let options = ["--reads=one-page"];
+    need!(in_ours(Kind::Glibc, Shifts::FORWARD, &options));
+    need!(in_ours(Kind::MuslStatic, Shifts::back(), &options));
+}
+
+#[test]
 fn waits_of_a_static_program_on_musl_where_system_calls_read_are_the_hosts() {
     need!(in_ours(
         Kind::MuslStatic,

@@ -6,6 +6,7 @@
 
 mod harness;
 
+use harness::agreement::in_one_page;
 use harness::guests::{self, Kind};
 use harness::process::{Finished, Run, alone};
 use harness::supervisor::{keeper, wait_for, worker};
@@ -219,7 +220,7 @@ fn first_uses_are_right_when_the_worker_is_killed_again_and_again() {
         Kind::MuslStatic,
         &[rounds, "4", "50", "killed"]
     ));
-    for world in [ahead(), behind()] {
+    for world in [ahead(), behind(), in_one_page()] {
         let run = under_killed_workers(kills, &world, &words).succeeded();
         assert!(run.stdout.contains(" wrong 0 "), "{run:#?}");
     }

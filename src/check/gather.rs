@@ -39,11 +39,7 @@ impl Report {
             yama_ptrace_scope: ptrace_scope(),
             sets_no_new_privs: !machine::has_sys_admin(),
             programs_32bit: compat::programs_32bit(),
-            clocks: clocks(
-                reads.as_deref().unwrap_or_default(),
-                guest.works,
-                kernel_backend.works,
-            ),
+            clocks: clocks(reads.as_ref().ok(), guest.works, kernel_backend.works),
             handles: backend(
                 registry::probe()
                     .err()
@@ -58,12 +54,27 @@ impl Report {
 }
 
 /// How the guest backend answers reads, or why it cannot.
-fn reads(outer: &Result<Option<Outer>>) -> std::result::Result<String, String> {
+fn reads(outer: &Result<Option<Outer>>) -> std::result::Result<Reads, String> {
     if let Ok(Some(_)) = outer {
-        return Ok("as in the namespace around this process".to_owned());
+        return Ok(Reads {
+            path: "as in the namespace around this process".to_owned(),
+            waits: "converted",
+        });
     }
     let image = Image::compose().map_err(|error| error.to_string())?;
-    Ok(image.read_path().to_string())
+    Ok(Reads {
+        path: image.read_path().to_string(),
+        waits: match image.gate() {
+            Some(_) => "converted",
+            None => "by the host's clock (the vDSO has no room for what converts them)",
+        },
+    })
+}
+
+/// What the guest backend does with reads and absolute waits.
+struct Reads {
+    path: String,
+    waits: &'static str,
 }
 
 /// Without these, no program could be given its clocks.
@@ -71,7 +82,7 @@ fn guest(
     seccomp: &Seccomp,
     process: &Process,
     outer: &Result<Option<Outer>>,
-    reads: &std::result::Result<String, String>,
+    reads: &std::result::Result<Reads, String>,
 ) -> Backend {
     let mut missing = Vec::new();
     if !cfg!(target_arch = "x86_64") {
@@ -124,18 +135,18 @@ fn need(missing: &mut Vec<String>, name: &str, feature: &Feature) {
     }
 }
 
-fn clocks(reads: &str, guest: bool, kernel: bool) -> Vec<Clock> {
+fn clocks(reads: Option<&Reads>, guest: bool, kernel: bool) -> Vec<Clock> {
     const ALL: [&str; 4] = [
         "CLOCK_REALTIME",
         "CLOCK_TAI",
         "CLOCK_MONOTONIC",
         "CLOCK_BOOTTIME",
     ];
-    let of_guest = |clock| Clock {
+    let of_guest = |(clock, reads): (_, &Reads)| Clock {
         clock,
         backend: "guest",
-        reads: reads.to_owned(),
-        absolute_waits: "converted",
+        reads: reads.path.clone(),
+        absolute_waits: reads.waits,
     };
     let of_kernel = |clock| Clock {
         clock,
@@ -143,7 +154,9 @@ fn clocks(reads: &str, guest: bool, kernel: bool) -> Vec<Clock> {
         reads: "the kernel's vDSO".to_owned(),
         absolute_waits: "converted by the kernel",
     };
-    let guest = ALL.into_iter().filter(|_| guest).map(of_guest);
+    let reads = reads.filter(|_| guest);
+    let guest = ALL.into_iter().filter_map(|clock| Some((clock, reads?)));
+    let guest = guest.map(of_guest);
     let kernel = ALL.into_iter().skip(2).filter(|_| kernel).map(of_kernel);
     guest.chain(kernel).collect()
 }

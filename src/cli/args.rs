@@ -454,6 +454,8 @@ pub(crate) enum Reads {
     Kernel,
     /// by a system call
     Syscall,
+    /// as `direct`, with all of ours in one page, as on kernels whose vDSO has no more
+    OnePage,
 }
 
 /// Whether files under `/proc` are the namespace's.

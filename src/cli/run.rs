@@ -53,6 +53,7 @@ fn start(plan: RunPlan) -> std::result::Result<i32, Failure> {
             Reads::Direct => ReadPathChoice::Fastest,
             Reads::Kernel => ReadPathChoice::KernelFunction,
             Reads::Syscall => ReadPathChoice::Syscall,
+            Reads::OnePage => ReadPathChoice::OnePage,
         });
     if let Some(name) = &plan.name {
         namespace = namespace.named(name)?;

@@ -27,8 +27,24 @@ pub(super) type Composition = std::result::Result<Composed, &'static str>;
 struct Room {
     /// For the unwind table and, if there is room, all unwind entries.
     tables: Range<usize>,
+    /// For our own unwind entries, if not there.
+    frames: Option<Range<usize>>,
     /// For the code, if not behind the tables.
     code: Option<Range<usize>>,
+    /// The kernel's functions that make place for these: `gettimeofday` and `clock_gettime`.
+    gone: [Option<usize>; 2],
+}
+
+impl Room {
+    /// The padding: nothing of the kernel's has to go.
+    fn padding(range: Range<usize>) -> Self {
+        Self {
+            tables: range,
+            frames: None,
+            code: None,
+            gone: [None; 2],
+        }
+    }
 }
 
 /// The host's vDSO with our code in it: in place of the kernel's functions unless one is to be
@@ -36,29 +52,18 @@ struct Room {
 /// padding.
 pub(super) fn compose(host: &[u8], kept: bool) -> Composition {
     let parts = Parts::of(host)?;
-    let table = parts
-        .eh_frame_hdr(host)
-        .and_then(|at| Table::read(host, at))
-        .ok_or("its unwind table is not of the usual form")?;
-    let padding = || Room {
-        tables: parts.end..host.len(),
-        code: None,
-    };
-    let functions = || {
-        let body = |name: &str| {
-            let symbol = parts.symbol(host, name)?;
-            let start = usize::try_from(symbol.value).ok()?;
-            Some(start..start.checked_add(usize::try_from(symbol.size).ok()?)?)
-        };
-        let tables = body("__vdso_gettimeofday")?;
-        Some(Room {
-            tables: tables.start + arch::JUMP_LEN..tables.end,
-            code: Some(body("__vdso_clock_gettime")?),
-        })
-    };
+    let table = unwind_table(host, &parts)?;
+    let [tables, code] = bodies(host, &parts);
+    let functions = tables.zip(code).map(|(tables, code)| Room {
+        tables: within(&tables),
+        frames: None,
+        code: Some(within(&code)),
+        gone: [Some(tables.start), Some(code.start)],
+    });
+    let padding = Room::padding(parts.end..host.len());
     let rooms = match kept {
-        true => [Some(padding()), None],
-        false => [functions(), Some(padding())],
+        true => [Some(padding), None],
+        false => [functions, Some(padding)],
     };
     // A debugger looks for our frame descriptions beside the kernel's, in one section: copy those,
     // if there is room. The unwinders in programs use the table only.
@@ -77,9 +82,64 @@ pub(super) fn compose(host: &[u8], kept: bool) -> Composition {
     // Where there is too little room (Debian's kernels since 6.12, or for the gate beside the kernel's
     // function) the section headers, which are a debugger's, have to go.
     match without_sections(host, &parts, table) {
-        Ok(composed) if composed.gate.is_some() => Ok(composed),
-        other => second_best.or(other),
+        Ok(composed) if composed.gate.is_some() => return Ok(composed),
+        other => second_best = second_best.or(other),
     }
+    // One page (kernels without CONFIG_TIME_NS) has room for all of ours only in this way.
+    match compose_one_page(host, kept) {
+        Ok(composed) if composed.gate.is_some() => Ok(composed),
+        _ => second_best,
+    }
+}
+
+/// An image with the unwind table in place of the kernel's `gettimeofday`, our unwind entries in place of
+/// its `clock_gettime` unless that is to be `kept`, and the rest in the padding and in what the kernel has
+/// used up when it started.
+pub(super) fn compose_one_page(host: &[u8], kept: bool) -> Composition {
+    let parts = Parts::of(host)?;
+    let table = unwind_table(host, &parts)?;
+    let bare = parts
+        .without_alternatives(host)
+        .ok_or("its last sections are not the usual ones")?;
+    let parts = Parts::of(&bare)?;
+    let [tables, function] = bodies(&bare, &parts);
+    let tables = tables.ok_or("it lacks a time function")?;
+    let function = function.filter(|_| !kept);
+    let entries_at = parts.end.next_multiple_of(8);
+    let entries = entries_at..entries_at + blob::EH_FRAME.len();
+    let code_at = if function.is_some() {
+        parts.end
+    } else {
+        entries.end
+    };
+    let room = Room {
+        gone: [Some(tables.start), function.as_ref().map(|body| body.start)],
+        tables: within(&tables),
+        frames: Some(function.as_ref().map_or(entries, within)),
+        code: Some(code_at..bare.len()),
+    };
+    assemble(&bare, &parts, table, &(0..0), &room)
+}
+
+fn unwind_table(host: &[u8], parts: &Parts) -> std::result::Result<Table, &'static str> {
+    parts
+        .eh_frame_hdr(host)
+        .and_then(|at| Table::read(host, at))
+        .ok_or("its unwind table is not of the usual form")
+}
+
+/// Where the kernel's functions lie that can make place for ours: `gettimeofday` and `clock_gettime`.
+fn bodies(host: &[u8], parts: &Parts) -> [Option<Range<usize>>; 2] {
+    ["__vdso_gettimeofday", "__vdso_clock_gettime"].map(|name| {
+        let symbol = parts.symbol(host, name)?;
+        let start = usize::try_from(symbol.value).ok()?;
+        Some(start..start.checked_add(usize::try_from(symbol.size).ok()?)?)
+    })
+}
+
+/// What of a function is free behind the jump that its entry becomes.
+fn within(function: &Range<usize>) -> Range<usize> {
+    function.start + arch::JUMP_LEN..function.end
 }
 
 fn without_sections(host: &[u8], parts: &Parts, table: Table) -> Composition {
@@ -87,10 +147,7 @@ fn without_sections(host: &[u8], parts: &Parts, table: Table) -> Composition {
         .without_sections(host)
         .ok_or("a header points outside it")?;
     let parts = Parts::of(&bare)?;
-    let room = Room {
-        tables: parts.end..bare.len(),
-        code: None,
-    };
+    let room = Room::padding(parts.end..bare.len());
     assemble(&bare, &parts, table, &(0..0), &room)
 }
 
@@ -103,30 +160,26 @@ fn assemble(
 ) -> Composition {
     const BROKEN: &str = "a table points outside it";
     const FULL: &str = "it has no room left";
-    // The kernel's functions that make place for the tables and the code.
-    let gone = match &room.code {
-        Some(code) => [room.tables.start - arch::JUMP_LEN, code.start],
-        None => [usize::MAX; 2],
-    };
+    let [tables_for, code_for] = room.gone;
     let mut image = host.to_vec();
 
     // The table, the kernel's frame descriptions and ours.
-    let old = table.take(|function| gone.contains(&function));
+    let old = table.take(|function| room.gone.contains(&Some(function)));
     let table_at = room.tables.start.next_multiple_of(8);
     // One more for the gate.
     let table_len = table.len() + 8 * (blob::FRAMES.len() + 1);
     let frames_at = (table_at + table_len).next_multiple_of(8);
-    let ours_at = frames_at + frames.len();
-    let tables_end = ours_at + blob::EH_FRAME.len();
-    let code_at = match &room.code {
-        // Behind the jump that the old entry becomes.
-        Some(code) => (code.start + arch::JUMP_LEN).next_multiple_of(ALIGN),
-        None => tables_end.next_multiple_of(ALIGN),
+    let (ours_at, entries) = match &room.frames {
+        Some(range) => (range.start.next_multiple_of(8), range),
+        None => (frames_at + frames.len(), &room.tables),
     };
+    let ours_end = ours_at + blob::EH_FRAME.len();
+    let code_start = room.code.as_ref().map_or(ours_end, |code| code.start);
+    let code_at = code_start.next_multiple_of(ALIGN);
     let code = blob::BYTES.get(blob::TEXT.start..).ok_or(BROKEN)?;
     let end = code_at + code.len();
     let code_end = room.code.as_ref().unwrap_or(&room.tables).end;
-    if tables_end > room.tables.end || end > code_end {
+    if frames_at > room.tables.end || ours_end > entries.end || end > code_end {
         return Err(FULL);
     }
     bytes::put(&mut image, code_at, code).ok_or(BROKEN)?;
@@ -135,7 +188,7 @@ fn assemble(
             .move_frames(host, frames, frames_at)
             .ok_or("its frames do not move")?;
         bytes::put(&mut image, frames_at, &copy).ok_or(BROKEN)?;
-        parts.move_section(&mut image, ".eh_frame", &(frames_at..tables_end));
+        parts.move_section(&mut image, ".eh_frame", &(frames_at..ours_end));
     }
     // What described a function that is no more is to describe the code that uses no stack, of
     // which a debugger so hears too, or nothing.
@@ -144,18 +197,17 @@ fn assemble(
     let leaf = blob::KERNEL_AT + arch::ENTRY_ROOM - blob::LEAF_AT;
     let word = |value: usize| u32::try_from(value).unwrap_or(0);
     let blob_at = code_at.checked_sub(blob::TEXT.start).ok_or(BROKEN)?;
-    let padding_at = if room.code.is_none() { end } else { parts.end };
-    let gate_at = padding_at.next_multiple_of(ALIGN);
+    let gate_at = end.max(parts.end).next_multiple_of(ALIGN);
     let fits = |extent: &Extent| gate_at + extent.len(true) <= image.len();
     let extent = [Extent::Whole].into_iter().find(fits);
     let extent = extent.unwrap_or(Extent::Waits);
     let mut gate_frame = None;
     for (function, frame) in old {
         let len = bytes::u32(host, frame).ok_or(BROKEN)? as usize;
-        let range = if function == gone[1] { leaf } else { 0 };
+        let range = if Some(function) == code_for { leaf } else { 0 };
         let start = word(leaf_at).wrapping_sub(word(frame + 8));
         let mut fde = [start.to_le_bytes(), word(range).to_le_bytes()].concat();
-        if function == gone[0]
+        if Some(function) == tables_for
             && let Some(range) = gate::range(frame + 8, gate_at, extent)
             && range.len() + 4 <= len
         {
@@ -186,7 +238,7 @@ fn assemble(
     bytes::put(&mut image, table_at, &table).ok_or(BROKEN)?;
     let load_end = match &gate {
         Some(gate) => Some(gate.range().end),
-        None => room.code.is_none().then_some(end),
+        None => (end > parts.end).then_some(end),
     };
     parts
         .extend(&mut image, load_end, table_at, table_len)

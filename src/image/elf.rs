@@ -139,6 +139,22 @@ impl Parts {
         Some(bare)
     }
 
+    /// The same without what the kernel has used up when it started, at the segment's end; `None` if there
+    /// is nothing such.
+    pub(super) fn without_alternatives(&self, vdso: &[u8]) -> Option<Vec<u8>> {
+        let field = self.load + 32;
+        let used_up = self.section(vdso, ".altinstructions")?;
+        let replacement = self.section(vdso, ".altinstr_replacement")?;
+        if replacement.end != index(vdso, field)?
+            || used_up.end.next_multiple_of(16) < replacement.start
+        {
+            return None;
+        }
+        let mut shorter = vdso.to_vec();
+        put(&mut shorter, field, &(used_up.start as u64).to_le_bytes())?;
+        self.without_sections(&shorter)
+    }
+
     /// Makes `name` stand for `symbol`.
     pub(super) fn redirect(&self, vdso: &mut [u8], name: &str, symbol: &Symbol) -> Option<()> {
         let (_, at) = self.symbols.iter().find(|(known, _)| known == name)?;

@@ -41,6 +41,8 @@ pub(crate) enum Missing {
     Denied,
     /// What lies at its vDSO's address is neither the kernel's image nor ours.
     Foreign,
+    /// It has an image, but in the kernel's vDSO there is no room for the gate.
+    NoGate,
 }
 
 /// What a program's image says.

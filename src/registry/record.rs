@@ -73,6 +73,7 @@ pub(super) enum Reads {
     Direct,
     Kernel,
     Syscall,
+    OnePage,
 }
 
 impl Record {
@@ -120,6 +121,7 @@ impl From<ReadPathChoice> for Reads {
             ReadPathChoice::Fastest => Self::Direct,
             ReadPathChoice::KernelFunction => Self::Kernel,
             ReadPathChoice::Syscall => Self::Syscall,
+            ReadPathChoice::OnePage => Self::OnePage,
         }
     }
 }
@@ -130,6 +132,7 @@ impl From<Reads> for ReadPathChoice {
             Reads::Direct => Self::Fastest,
             Reads::Kernel => Self::KernelFunction,
             Reads::Syscall => Self::Syscall,
+            Reads::OnePage => Self::OnePage,
         }
     }
 }

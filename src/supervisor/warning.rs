@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat, open, openat, readlinkat};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::message;
+use super::{message, namespaces};
 use crate::inject::{Missing, Task};
 use crate::line::one_line;
 use crate::sys::seccomp::Answer;
@@ -42,27 +42,37 @@ impl Warnings {
         proc: BorrowedFd<'_>,
         why: Missing,
     ) -> Option<Answer> {
-        let reason = match why {
+        let what = match why {
             Missing::Gone => return None,
             // Every read of such a program is a system call, which is answered.
             Missing::NoVdso => return Some(Answer::Continue),
-            Missing::Compat => "it is a 32-bit or x32 program",
-            Missing::Denied => "its memory may not be written without CAP_SYS_PTRACE",
-            Missing::Foreign => "its vDSO is not the kernel's",
+            Missing::Compat => "sees the host's clocks: it is a 32-bit or x32 program",
+            Missing::Denied => {
+                "sees the host's clocks: its memory may not be written without CAP_SYS_PTRACE"
+            }
+            Missing::Foreign => "sees the host's clocks: its vDSO is not the kernel's",
+            Missing::NoGate => {
+                "waits for absolute times by the host's clocks: this kernel's vDSO has no room for what converts them"
+            }
         };
         let link = readlinkat(proc, format!("{}/exe", task.tid()), Vec::new());
         let name = match link {
             Ok(path) => path.to_string_lossy().into_owned(),
             Err(_) => comm(task).unwrap_or_else(|| format!("process {}", task.tid())),
         };
+        // Any of its threads may wait.
+        let id = match why {
+            Missing::NoGate => namespaces::process_of(proc, task.tid()).unwrap_or(task.tid()),
+            _ => task.tid(),
+        };
         if !task.is_waiting() {
             return None;
         }
-        let key = (task.tid(), name);
+        let key = (id, name);
         if self.said.contains(&key) {
             return Some(Answer::Continue);
         }
-        let line = format!("`{}` sees the host's clocks: {reason}", one_line(&key.1));
+        let line = format!("`{}` {what}", one_line(&key.1));
         if !self.say(task, proc, &line) {
             return Some(Answer::Errno(libc::ENOSYS));
         }

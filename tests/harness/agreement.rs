@@ -36,6 +36,11 @@ pub(crate) fn inside(options: &[&str; 10]) -> Run {
     Run::inside(options).limit(120)
 }
 
+/// [`AHEAD`], with an image that is laid out for a vDSO of one page.
+pub(crate) fn in_one_page() -> Run {
+    Run::inside(&[&AHEAD[..], &["--reads=one-page"]].concat()).limit(120)
+}
+
 /// The host.
 pub(crate) fn host() -> Run {
     Run::on_host().limit(120)

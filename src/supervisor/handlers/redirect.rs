@@ -60,9 +60,10 @@ impl Handlers<'_> {
                 times: times(task, data, offsets, call).ok()?,
             },
             Some(call) => {
-                let gate = match self.injector.ensure_gate(task) {
-                    Ok(Some(gate)) => gate,
-                    Ok(None) | Err(Missing::NoVdso) => return Some(Answer::Continue),
+                let gate = self.injector.ensure_gate(task);
+                let gate = match gate.and_then(|gate| gate.ok_or(Missing::NoGate)) {
+                    Ok(gate) => gate,
+                    Err(Missing::NoVdso) => return Some(Answer::Continue),
                     Err(Missing::Gone) => return None,
                     Err(missing) => {
                         let proc = self.service.proc.as_fd();
