@@ -127,10 +127,14 @@ fn an_inner_namespace_goes_off_the_list_with_its_last_process() {
          exec sleep 60",
     );
     let _outer = place.start(&["--realtime", "+1000", "--name", "outer"], &text);
-    wait_until(
-        || place.named("gone").is_none() && pids(&place.named("outer").unwrap()).len() == 1,
-        "the outer command is alone",
-    );
+    // Before it is that `sleep`, the two may still be to come.
+    let past_both = || {
+        let outer = place.named("outer").unwrap();
+        let processes = outer["trees"][0]["processes"].as_array().unwrap();
+        processes.len() == 1 && processes[0]["name"] == "sleep"
+    };
+    wait_until(past_both, "the outer command is past both");
+    wait_until(|| place.named("gone").is_none(), "no other is listed");
     assert_eq!(place.records().len(), 1);
 }
 
