@@ -81,6 +81,15 @@ impl Criu {
         (program, options)
     }
 
+    /// The search path with a directory in front in which `criu` is that of [`for_runc`](Self::for_runc).
+    pub(crate) fn first_in_path(&self) -> OsString {
+        self.for_runc();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut dirs = vec![self.dir.path().to_owned()];
+        dirs.extend(std::env::split_paths(&path));
+        std::env::join_paths(dirs).unwrap()
+    }
+
     pub(crate) fn action(&self) -> PathBuf {
         self.dir.path().join("action")
     }
