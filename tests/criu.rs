@@ -482,8 +482,14 @@ fn nothing_runs_if_the_clocks_are_not_those_of_the_dump() {
 
     let good = fs::read(criu.clocks()).unwrap();
     fs::remove_file(criu.clocks()).unwrap();
-    expect_refusal(&criu, &ticker, "no such file or directory");
+    expect_refusal(&criu, &ticker, "there is no `elsewhen-clocks.json`");
     fs::write(criu.clocks(), &older).unwrap();
+    expect_refusal(&criu, &ticker, "they are older, or another tree's");
+    let other = need!(Criu::find());
+    let another = need!(Ticker::start(&Run::inside(&SHIFTED), &other));
+    other.dump(another.pid);
+    fs::copy(other.clocks(), criu.clocks()).unwrap();
+    other.restore();
     expect_refusal(&criu, &ticker, "they are older, or another tree's");
     fs::write(criu.clocks(), &good[..good.len() / 2]).unwrap();
     expect_refusal(&criu, &ticker, "it is cut off");
