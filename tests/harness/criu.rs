@@ -1,5 +1,6 @@
 //! CRIU, with elsewhen as its action script.
 
+use super::clock::Reading;
 use super::process::{Run, elsewhen};
 use super::sys::{self, wait_until};
 use super::{Missing, debian13, root};
@@ -61,6 +62,29 @@ impl Criu {
         std::fs::set_permissions(&action, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
+    /// Notes when CRIU comes to each stage, from now on.
+    pub(crate) fn note_stages(&self) {
+        let program = elsewhen();
+        let stages = self.file("stages");
+        let script = format!(
+            "#!/bin/sh\nread -r up rest </proc/uptime\n\
+             echo \"$CRTOOLS_SCRIPT_ACTION $up\" >>'{}'\nexec '{}' criu-action\n",
+            stages.display(),
+            program.display(),
+        );
+        std::fs::write(self.action(), script).unwrap();
+    }
+
+    /// When CRIU came to a stage, for the last time: BOOTTIME, in nanoseconds, up to a tick too early.
+    pub(crate) fn stage(&self, name: &str) -> i128 {
+        let lines = lines(&self.file("stages"));
+        let at = lines.iter().rev().find_map(|line| {
+            let (stage, at) = line.split_once(' ')?;
+            (stage == name).then(|| Reading::parse(at))?
+        });
+        at.unwrap_or_else(|| panic!("no {name}: {lines:?}")).nanos
+    }
+
     /// A program that is CRIU, and a file of options for it that name the action script: for runc.
     pub(crate) fn for_runc(&self) -> (PathBuf, PathBuf) {
         let words: Vec<String> = self
@@ -79,6 +103,15 @@ impl Criu {
         let script = self.action();
         std::fs::write(&options, format!("action-script {}\n", script.display())).unwrap();
         (program, options)
+    }
+
+    /// The search path with a directory in front in which `criu` is that of [`for_runc`](Self::for_runc).
+    pub(crate) fn first_in_path(&self) -> OsString {
+        self.for_runc();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut dirs = vec![self.dir.path().to_owned()];
+        dirs.extend(std::env::split_paths(&path));
+        std::env::join_paths(dirs).unwrap()
     }
 
     pub(crate) fn action(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 
 pub(crate) mod containerd;
 pub(crate) mod docker;
+pub(crate) mod hosts;
 pub(crate) mod podman;
 pub(crate) mod stage;
 

@@ -105,6 +105,13 @@ impl Stage {
         Ok(script)
     }
 
+    /// Puts a program into the root; where it is there.
+    pub(crate) fn add(&self, program: &Path) -> String {
+        let copied = guests::copy(program, &self.at("root/bin"), 0o755);
+        let inside = copied.strip_prefix(self.at("root")).unwrap();
+        format!("/{}", inside.display())
+    }
+
     /// The root as an archive, which engines import.
     pub(crate) fn archive(&self) -> PathBuf {
         let archive = self.at("root.tar");
