@@ -59,6 +59,10 @@ pub(super) struct Service {
     pub(super) has_x32: bool,
     /// Who may open programs' memory.
     pub(super) opening: Opening,
+    /// Whether the tree is a container's: no program of it runs by the host's clocks for want of a right of ours.
+    pub(super) is_container: bool,
+    /// Whether files under `/proc` show the namespace's clocks; a profile notifies their opens anyway.
+    pub(super) shows_proc: bool,
     /// Where containers' keepers count.
     pub(super) counters: Option<&'static Counters>,
 }
@@ -98,6 +102,8 @@ impl Service {
             traps_unknown: self.traps_unknown,
             has_x32: self.has_x32,
             opening: self.opening,
+            is_container: self.is_container,
+            shows_proc: self.shows_proc,
             counters: self.counters,
         })
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::harness::guests::{self, Kind};
+use crate::harness::host_watch::HostWatch;
 use crate::harness::process::{Run, Running, alone, elsewhen};
 use crate::harness::{Missing, root, sys, tools};
 
@@ -17,6 +18,8 @@ pub(crate) struct Stage {
     waits: PathBuf,
     _agent: Running,
     dir: TempDir,
+    /// No container moves the host's clocks.
+    _watch: HostWatch,
 }
 
 impl Drop for Stage {
@@ -73,6 +76,7 @@ impl Stage {
             waits,
             _agent: agent,
             dir,
+            _watch: HostWatch::start(),
         })
     }
 
