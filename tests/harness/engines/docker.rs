@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::podman::start_quietly;
 use super::stage::Stage;
@@ -25,9 +25,14 @@ impl Docker {
     pub(crate) fn start(stage: &Stage) -> Result<Self, Missing> {
         let (daemon, client) = (tools::find("dockerd")?, tools::find("docker")?);
         tools::find("containerd")?;
-        let runtime = stage.runtime("runc")?;
-        let config = format!("{{\"runtimes\": {{\"elsewhen\": {{\"path\": {runtime:?}}}}}}}");
-        fs::write(stage.at("daemon.json"), config).unwrap();
+        let elsewhen = stage.runtime("runc")?;
+        let runc = tools::find("runc")?;
+        let config = serde_json::json!({ "runtimes": {
+            "elsewhen": { "path": elsewhen },
+            "elsewhen-as-far-as-may-be": { "path": as_far_as_may_be(stage, &elsewhen) },
+            "runc-as-far-as-may-be": { "path": as_far_as_may_be(stage, &runc) },
+        }});
+        fs::write(stage.at("daemon.json"), config.to_string()).unwrap();
         let at = |option: &str, name: &str| format!("{option}={}", stage.at(name).display());
         let socket = format!("unix://{}", stage.at("docker.sock").display());
         // No network, and a mount namespace of its own, so that no mount stays when it is killed.
@@ -99,6 +104,22 @@ impl Docker {
         words.extend(command.iter().map(ToString::to_string));
         words
     }
+}
+
+/// A runtime before this one, which asks for no capability that this machine may not have.
+fn as_far_as_may_be(stage: &Stage, runtime: &Path) -> PathBuf {
+    let text = format!(
+        "#!/bin/sh\n\
+         for file in config.json \"$@\"; do\n\
+         case $file in *.json | */runc-process*)\n\
+         sed -i 's/\"CAP_SYS_RESOURCE\",//g; s/,\"CAP_SYS_RESOURCE\"//g' \"$file\" 2>/dev/null\n\
+         esac\n\
+         done\n\
+         exec {} \"$@\"\n",
+        runtime.display()
+    );
+    let name = runtime.file_name().unwrap().display();
+    stage.script(&format!("{name}-as-far-as-may-be"), &text)
 }
 
 /// What a container on Debian's root has mounted, since an image of that would be copied for each.

@@ -99,17 +99,22 @@ impl Stage {
     /// The runtime is not installed.
     pub(crate) fn runtime(&self, name: &str) -> Result<PathBuf, Missing> {
         tools::find(name)?;
-        let script = self.at(&format!("elsewhen-{name}"));
         let text = format!(
             "#!/bin/sh\nexec {} oci-runtime --runtime {name} --socket {} -- \"$@\"\n",
             elsewhen().display(),
             self.at("agent.sock").display()
         );
+        Ok(self.script(&format!("elsewhen-{name}"), &text))
+    }
+
+    /// An executable file with this text.
+    pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
+        let script = self.at(name);
         alone(|| {
             fs::write(&script, text).unwrap();
             fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
         });
-        Ok(script)
+        script
     }
 
     /// The root as an archive, which engines import.
