@@ -4,6 +4,7 @@ pub(crate) mod bare;
 pub(crate) mod containerd;
 pub(crate) mod debian;
 pub(crate) mod docker;
+pub(crate) mod hosts;
 pub(crate) mod podman;
 pub(crate) mod stage;
 

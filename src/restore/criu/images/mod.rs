@@ -89,27 +89,29 @@ impl Images {
         })
     }
 
-    /// Has the filters in the images notify nobody.
+    /// Has the filters of elsewhen's in the images notify nobody; whether there are others that notify
+    /// somebody.
     ///
     /// CRIU restores a filter, but nobody listens to it any more: what it notifies would fail with
     /// `ENOSYS`. And there would be one more of them at each restore.
     ///
     /// # Errors
     /// The file cannot be read or written, or is of an unknown form.
-    pub(super) fn let_filters_pass(&self) -> Result<()> {
+    pub(super) fn let_filters_pass(&self) -> Result<bool> {
         const NAME: &str = "seccomp.img";
         let bytes = match self.read(NAME) {
             Ok(bytes) => bytes,
             // No process had one.
-            Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(()),
+            Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let changed = filters::let_pass(&bytes)
+        let passing = filters::let_pass(&bytes)
             .ok_or_else(|| Error::new(format!("CRIU's `{NAME}` is of an unknown form")))?;
         let new = self.file("seccomp.img.new");
-        fs::write(&new, changed)
+        fs::write(&new, passing.file)
             .and_then(|()| fs::rename(&new, self.file(NAME)))
-            .map_err(|error| Error::os(format!("cannot write CRIU's `{NAME}`"), error))
+            .map_err(|error| Error::os(format!("cannot write CRIU's `{NAME}`"), error))?;
+        Ok(passing.has_foreign)
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
