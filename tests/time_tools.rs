@@ -458,9 +458,7 @@ print(open('/proc/self/timens_offsets').read().split()[1])";
         told = told.display(),
         python = python.display(),
     );
-    let running = Run::inside(&["--backend=guest"])
-        .limit(60)
-        .start(&["sh", "-c", &script]);
+    let running = Run::inside(&["--backend=guest"]).start(&["sh", "-c", &script]);
     wait_until(|| go.exists(), "it has begun");
     let mut answer = std::fs::OpenOptions::new().write(true).open(&go).unwrap();
     let pid = || {

@@ -375,7 +375,7 @@ fn one_users_opens_that_never_end_leave_others_theirs() {
     need!(root());
     let dir = tempfile::tempdir().unwrap();
     let words = beside_stuck_opens("150", "65534", dir.path(), "cat /proc/uptime");
-    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]);
     let finished = run.run(&need!(words)).succeeded();
     let uptime: f64 = finished.stdout.split(' ').next().unwrap().parse().unwrap();
     assert!(uptime > 1_000_000.0, "{finished:#?}");
@@ -394,7 +394,7 @@ fn a_worker_killed_while_an_open_never_ends_is_replaced() {
         go.display()
     );
     let words = need!(beside_stuck_opens("1", "0", &at, &script));
-    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]);
     let running = run.start(&words);
     wait_for("stuck open", || ready.exists().then_some(()));
     let killed = wait_for("worker", || worker(keeper(running.pid())?));
@@ -468,7 +468,7 @@ fn the_supervisors_own_links_lead_no_guest_anywhere() {
          cat $w/stat >/dev/null && cat $w/root/proc/uptime >/dev/null && echo as outside",
         pid = pid.display()
     );
-    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]);
     let running = run.start(&["sh", "-c", &script]);
     let worker = wait_for("worker", || worker(keeper(running.pid())?));
     std::fs::write(&pid, worker.to_string()).unwrap();

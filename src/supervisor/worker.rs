@@ -228,6 +228,9 @@ pub(super) fn give_up() -> ! {
 /// Ends the tree when the keeper has died; what cannot be ended fails at its next start, as the
 /// listener closes with this process. Ends the worker alone when its tracer hangs.
 fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&OwnedFd>) -> ! {
+    if let Some(cgroup) = cgroup {
+        cgroup.sweep();
+    }
     let mut fds = vec![PollFd::new(keeper, PollFlags::IN)];
     fds.extend(watchdog.map(|timer| PollFd::new(timer, PollFlags::IN)));
     while poll(&mut fds, None).is_err() {}

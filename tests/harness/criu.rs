@@ -62,6 +62,59 @@ impl Criu {
         std::fs::set_permissions(&action, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
+    /// Words before a command whose processes are another user's, for [`dump_as`](Self::dump_as); what it
+    /// writes goes to the file `server`.
+    ///
+    /// CRIU asks for the limits of processes, for which root needs `CAP_SYS_RESOURCE`, or that user's
+    /// real ids. With such ids its look at nftables(8) fails, so it has to find what it has
+    /// noted of the kernel before: below `/run`, and on a tmpfs only. Nothing may be open from outside.
+    pub(crate) fn with_notes(&self) -> Vec<OsString> {
+        let (program, _) = self.for_runc();
+        let script = r#"
+            run=$1 criu=$2 out=$3; shift 3
+            mkdir "$run" && mount --bind /run "$run" && mount -t tmpfs none /run || exit
+            if [ -d "$run/elsewhen" ]; then
+                mkdir /run/elsewhen && mount --bind "$run/elsewhen" /run/elsewhen || exit
+            fi
+            "$criu" check && cd "$PWD" || exit
+            for fd in /proc/$$/fd/*; do
+                [ "${fd##*/}" -le 2 ] || eval "exec ${fd##*/}>&-"
+            done
+            exec "$@" </dev/null >"$out" 2>&1"#;
+        let words = ["unshare", "--mount", "bash", "-c", script, "bash"].map(OsString::from);
+        let files = [self.file("run"), program, self.file("server")].map(OsString::from);
+        [&words[..], &files].concat()
+    }
+
+    /// Dumps processes that this user's real ids are to be had for.
+    pub(crate) fn dump_as(&self, pid: i32, user: u32) {
+        // A shell would put the effective ids aside.
+        let action = std::fs::read_to_string(self.action()).unwrap();
+        let root = "#!/bin/sh -p\nexec setpriv --ruid=0 --rgid=0 --clear-groups ";
+        std::fs::write(self.action(), action.replacen("#!/bin/sh\nexec ", root, 1)).unwrap();
+        let (pid_word, ids) = (
+            pid.to_string(),
+            [format!("--ruid={user}"), format!("--rgid={user}")],
+        );
+        let through = [
+            "nsenter",
+            "--mount",
+            "--target",
+            &pid_word,
+            "setpriv",
+            &ids[0],
+            &ids[1],
+            "--clear-groups",
+        ];
+        let images = self.images();
+        let _ = std::fs::remove_dir_all(&images);
+        std::fs::create_dir(&images).unwrap();
+        let dumped = self.run(&through, &["dump", "-t", &pid_word], true);
+        assert_eq!(dumped.code, 0, "{dumped:#?}");
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        wait_until(|| !proc.exists(), "its end");
+    }
+
     /// Notes when CRIU comes to each stage, from now on.
     pub(crate) fn note_stages(&self) {
         let program = elsewhen();

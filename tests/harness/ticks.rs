@@ -40,6 +40,7 @@ pub(crate) struct Ticker {
     /// What it was started by: dropped, all of its processes are killed, restored ones too.
     _started: Running,
     pub(crate) pid: i32,
+    program: String,
     file: PathBuf,
 }
 
@@ -60,10 +61,16 @@ impl Ticker {
         let ticker = Self {
             _started: started,
             pid,
+            program: words[0].to_owned(),
             file,
         };
         ticker.wait_for_more(5);
         Ok(ticker)
+    }
+
+    /// Whether it is there, by what it was started with.
+    pub(crate) fn is_there(&self) -> bool {
+        criu::process_of(&[&self.program, self.file.to_str().unwrap()]).is_some()
     }
 
     /// What it has written; fails if anything was wrong.

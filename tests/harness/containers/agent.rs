@@ -97,7 +97,10 @@ impl Agent {
         let start = std::time::Instant::now();
         while !is_there() {
             let log = self.log();
-            assert!(start.elapsed().as_secs() < 60, "no {count} {event}:\n{log}");
+            assert!(
+                start.elapsed().as_secs() < 120,
+                "no {count} {event}:\n{log}"
+            );
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }

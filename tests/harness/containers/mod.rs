@@ -96,7 +96,7 @@ impl Container {
     pub(crate) fn start(&self) -> Running {
         let path = self.bundle.path().to_str().unwrap().to_owned();
         let words = self.words(&["run", "--bundle", &path, &self.id]);
-        Run::on_host().limit(120).start(&words)
+        Run::on_host().limit(300).start(&words)
     }
 
     /// The same to the end.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -16,6 +17,27 @@ pub(crate) struct Stage {
     waits: PathBuf,
     _agent: Running,
     dir: TempDir,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // What an engine has left to tidy up would write into the directory while it is removed.
+        let start = Instant::now();
+        while is_in_use(self.dir.path()) && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Whether a process other than the agent has a path below the directory among its words.
+fn is_in_use(dir: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = dir.as_os_str().as_bytes();
+    let lines = fs::read_dir("/proc").unwrap().flatten();
+    let lines = lines.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines
+        .filter(|line| !line.split(|byte| *byte == 0).any(|word| word == b"agent"))
+        .any(|line| line.windows(dir.len()).any(|part| part == dir))
 }
 
 impl Stage {
