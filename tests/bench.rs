@@ -11,7 +11,7 @@ mod harness;
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -84,12 +84,17 @@ const ROWS: [(&str, &[&str]); 36] = [
     ("bridge_wait", &SUPERVISED),
 ];
 
+/// Runs a command to its end. Another test writes a program meanwhile.
+fn output(command: &mut Command) -> Output {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = harness::process::alone(|| command.spawn().unwrap());
+    child.wait_with_output().unwrap()
+}
+
 fn bench(args: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_elsewhen"))
-        .args(["bench", "--rounds", "small"])
-        .args(args)
-        .output()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_elsewhen"));
+    command.args(["bench", "--rounds", "small"]).args(args);
+    let output = output(&mut command);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert_eq!(stderr, "");
@@ -270,16 +275,14 @@ fn the_markdown_is_a_table_and_the_picture_names_the_machine() {
 fn nothing_is_left_behind() {
     let mark = format!("ELSEWHEN_TEST_MARK={}", std::process::id());
     let (name, value) = mark.split_once('=').unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_elsewhen"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_elsewhen"));
+    command
         .args(["bench", "--rounds", "small", "--markdown"])
-        .env(name, value)
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    assert!(child.wait().unwrap().success());
+        .env(name, value);
+    assert!(output(&mut command).status.success());
     let start = Instant::now();
     while processes_with(&mark) > 0 {
-        assert!(start.elapsed() < Duration::from_secs(20), "processes");
+        assert!(start.elapsed() < Duration::from_secs(60), "processes");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -293,7 +296,7 @@ fn an_ordinary_user_can_measure_all_but_the_kernels_namespaces() {
         command.uid(65534).gid(65534);
     }
     let arguments = ["bench", "--rounds", "small", "--json"];
-    let output = command.args(arguments).output().unwrap();
+    let output = output(command.args(arguments));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -7,7 +7,7 @@
 mod harness;
 
 use harness::clock::{Host, SECOND, TICK};
-use harness::criu::{self, Criu};
+use harness::criu::{self, Criu, LATER};
 use harness::guests::{self, Kind};
 use harness::process::Run;
 use harness::ticks::{Tick, Ticker};
@@ -27,15 +27,6 @@ const SHIFTED: [&str; 7] = [
     "+50d",
     "--realtime",
     "+400d",
-];
-
-/// Another host, that was started later: when this one had been up for half as long.
-const LATER: [&str; 4] = [
-    "sh",
-    "-c",
-    "half=$(($(cut -d. -f1 /proc/uptime) / 2)); \
-     exec unshare -T --monotonic=-$half --boottime=-$half \"$@\"",
-    "sh",
 ];
 
 /// How long a pause is.

@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::clock::{Host, SECOND};
-use harness::criu::{self, Criu};
+use harness::criu::{self, Criu, LATER};
 use harness::need;
 use harness::process::Run;
 use harness::servers::{Postgres, Redis, as_postgres};
@@ -23,9 +23,6 @@ const SHIFTED: [&str; 7] = [
     "--realtime",
     "+400d",
 ];
-
-/// Another host, that was started later.
-const LATER: [&str; 4] = ["unshare", "-T", "--monotonic=-7200", "--boottime=-7200"];
 
 const PAUSE: i128 = 3 * SECOND;
 

@@ -10,6 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
+/// Words before a restore on another host, that was started later: when this one had been up for half as long.
+pub(crate) const LATER: [&str; 4] = [
+    "sh",
+    "-c",
+    "half=$(($(cut -d. -f1 /proc/uptime) / 2)); \
+     exec unshare -T --monotonic=-$half --boottime=-$half \"$@\"",
+    "sh",
+];
+
 /// CRIU of Debian 13, and a directory for the images of one tree.
 pub(crate) struct Criu {
     /// The words that start it.

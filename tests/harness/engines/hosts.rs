@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::podman::start_quietly;
 use super::stage::Stage;
+use crate::harness::clock::SECOND;
 use crate::harness::criu::Criu;
 use crate::harness::process::{Finished, Run, Running, alone, elsewhen};
 use crate::harness::{Missing, sys, tools};
@@ -23,7 +24,7 @@ pub(crate) struct Host {
     _agent: Running,
 }
 
-/// Two hosts; the second was started later, by two hours.
+/// Two hosts; the second was started later, when the first had been up for half as long.
 ///
 /// # Errors
 /// What is not installed.
@@ -36,7 +37,12 @@ pub(crate) fn two(stage: &Stage, criu: &Criu) -> Result<[Host; 2], Missing> {
     // As `containers.conf`, the search path and `org.criu.config` would be on a real one.
     let path = criu.first_in_path();
     let first = Host::new(stage, "first", &place, &runtime, &path, &[]);
-    let later = ["-T", "--monotonic=-7200", "--boottime=-7200"];
+    let half = sys::clock_gettime(libc::CLOCK_MONOTONIC) / 2 / SECOND;
+    let later = [
+        "-T",
+        &format!("--monotonic=-{half}"),
+        &format!("--boottime=-{half}"),
+    ];
     let second = Host::new(stage, "second", &place, &runtime, &path, &later);
     // An archive of a container names its image by what is in it.
     let archive = stage.archive();
