@@ -229,7 +229,11 @@ impl<'a> Handlers<'a> {
             Some(handler) => answer(handler(&call)),
             None => match door::answer(&call, service.leaves_to_kernel) {
                 Some(reply) => answer(reply),
-                None => Some(Answer::Continue),
+                // A program's first call.
+                None => {
+                    self.injector.hold(call.task);
+                    Some(Answer::Continue)
+                }
             },
         }
     }
