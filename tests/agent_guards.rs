@@ -113,6 +113,7 @@ fn of_another_users_container_it_says_that_it_may_not_write_its_memory() {
     program.push(copy.into());
     let agent = Agent::start_by(program, &["--mode", "0666"], libc::SIGTERM);
     // What it cannot do it says at its start.
+    agent.wait_for("views", 1);
     let views = agent.events("views");
     assert!(views[0].contains("CAP_SETUID"), "{views:#?}");
     let line = need!(refused(&agent, 0, "warning"));

@@ -68,7 +68,7 @@ fn expect_harmless(modes: &[&str]) {
     let before = Host::now();
     let agent = Agent::start(&[]);
     let had = descriptors(&agent);
-    let words = [&["4"], modes].concat();
+    let words = [&["3"], modes].concat();
     let shifts = ["--realtime=+800d", "--monotonic=+300d", "--boottime=+200d"];
     let hostile = need!(container(&agent, &shifts, "hostile", &words));
     let year = ["--realtime=+400d"];

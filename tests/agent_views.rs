@@ -117,6 +117,7 @@ fn an_agent_that_may_not_act_for_other_users_says_so_and_shows_them_the_hosts_fi
     let mut program: Vec<OsString> = words.map(OsString::from).to_vec();
     program.push(elsewhen().into());
     let agent = Agent::start_by(program, &[], libc::SIGTERM);
+    agent.wait_for("views", 1);
     let said = agent.events("views");
     assert!(
         said[0].contains("CAP_SETUID and CAP_SETGID are missing"),

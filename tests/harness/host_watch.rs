@@ -33,7 +33,7 @@ impl HostWatch {
 
 /// What was wrong, if anything.
 fn watch(ends: &AtomicBool) -> Option<String> {
-    let (before, kernel) = (Host::now(), sys::adjtimex());
+    let (before, tai) = (Host::now(), sys::tai_offset());
     loop {
         // Once more after the end.
         let is_last = ends.load(Ordering::Acquire);
@@ -44,11 +44,9 @@ fn watch(ends: &AtomicBool) -> Option<String> {
                 "the host's time of day was moved by {moved} ns; put back"
             ));
         }
-        let now = sys::adjtimex();
-        if now != kernel {
-            return Some(format!(
-                "the host's tick and TAI were {kernel:?}, and are {now:?}"
-            ));
+        let now = sys::tai_offset();
+        if now != tai {
+            return Some(format!("the host's TAI was {tai} s ahead, and is {now} s"));
         }
         if is_last {
             return None;

@@ -29,14 +29,14 @@ pub(crate) fn clock_settime_realtime(nanos: i128) {
     unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const time) };
 }
 
-/// The kernel's tick in microseconds, and by how many seconds TAI is ahead of UTC.
-pub(crate) fn adjtimex() -> (i64, i32) {
+/// By how many seconds the kernel has TAI ahead of UTC. (Its tick and frequency are any daemon's to change.)
+pub(crate) fn tai_offset() -> i32 {
     // SAFETY: the structure is plain numbers, for which zeroes are values; they ask for no change.
     let mut now: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: `now` is a timex that outlives the call.
     let state = unsafe { libc::adjtimex(&raw mut now) };
     assert!(state >= 0, "adjtimex: {}", std::io::Error::last_os_error());
-    (now.tick, now.tai)
+    now.tai
 }
 
 /// Sends a signal to one process, or to a group if `pid` is negative; it may be gone.
