@@ -327,8 +327,9 @@ fn lsns_lists_the_namespace_of_a_process() {
 #[test]
 fn lsns_gives_the_same_columns() {
     need!(has(&["lsns"]));
+    let script = "retry lsns -t time | head -n 1 | tr -s ' '";
     prints(
-        "lsns -t time | head -n 1 | tr -s ' '",
+        &with(&[RETRY, script]),
         " NS TYPE NPROCS PID USER COMMAND\n",
     );
 }

@@ -122,12 +122,15 @@ pub(crate) fn load_saved(words: &[u64], registers: &mut libc::user_regs_struct) 
     else {
         return false;
     };
+    if segments != SAVED_SEGMENTS {
+        return false;
+    }
     (r.r8, r.r9, r.r10, r.r11) = (r8, r9, r10, r11);
     (r.r12, r.r13, r.r14, r.r15) = (r12, r13, r14, r15);
     (r.rdi, r.rsi, r.rbp, r.rbx) = (di, si, bp, bx);
     (r.rdx, r.rax, r.rcx, r.rsp) = (dx, ax, cx, sp);
     (r.rip, r.eflags) = (ip, flags);
-    segments == SAVED_SEGMENTS
+    true
 }
 
 /// Puts those back that [`Redirect`] and its kin change.

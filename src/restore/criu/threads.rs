@@ -103,7 +103,7 @@ fn renew_here(tid: i32, registers: &mut libc::user_regs_struct) -> bool {
     let time = arch::argument(registers, time);
     if *time == red_zone {
         // Behind the converted time.
-        *time += 16;
+        *time = time.wrapping_add(16);
     }
     true
 }

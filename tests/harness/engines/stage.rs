@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::debian;
 use crate::harness::guests::{self, Kind};
+use crate::harness::host_watch::HostWatch;
 use crate::harness::process::{Run, Running, alone, elsewhen};
 use crate::harness::{Missing, root, sys, tools};
 
@@ -19,6 +20,8 @@ pub(crate) struct Stage {
     debian: Option<PathBuf>,
     _agent: Running,
     dir: TempDir,
+    /// No container moves the host's clocks.
+    _watch: HostWatch,
 }
 
 impl Drop for Stage {
@@ -92,6 +95,7 @@ impl Stage {
             debian,
             _agent: agent,
             dir,
+            _watch: HostWatch::start(),
         }
     }
 
