@@ -46,7 +46,7 @@ impl SavedClocks {
         let offsets = namespace
             .offsets
             .checked_add(&namespace.around)
-            .ok_or_else(|| Error::new("an offset is out of range"))?;
+            .ok_or_else(|| Error::new("its clocks lie too far from the host's to be saved"))?;
         let saved = Self::now(offsets).map_err(|error| error.behind(&format!("`{name}`")))?;
         Ok(match &namespace.name {
             Some(name) => saved.with_name(name),

@@ -38,7 +38,8 @@ impl Dumped {
         let around = registry::kernels_offsets_of(first);
         let offsets = own.checked_add(&around);
         Ok(Self {
-            offsets: offsets.ok_or_else(|| Error::new("an offset is out of range"))?,
+            offsets: offsets
+                .ok_or_else(|| Error::new("its clocks lie too far from the host's to be saved"))?,
             has_images,
         })
     }

@@ -31,8 +31,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use super::{Policies, SavedClocks};
+use crate::line::shown;
 use crate::sys::process;
-use crate::{Error, Result};
+use crate::{Error, Result, file};
 use dumped::Dumped;
 use images::Images;
 
@@ -114,10 +115,13 @@ impl Action {
         let text = saved.with_tree(&images.tree()?).to_json();
         // What is there is of another dump: a file that is half written must not pass for it.
         let clocks = self.clocks(images);
-        let new = clocks.with_extension("new");
-        std::fs::write(&new, text)
-            .and_then(|()| std::fs::rename(&new, &clocks))
-            .map_err(|error| Error::os("cannot write the file of clocks", error))?;
+        file::replace(&clocks, text.as_bytes()).map_err(|error| {
+            let clocks = shown(clocks.as_os_str());
+            Error::os(
+                format!("cannot write the file of clocks, `{clocks}`"),
+                error,
+            )
+        })?;
         if dumped.has_images && images.let_filters_pass()? {
             let _ = writeln!(
                 std::io::stderr(),

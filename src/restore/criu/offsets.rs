@@ -71,7 +71,7 @@ pub(super) fn of_member(
     let sum = after
         .checked_sub(before)
         .and_then(|moved| own.checked_add(&moved));
-    sum.ok_or_else(|| Error::new("an offset is out of range"))
+    sum.ok_or_else(|| Error::new("a restored process's clocks would lie too far from this host's; let them be its own by `--policy`"))
 }
 
 /// Whether a process is in a time namespace of the kernel's that is not this process's.

@@ -8,7 +8,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use crate::line::shown;
+use crate::{Error, Result, file};
 use protobuf::{Value, fields};
 
 /// What the words for a dump begin with.
@@ -35,8 +36,13 @@ impl Images {
     /// # Errors
     /// There is no such directory.
     pub(super) fn open(name: PathBuf) -> Result<Self> {
-        let directory = File::open(&name)
-            .map_err(|error| Error::os("cannot open CRIU's directory of images", error))?;
+        let directory = File::open(&name).map_err(|error| {
+            let name = shown(name.as_os_str());
+            Error::os(
+                format!("cannot open CRIU's directory of images, `{name}`"),
+                error,
+            )
+        })?;
         let of = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
         let held = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
         let path = fs::canonicalize(&name).ok();
@@ -105,11 +111,12 @@ impl Images {
             Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let passing = filters::let_pass(&bytes)
-            .ok_or_else(|| Error::new(format!("CRIU's `{NAME}` is of an unknown form")))?;
-        let new = self.file("seccomp.img.new");
-        fs::write(&new, passing.file)
-            .and_then(|()| fs::rename(&new, self.file(NAME)))
+        let passing = filters::let_pass(&bytes).ok_or_else(|| {
+            Error::new(format!(
+                "CRIU's `{NAME}` is of an unknown form; use another version of CRIU"
+            ))
+        })?;
+        file::replace(&self.file(NAME), &passing.file)
             .map_err(|error| Error::os(format!("cannot write CRIU's `{NAME}`"), error))?;
         Ok(passing.has_foreign)
     }
