@@ -87,6 +87,18 @@ pub(crate) fn next_call(registers: &libc::user_regs_struct) -> Option<(u32, [u64
     Some((number, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
 }
 
+/// How an image asks the kernel for a clock (`src/vdso`, `elsewhen_kernel`), up to the cookie's place and
+/// behind it: `xor %eax,%eax; mov $228,%al; mov ...(%rip),%r9` and `syscall; xor %r9d,%r9d`. All registers that it
+/// takes are there again afterwards.
+pub(crate) const READ: ([u8; 7], [u8; 5]) = (
+    [0x31, 0xc0, 0xb0, 0xe4, 0x4c, 0x8b, 0x0d],
+    [0x0f, 0x05, 0x45, 0x31, 0xc9],
+);
+
+/// The length of that, and how far behind its begin a thread stands that has the answer.
+pub(crate) const READ_LEN: usize = 16;
+pub(crate) const READ_ENDS: [u64; 2] = [13, 16];
+
 /// The words of a `struct sigcontext` that hold registers, up to those of the segments
 /// (`asm/sigcontext.h`).
 pub(crate) const SAVED: usize = 19;
@@ -122,12 +134,15 @@ pub(crate) fn load_saved(words: &[u64], registers: &mut libc::user_regs_struct) 
     else {
         return false;
     };
+    if segments != SAVED_SEGMENTS {
+        return false;
+    }
     (r.r8, r.r9, r.r10, r.r11) = (r8, r9, r10, r11);
     (r.r12, r.r13, r.r14, r.r15) = (r12, r13, r14, r15);
     (r.rdi, r.rsi, r.rbp, r.rbx) = (di, si, bp, bx);
     (r.rdx, r.rax, r.rcx, r.rsp) = (dx, ax, cx, sp);
     (r.rip, r.eflags) = (ip, flags);
-    segments == SAVED_SEGMENTS
+    true
 }
 
 /// Puts those back that [`Redirect`] and its kin change.

@@ -21,7 +21,7 @@ use crate::sys::memory;
 const FAR: u64 = 1 << 20;
 
 /// So many stacks, or parts of them more than that apart.
-const STACKS: usize = 64;
+const STACKS: usize = 16;
 
 const PAGE: u64 = 4096;
 
@@ -36,7 +36,11 @@ pub(super) fn renew(tid: i32, registers: &libc::user_regs_struct, gate: Option<(
         }
         let from = pointer & !7;
         let stack = read(tid, from);
-        seen.push(from..from.saturating_add(8 * stack.len() as u64).max(from + 8));
+        seen.push(
+            from..from
+                .saturating_add(8 * stack.len() as u64)
+                .max(from.saturating_add(8)),
+        );
         for (at, words) in stack.windows(SAVED).enumerate() {
             let mut saved = *registers;
             if !arch::load_saved(words, &mut saved) {

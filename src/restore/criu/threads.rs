@@ -15,7 +15,7 @@ use crate::sys::memory;
 /// process, if there is one, and where it lies.
 pub(super) fn renew(tid: i32, registers: &mut libc::user_regs_struct, gate: Option<(u64, &Gate)>) {
     let is_in_gate = gate.is_some_and(|(at, gate)| renew_in_gate(tid, registers, at, gate));
-    if !is_in_gate {
+    if !is_in_gate && !renew_read(tid, registers) {
         renew_here(tid, registers);
     }
 }
@@ -27,7 +27,25 @@ pub(super) fn renew_interrupted(
     registers: &mut libc::user_regs_struct,
     gate: Option<(u64, &Gate)>,
 ) -> bool {
-    gate.is_some_and(|(at, gate)| restart(registers, at, gate)) || renew_here(tid, registers)
+    gate.is_some_and(|(at, gate)| restart(registers, at, gate))
+        || renew_read(tid, registers)
+        || renew_here(tid, registers)
+}
+
+/// Whether an image has just had the host's time from the kernel, to which the offset is yet to be added: that was
+/// another host's, so it is asked once more.
+fn renew_read(tid: i32, registers: &mut libc::user_regs_struct) -> bool {
+    let (before, behind) = arch::READ;
+    let begin = arch::READ_ENDS.iter().find_map(|end| {
+        let begin = arch::instruction(registers).checked_sub(*end)?;
+        let mut bytes = [0; arch::READ_LEN];
+        memory::read_by_pid(tid, begin, &mut bytes)?;
+        (bytes.starts_with(&before) && bytes.ends_with(&behind)).then_some(begin)
+    });
+    if let Some(begin) = begin {
+        arch::set_instruction(registers, begin);
+    }
+    begin.is_some()
 }
 
 /// Whether `registers` were where the gate at `gate_at` loads all anew or makes the call: back to the begin of that.
@@ -103,7 +121,7 @@ fn renew_here(tid: i32, registers: &mut libc::user_regs_struct) -> bool {
     let time = arch::argument(registers, time);
     if *time == red_zone {
         // Behind the converted time.
-        *time += 16;
+        *time = time.wrapping_add(16);
     }
     true
 }
