@@ -280,7 +280,20 @@ fn a_container_can_be_asked_whether_it_has_clocks_of_its_own() {
     let said = agent.elsewhen(&["check", &child.to_string()]);
     assert_eq!(said.code, 1, "{said:#?}");
     assert!(said.stdout.contains("from outside"), "{said:#?}");
+    // The container has its clocks all the same.
+    let said = agent.elsewhen(&["check", &container.id]).succeeded().stdout;
+    let line = format!("host's clocks: process {child}\n");
+    assert!(said.ends_with(&line), "{said}");
     drop(entered);
+    let without = || {
+        agent
+            .elsewhen(&["check", &container.id])
+            .stdout
+            .lines()
+            .count()
+            == 1
+    };
+    sys::wait_until(without, "who entered is gone");
     let own = std::process::id().to_string();
     let said = agent.elsewhen(&["check", &own]);
     assert_eq!(said.code, 1);

@@ -314,6 +314,69 @@ fn what_programs_wait_for_that_elsewhen_has_not_started_comes_when_it_is_due() {
     waits_go_on(&Run::on_host(), false);
 }
 
+/// By how much later than it was to each timer would go off, as the program `armed` has said last.
+fn late(file: &std::path::Path) -> Vec<(String, i128)> {
+    const WAYS: usize = 5;
+    let had = criu::lines(file).len();
+    harness::sys::wait_until(|| criu::lines(file).len() > had + 2 * WAYS, "its timers");
+    let lines = criu::lines(file);
+    let parse = |line: &String| {
+        let (way, late) = line.split_once(' ').unwrap();
+        (way.to_owned(), late.parse().unwrap())
+    };
+    lines[lines.len() - WAYS..].iter().map(parse).collect()
+}
+
+/// A timer that is armed at the dump keeps the time that it has left: CRIU notes it amid the dump and sets it
+/// amid the restore, and no more than these two take is added to it.
+fn timers_keep_their_time(run: &Run, has_time_namespaces: bool) {
+    let criu = need!(Criu::find());
+    let program = need!(guests::build("armed", Kind::Glibc));
+    let file = criu.file("late");
+    let words = [program.to_str().unwrap(), file.to_str().unwrap()];
+    let _started = run.clone().through(&["setsid", "--wait"]).start(&words);
+    let pid = supervisor::wait_for("program", || criu::process_of(&words));
+    for (way, late) in late(&file) {
+        assert!((-TICK..=TICK).contains(&late), "{way} is {late} ns late");
+    }
+    let dump = Host::now();
+    criu.dump(pid);
+    let dump = dump.until(Host::now(), "MONOTONIC");
+    pause();
+    if !has_time_namespaces {
+        forget_clocks(&criu);
+    }
+    let restore = Host::now();
+    criu.restore_by(&LATER);
+    let restore = restore.until(Host::now(), "MONOTONIC");
+    let most = dump.after - dump.before + restore.after - restore.before + TICK;
+    for (way, late) in late(&file) {
+        println!("{way}: {late} ns of {most}");
+        // CRIU sets it without the part of a second that the clock reads then.
+        let early = if way == "timerfd" { SECOND } else { 0 } + TICK;
+        assert!(
+            (-early..=most).contains(&late),
+            "{way}: {late} ns of {most}"
+        );
+    }
+    criu::end(pid);
+}
+
+#[test]
+fn armed_timers_keep_the_time_that_is_left() {
+    timers_keep_their_time(&Run::inside(&SHIFTED), true);
+}
+
+#[test]
+fn armed_timers_keep_the_time_that_is_left_where_the_kernel_has_no_time_namespaces() {
+    timers_keep_their_time(&Run::inside(&SHIFTED), false);
+}
+
+#[test]
+fn armed_timers_of_programs_that_elsewhen_has_not_started_keep_the_time_that_is_left() {
+    timers_keep_their_time(&Run::on_host(), false);
+}
+
 #[test]
 fn a_tree_whose_image_is_laid_out_in_another_way_goes_on() {
     for reads in ["--reads=kernel", "--reads=syscall"] {
@@ -481,8 +544,14 @@ fn nothing_runs_if_the_clocks_are_not_those_of_the_dump() {
 
     let good = fs::read(criu.clocks()).unwrap();
     fs::remove_file(criu.clocks()).unwrap();
-    expect_refusal(&criu, &ticker, "no such file or directory");
+    expect_refusal(&criu, &ticker, "there is no `elsewhen-clocks.json`");
     fs::write(criu.clocks(), &older).unwrap();
+    expect_refusal(&criu, &ticker, "they are older, or another tree's");
+    let other = need!(Criu::find());
+    let another = need!(Ticker::start(&Run::inside(&SHIFTED), &other));
+    other.dump(another.pid);
+    fs::copy(other.clocks(), criu.clocks()).unwrap();
+    other.restore();
     expect_refusal(&criu, &ticker, "they are older, or another tree's");
     fs::write(criu.clocks(), &good[..good.len() / 2]).unwrap();
     expect_refusal(&criu, &ticker, "it is cut off");

@@ -10,8 +10,11 @@ use harness::engines::hosts::{self, Host};
 use harness::engines::stage::Stage;
 use harness::guests::{self, Kind};
 use harness::need;
+use harness::process::Run;
 use harness::sys::wait_until;
 use harness::ticks::Tick;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
 const NAME: &str = "elsewhen-moves";
@@ -26,6 +29,23 @@ fn ticks(host: &Host, more: usize) -> Vec<Tick> {
     let had = read().len();
     wait_until(|| read().len() >= had + more, "its ticks");
     read()
+}
+
+/// The archive without the clocks is refused.
+fn expect_refusal(host: &Host, archive: &Path) {
+    let without = archive.with_extension("without");
+    let pack = "mkdir \"$1.dir\" && tar -xf \"$1\" -C \"$1.dir\" --exclude=checkpoint/elsewhen-clocks.json && \
+                tar -cf \"$2\" -C \"$1.dir\" .";
+    let words = ["sh", "-c", pack, "sh"].map(OsStr::new);
+    let files = [archive.as_os_str(), without.as_os_str()];
+    Run::on_host()
+        .run(&[&words[..], &files].concat())
+        .succeeded();
+    let log = host.refuses(NAME, &without);
+    assert!(
+        log.contains("elsewhen: there is no `elsewhen-clocks.json`"),
+        "{log}"
+    );
 }
 
 /// A container that ticks goes from one host to the other, and back; `words` are Podman's for it. What its
@@ -56,6 +76,9 @@ fn moves(words: &[&str], realtime: i128, boottime: i128) {
         hosts[from].checkpoint(NAME, &archive);
         std::thread::sleep(Duration::from_nanos(u64::try_from(PAUSE).unwrap()));
         paused += PAUSE;
+        if turn == 0 {
+            expect_refusal(&hosts[to], &archive);
+        }
         hosts[to].restore(&archive);
         let before = clock::Host::now();
         let all = ticks(&hosts[to], 3);

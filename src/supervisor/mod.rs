@@ -47,7 +47,7 @@ mod worker;
 mod yama;
 
 pub use adopt::AdoptedFilter;
-pub(crate) use adopt::{Adoption, adopt};
+pub(crate) use adopt::{Adoption, adopt, check_adopter};
 pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use counters::Counters;
 pub(crate) use door::Outer;

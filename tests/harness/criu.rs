@@ -29,7 +29,7 @@ impl Criu {
     /// It cannot be had here.
     pub(crate) fn find() -> Result<Self, Missing> {
         root()?;
-        let root = debian13::make_with("criu", "debian13-criu")?;
+        let root = debian13::make_with("criu", "debian13-criu", 200)?;
         let library = root.join("usr/lib/x86_64-linux-gnu");
         let words: Vec<OsString> = vec![
             root.join("lib64/ld-linux-x86-64.so.2").into(),

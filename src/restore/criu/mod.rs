@@ -134,7 +134,16 @@ impl Action {
 
     /// The clocks, if they are those of these images.
     fn saved(&self, images: &Images) -> Result<SavedClocks> {
-        let saved = SavedClocks::read(&self.clocks(images))?;
+        let saved = SavedClocks::read(&self.clocks(images)).map_err(|error| {
+            // The path may be so long that the name at its end is not shown.
+            match self.clocks.is_none() && error.errno() == Some(libc::ENOENT) {
+                true => Error::new(format!(
+                    "there is no `{CLOCKS}` beside the images: it was left behind, or they were dumped \
+                     without `elsewhen criu-action` as the action script"
+                )),
+                false => error,
+            }
+        })?;
         let tree = images.tree()?;
         match saved.tree() {
             Some(of) if of == tree => Ok(saved),

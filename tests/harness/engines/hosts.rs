@@ -142,7 +142,14 @@ impl Host {
 
     /// Writes the container to an archive, and ends it here.
     pub(crate) fn checkpoint(&self, name: &str, archive: &Path) {
-        let words = ["container", "checkpoint", name, "--export"].map(OsStr::new);
+        let words = [
+            "container",
+            "checkpoint",
+            name,
+            "--compress=none",
+            "--export",
+        ];
+        let words = words.map(OsStr::new);
         self.podman(&[&words[..], &[archive.as_os_str()]].concat());
         self.podman(&["rm", name]);
     }
@@ -151,6 +158,23 @@ impl Host {
     pub(crate) fn restore(&self, archive: &Path) {
         let archive = archive.to_str().unwrap();
         start_quietly(&self.podman, &["container", "restore", "--import", archive]);
+    }
+
+    /// Has the container of an archive not go on, since its clocks are not in it; what CRIU's log says.
+    pub(crate) fn refuses(&self, name: &str, archive: &Path) -> String {
+        let words = ["container", "restore", "--import"].map(OsStr::new);
+        let words = [&words[..], &[archive.as_os_str()]].concat();
+        let ended = Run::on_host().through(&self.podman).run(&words);
+        assert_ne!(ended.code, 0, "{ended:#?}");
+        // Podman says where it is, in words of runc's.
+        let log = ended.stderr.rsplit_once("log file: ");
+        let log = log.and_then(|(_, rest)| Some(&rest[..rest.find(".log")? + ".log".len()]));
+        let log = log.unwrap_or_else(|| panic!("{ended:#?}"));
+        let log = self.run(&["cat", log]).succeeded().stdout;
+        let running = self.podman(&["ps", "--quiet"]).stdout;
+        assert_eq!(running, "");
+        self.podman(&["rm", name]);
+        log
     }
 
     /// What the container has written, here and before.

@@ -8,15 +8,20 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::debian;
 use crate::harness::guests::{self, Kind};
+use crate::harness::host_watch::HostWatch;
 use crate::harness::process::{Run, Running, alone, elsewhen};
 use crate::harness::{Missing, root, sys, tools};
 
 /// A directory with all of it. Dropped, the agent ends, with all that it has started.
 pub(crate) struct Stage {
     waits: PathBuf,
+    debian: Option<PathBuf>,
     _agent: Running,
     dir: TempDir,
+    /// No container moves the host's clocks.
+    _watch: HostWatch,
 }
 
 impl Drop for Stage {
@@ -60,6 +65,22 @@ impl Stage {
         // An engine's sockets have short paths.
         let dir = guests::public_directory();
         make_root(&dir.path().join("root"), &busybox, &waits);
+        Ok(Self::with(dir, waits, None, before))
+    }
+
+    /// The same, with a root of Debian's, which is read-only, and guests in `/mnt`.
+    ///
+    /// # Errors
+    /// What is missing here.
+    pub(crate) fn on_debian() -> Result<Self, Missing> {
+        let debian = debian::root()?;
+        let dir = guests::public_directory();
+        debian::make_guests(&dir.path().join("mnt"))?;
+        debian::make_frame(&debian, &dir.path().join("root"));
+        Ok(Self::with(dir, PathBuf::new(), Some(debian), &[]))
+    }
+
+    fn with(dir: TempDir, waits: PathBuf, debian: Option<PathBuf>, before: &[&str]) -> Self {
         let socket = dir.path().join("agent.sock");
         let agent = Run::on_host().through(before).start(&[
             elsewhen().as_os_str(),
@@ -69,11 +90,23 @@ impl Stage {
         ]);
         let is_there = || socket.exists();
         sys::wait_until(is_there, "the agent listens");
-        Ok(Self {
+        Self {
             waits,
+            debian,
             _agent: agent,
             dir,
-        })
+            _watch: HostWatch::start(),
+        }
+    }
+
+    /// Debian's root, if containers are to have that.
+    pub(crate) fn debian(&self) -> Option<&Path> {
+        self.debian.as_deref()
+    }
+
+    /// The containers' root.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.debian.clone().unwrap_or_else(|| self.at("root"))
     }
 
     /// A path in the stage's directory.
@@ -92,17 +125,22 @@ impl Stage {
     /// The runtime is not installed.
     pub(crate) fn runtime(&self, name: &str) -> Result<PathBuf, Missing> {
         tools::find(name)?;
-        let script = self.at(&format!("elsewhen-{name}"));
         let text = format!(
             "#!/bin/sh\nexec {} oci-runtime --runtime {name} --socket {} -- \"$@\"\n",
             elsewhen().display(),
             self.at("agent.sock").display()
         );
+        Ok(self.script(&format!("elsewhen-{name}"), &text))
+    }
+
+    /// An executable file with this text.
+    pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
+        let script = self.at(name);
         alone(|| {
             fs::write(&script, text).unwrap();
             fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
         });
-        Ok(script)
+        script
     }
 
     /// Puts a program into the root; where it is there.
