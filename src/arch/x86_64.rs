@@ -87,35 +87,17 @@ pub(crate) fn next_call(registers: &libc::user_regs_struct) -> Option<(u32, [u64
     Some((number, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
 }
 
-/// How many bytes before its end an image's clock_gettime(2) begins (`src/vdso/arch/x86_64/slow.s`).
-pub(crate) const READ_BEFORE_END: usize = 13;
+/// How an image asks the kernel for a clock (`src/vdso`, `elsewhen_kernel`), up to the cookie's place and
+/// behind it: `xor %eax,%eax; mov $228,%al; mov ...(%rip),%r9` and `syscall; xor %r9d,%r9d`. All registers that it
+/// takes are there again afterwards.
+pub(crate) const READ: ([u8; 7], [u8; 5]) = (
+    [0x31, 0xc0, 0xb0, 0xe4, 0x4c, 0x8b, 0x0d],
+    [0x0f, 0x05, 0x45, 0x31, 0xc9],
+);
 
-/// Whether `bytes`, from there up to the instruction behind it, are an image's clock_gettime(2): the number, the
-/// cookie from a place of its own, the call, and the cookie's register cleared. All that it is
-/// given it takes from registers that the call preserves.
-pub(crate) fn is_read(bytes: &[u8; READ_BEFORE_END + 3]) -> bool {
-    matches!(
-        bytes,
-        [
-            0x31,
-            0xc0,
-            0xb0,
-            0xe4,
-            0x4c,
-            0x8b,
-            0x0d,
-            _,
-            _,
-            _,
-            _,
-            0x0f,
-            0x05,
-            0x45,
-            0x31,
-            0xc9
-        ]
-    )
-}
+/// The length of that, and how far behind its begin a thread stands that has the answer.
+pub(crate) const READ_LEN: usize = 16;
+pub(crate) const READ_ENDS: [u64; 2] = [13, 16];
 
 /// The words of a `struct sigcontext` that hold registers, up to those of the segments
 /// (`asm/sigcontext.h`).

@@ -15,8 +15,8 @@ use crate::sys::memory;
 /// process, if there is one, and where it lies.
 pub(super) fn renew(tid: i32, registers: &mut libc::user_regs_struct, gate: Option<(u64, &Gate)>) {
     let is_in_gate = gate.is_some_and(|(at, gate)| renew_in_gate(tid, registers, at, gate));
-    if !is_in_gate && !renew_here(tid, registers) {
-        renew_read(tid, registers);
+    if !is_in_gate && !renew_read(tid, registers) {
+        renew_here(tid, registers);
     }
 }
 
@@ -28,8 +28,24 @@ pub(super) fn renew_interrupted(
     gate: Option<(u64, &Gate)>,
 ) -> bool {
     gate.is_some_and(|(at, gate)| restart(registers, at, gate))
-        || renew_here(tid, registers)
         || renew_read(tid, registers)
+        || renew_here(tid, registers)
+}
+
+/// Whether an image has just had the host's time from the kernel, to which the offset is yet to be added: that was
+/// another host's, so it is asked once more.
+fn renew_read(tid: i32, registers: &mut libc::user_regs_struct) -> bool {
+    let (before, behind) = arch::READ;
+    let begin = arch::READ_ENDS.iter().find_map(|end| {
+        let begin = arch::instruction(registers).checked_sub(*end)?;
+        let mut bytes = [0; arch::READ_LEN];
+        memory::read_by_pid(tid, begin, &mut bytes)?;
+        (bytes.starts_with(&before) && bytes.ends_with(&behind)).then_some(begin)
+    });
+    if let Some(begin) = begin {
+        arch::set_instruction(registers, begin);
+    }
+    begin.is_some()
 }
 
 /// Whether `registers` were where the gate at `gate_at` loads all anew or makes the call: back to the begin of that.
@@ -108,16 +124,4 @@ fn renew_here(tid: i32, registers: &mut libc::user_regs_struct) -> bool {
         *time = time.wrapping_add(16);
     }
     true
-}
-
-/// Whether an image's system call for a clock has just ended, which is where a thread that makes one is stopped: what
-/// the kernel has said is the old host's, so it asks anew.
-fn renew_read(tid: i32, registers: &mut libc::user_regs_struct) -> bool {
-    let begin = arch::instruction(registers).wrapping_sub(arch::READ_BEFORE_END as u64);
-    let mut bytes = [0; arch::READ_BEFORE_END + 3];
-    let is_there = memory::read_by_pid(tid, begin, &mut bytes).is_some() && arch::is_read(&bytes);
-    if is_there {
-        arch::set_instruction(registers, begin);
-    }
-    is_there
 }
