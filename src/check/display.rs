@@ -118,7 +118,12 @@ impl Report {
             Some(bytes) => line(f, "vDSO", format_args!("{bytes} bytes"))?,
             None => line(f, "vDSO", "none: no guest backend")?,
         }
-        feature(f, "BTF", &self.btf, "reads call the kernel's own function")?;
+        feature(
+            f,
+            "BTF",
+            &self.btf,
+            "the layouts of known kernels are tried",
+        )?;
         line(
             f,
             "clock source",

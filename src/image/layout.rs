@@ -1,11 +1,13 @@
 //! Whether the clocks can be read from the kernel's page on this host, and how.
 #![expect(unsafe_code, reason = "reads clocks both ways, to compare")]
 
+use std::ops::Range;
 use std::thread;
 
 use super::arch;
 use super::btf::{self, Layout};
 use super::host::{self, Host};
+use super::known;
 use super::reading::{Data, MODE_TIMENS};
 use crate::page::{COARSE, HIGH_RES};
 
@@ -19,9 +21,32 @@ pub(super) fn detect(host: &Host) -> Result<(Layout, usize), String> {
         return Err("the processor has no `rdtscp`".into());
     }
     let vvar = host.vvar.clone().ok_or("this kernel maps no `[vvar]`")?;
-    let layouts = host::with_btf(btf::layouts)
-        .map_err(|error| format!("cannot read `/sys/kernel/btf/vmlinux`: {error}"))?;
-    let mut reason = "the kernel's types describe no clock data known here".to_owned();
+    match host::with_btf(btf::layouts) {
+        Ok(layouts) => {
+            let none = "the kernel's types describe no clock data known here";
+            choose(layouts, &vvar, none.to_owned())
+        }
+        // What the kernel says of itself goes before what is known of its version.
+        Err(error) => choose(known_layouts(), &vvar, String::new()).map_err(|_| {
+            format!(
+                "cannot read `/sys/kernel/btf/vmlinux`: {error}; and no layout that is known here \
+                 gives the kernel's own times"
+            )
+        }),
+    }
+}
+
+/// Those that the running kernel may have.
+fn known_layouts() -> Vec<Layout> {
+    known::layouts(&rustix::system::uname().release().to_string_lossy())
+}
+
+/// The first of these that gives right readings; if there are none, `reason` says why.
+fn choose(
+    layouts: Vec<Layout>,
+    vvar: &Range<usize>,
+    mut reason: String,
+) -> Result<(Layout, usize), String> {
     for layout in layouts {
         let layout = with_timens_page(layout, vvar.len());
         if !is_within_a_page(&layout) {
@@ -131,4 +156,34 @@ fn kernel_time(clock: u32) -> Option<i128> {
 
 fn nanos((sec, nsec): (i64, u64)) -> i128 {
     i128::from(sec) * 1_000_000_000 + i128::from(nsec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_types_the_same_layout_is_chosen() {
+        let Some(vvar) = Host::find().unwrap().vvar else {
+            eprintln!("skipped: no `[vvar]`");
+            return;
+        };
+        let Ok(stated) = host::with_btf(btf::layouts) else {
+            eprintln!("skipped: no type information");
+            return;
+        };
+        let known = known_layouts();
+        if known.is_empty() {
+            eprintln!("skipped: the layouts of this kernel are not known");
+            return;
+        }
+        let chosen = |layouts| {
+            // Of later kernels only the types tell the page of time namespaces.
+            choose(layouts, &vvar, String::new()).map(|(layout, _)| Layout {
+                timens_page: None,
+                ..layout
+            })
+        };
+        assert_eq!(chosen(stated).ok(), chosen(known).ok());
+    }
 }

@@ -17,6 +17,7 @@ mod elf;
 mod gate;
 mod host;
 mod kernel;
+mod known;
 mod layout;
 mod reading;
 mod relink;

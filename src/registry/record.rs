@@ -143,7 +143,7 @@ impl From<Reads> for ReadPathChoice {
 pub(crate) struct Id(String);
 
 impl Id {
-    /// A new one; `None` if the kernel has no random bytes yet.
+    /// A new one; `None` if the kernel has no random bytes.
     pub(super) fn new() -> Option<Self> {
         random().map(Self)
     }
@@ -162,9 +162,8 @@ impl fmt::Display for Id {
 
 /// 128 random bits in hexadecimal.
 pub(super) fn random() -> Option<String> {
-    let mut bytes = [0; 16];
-    let len = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).ok()?;
-    (len == bytes.len()).then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let bytes: [u8; 16] = sys::random::bytes().ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A namespace that a tree is to be a part of.

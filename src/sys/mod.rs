@@ -11,6 +11,7 @@ pub(crate) mod namespace;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod ptrace;
+pub(crate) mod random;
 pub(crate) mod rights;
 pub(crate) mod seccomp;
 pub(crate) mod shared;

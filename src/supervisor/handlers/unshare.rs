@@ -1,12 +1,11 @@
 //! unshare(2) with `CLONE_NEWTIME`.
 
-use rustix::rand::{GetRandomFlags, getrandom};
-
 use super::split::Split;
 use super::{Handlers, errno};
 use crate::inject::{Found, Missing, Task};
 use crate::supervisor::timens::{self, Credentials, Mark, New, Owner};
 use crate::supervisor::{namespaces, status};
+use crate::sys::random;
 use crate::sys::seccomp::{Answer, Notification};
 
 /// `linux/sched.h`; plain clone(2) has no room for it.
@@ -81,8 +80,7 @@ impl Handlers<'_> {
             .members()
             .offsets_of(children)
             .unwrap_or(found.offsets);
-        let mut random = [0; 4];
-        getrandom(&mut random, GetRandomFlags::empty()).map_err(|_| libc::ENOMEM)?;
+        let random = random::bytes().map_err(|_| libc::ENOMEM)?;
         let random = u32::from_le_bytes(random);
         let records = &service.journal.timens;
         let new = New {

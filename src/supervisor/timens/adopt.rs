@@ -9,13 +9,12 @@
 //! DIFFERENCE: where the kernel has no time namespaces clone3(2) says `EINVAL`.
 
 use rustix::fs::{AtFlags, statat};
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::record::New;
 use super::{Mark, Owner, in_use};
 use crate::supervisor::members::Members;
 use crate::supervisor::{namespaces, status};
-use crate::sys::namespace;
+use crate::sys::{namespace, random};
 
 impl Members<'_> {
     /// Gives a process a namespace of ours that the kernel has put into one of its own; whether it has
@@ -55,8 +54,7 @@ impl Members<'_> {
         let (id, nonce) = match found {
             Some(found) => found,
             None => {
-                let mut random = [0; 4];
-                getrandom(&mut random, GetRandomFlags::empty()).ok()?;
+                let nonce = random::bytes().ok()?;
                 let new = New {
                     offsets: &self.offsets_of(base)?,
                     owner: &Owner::of(self.proc, &pid.to_string())?,
@@ -65,7 +63,7 @@ impl Members<'_> {
                     kernels,
                     is_adopted: true,
                 };
-                records.create(&new, u32::from_le_bytes(random))?
+                records.create(&new, u32::from_le_bytes(nonce))?
             }
         };
         // As that of a child which has asked for nothing yet: if its image is closed, it is moved when
