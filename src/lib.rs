@@ -40,6 +40,7 @@ pub mod cli;
 pub mod clock;
 mod command;
 mod error;
+mod file;
 mod filter;
 #[doc(hidden)]
 pub mod image;

@@ -65,6 +65,7 @@ fn what_joins_a_container_later_has_its_clocks_to_the_nanosecond() {
         let words = check(AHEAD, "3");
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         container.exec(&words).succeeded();
+        agent.wait_for("joined", 2);
         let made = agent.events("container");
         for joined in agent.events("joined") {
             for key in ["namespace", "realtime"] {
@@ -86,6 +87,7 @@ fn a_container_that_is_started_again_begins_anew() {
         for _ in 0..2 {
             expect_date(&container.run(), AHEAD);
         }
+        agent.wait_for("container", 2);
         let made = agent.events("container");
         let namespaces: Vec<&str> = made.iter().map(|m| Agent::value(m, "namespace")).collect();
         assert_eq!(namespaces.len(), 2);
@@ -131,6 +133,7 @@ fn a_container_whose_words_are_not_understood_does_not_run_at_the_hosts_time() {
     let done = need!(dated(&agent, Some("soon"), None));
     assert_ne!(done.code, 0);
     assert_eq!(done.stdout, "");
+    agent.wait_for("refused", 1);
     let refused = agent.events("refused");
     assert!(refused[0].contains("`realtime: soon`"), "{refused:?}");
 }
@@ -221,12 +224,14 @@ fn an_agent_that_is_killed_and_started_again_knows_its_containers() {
         let running = container.start();
         container.wait_until_it_runs();
         expect_date(&container.exec(&["date", "+%s"]), AHEAD);
+        agent.wait_for("joined", 1);
         agent.end(libc::SIGKILL);
         let refused = container.exec(&["date", "+%s"]);
         assert_ne!(refused.code, 0, "{refused:#?}");
         assert!(refused.stderr.contains("socket"), "{refused:#?}");
         agent.start_again();
         expect_date(&container.exec(&["date", "+%s"]), AHEAD);
+        agent.wait_for("joined", 2);
         let made = agent.events("container");
         let joined = agent.events("joined");
         let namespace = |line: &String| Agent::value(line, "namespace").to_owned();
@@ -275,7 +280,20 @@ fn a_container_can_be_asked_whether_it_has_clocks_of_its_own() {
     let said = agent.elsewhen(&["check", &child.to_string()]);
     assert_eq!(said.code, 1, "{said:#?}");
     assert!(said.stdout.contains("from outside"), "{said:#?}");
+    // The container has its clocks all the same.
+    let said = agent.elsewhen(&["check", &container.id]).succeeded().stdout;
+    let line = format!("host's clocks: process {child}\n");
+    assert!(said.ends_with(&line), "{said}");
     drop(entered);
+    let without = || {
+        agent
+            .elsewhen(&["check", &container.id])
+            .stdout
+            .lines()
+            .count()
+            == 1
+    };
+    sys::wait_until(without, "who entered is gone");
     let own = std::process::id().to_string();
     let said = agent.elsewhen(&["check", &own]);
     assert_eq!(said.code, 1);

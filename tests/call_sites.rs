@@ -40,7 +40,7 @@ fn every_result_is_right(kind: Kind, world: &Run, rounds: u64, calls: u64, alarm
         numbers.push("alarms".into());
     }
     let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
-    let run = world.clone().limit(if is_full() { 1800 } else { 60 });
+    let run = world.clone().limit(if is_full() { 1800 } else { 300 });
     let run = run.run(&words(&storm, &numbers)).succeeded();
     println!("{}", run.stdout.trim());
     assert_eq!(count(&run, "calls"), 4 * rounds * calls, "{run:#?}");

@@ -4,10 +4,35 @@
 mod harness;
 
 use harness::clock::{Reading, SECOND};
+use harness::containers::{Agent, Container};
 use harness::guests::{self, Kind};
 use harness::process::{Finished, Run};
 use harness::readings::{expect_agreement, expect_shifts, lines, parse};
 use harness::{need, skip, tools};
+use std::ffi::OsStr;
+
+/// A shift of its own for each clock.
+const EACH: [&str; 8] = [
+    "--realtime",
+    "+1000000",
+    "--tai",
+    "+3000000",
+    "--monotonic",
+    "+500000",
+    "--boottime",
+    "+700000",
+];
+
+/// These, in seconds.
+fn of_each(clock: &str) -> i128 {
+    match clock {
+        "REALTIME" | "REALTIME_COARSE" => 1_000_000,
+        "TAI" => 3_000_000,
+        "MONOTONIC" | "MONOTONIC_COARSE" | "MONOTONIC_RAW" => 500_000,
+        "BOOTTIME" => 700_000,
+        other => panic!("{other}"),
+    }
+}
 
 fn realtime_alone(clock: &str) -> i128 {
     match clock {
@@ -113,31 +138,52 @@ fn an_offset_with_nanoseconds_keeps_every_way_in_agreement() {
 #[test]
 fn each_clock_has_its_own_shift() {
     let clocks = need!(guests::build("clocks", Kind::Glibc));
-    let options = [
-        "--realtime",
-        "+1000000",
-        "--tai",
-        "+3000000",
-        "--monotonic",
-        "+500000",
-        "--boottime",
-        "+700000",
-    ];
     let ways = READS.map(|reads| ["--reads", reads]);
     for way in [["--backend", "auto"], ["--backend", "guest"]]
         .into_iter()
         .chain(ways)
     {
-        let options = [&options[..], &way].concat();
+        let options = [&EACH[..], &way].concat();
         let run = Run::inside(&options).run(&[&clocks]);
         expect_agreement(&run);
-        expect_shifts(&run, |clock| match clock {
-            "REALTIME" | "REALTIME_COARSE" => 1_000_000,
-            "TAI" => 3_000_000,
-            "MONOTONIC" | "MONOTONIC_COARSE" | "MONOTONIC_RAW" => 500_000,
-            "BOOTTIME" => 700_000,
-            other => panic!("{other}"),
-        });
+        expect_shifts(&run, of_each);
+    }
+}
+
+#[test]
+fn every_way_agrees_in_a_container() {
+    let agent = Agent::start(&[]);
+    let run = |words: &[&OsStr]| Ok(Container::of_host(&agent, &EACH, &[], words)?.run());
+    for kind in [Kind::Glibc, Kind::GlibcStatic, Kind::MuslStatic] {
+        let clocks = need!(guests::build("clocks", kind));
+        let inside: Finished = need!(run(&[clocks.as_os_str()]));
+        expect_agreement(&inside);
+        expect_shifts(&inside, of_each);
+        assert_eq!(ways(&inside), ways(&Run::on_host().run(&[&clocks])));
+        let monotone = [clocks.as_os_str(), "monotone".as_ref(), "5000".as_ref()];
+        let last = need!(run(&monotone)).succeeded();
+        let end = Reading {
+            nanos: parse(last.stdout.lines().last().unwrap()).nanos,
+            resolution: 1,
+        };
+        let expected = last.host("REALTIME").shifted(1_000_000 * SECOND);
+        assert!(expected.contains(end), "{last:#?}");
+    }
+}
+
+#[test]
+fn calls_of_other_abis_in_a_container_are_shifted_or_warned_about() {
+    let agent = Agent::start(&[]);
+    let guest = need!(guests::build("other_abi", Kind::Glibc));
+    let clocks = ["--realtime".to_owned(), format!("+{}", harness::SHIFT)];
+    for (abi, cause) in [("int80", "32-bit"), ("x32", "x32")] {
+        let words = [guest.as_os_str(), abi.as_ref()];
+        let host = Run::on_host().run(&words);
+        let run = need!(Container::of_host(&agent, &clocks, &[], &words)).run();
+        match host.code == 0 && !host.stdout.contains("error") {
+            true => expect_no_silent_host_time(&run, cause),
+            false => assert_eq!(run.stdout, host.stdout, "as on this kernel"),
+        }
     }
 }
 

@@ -47,7 +47,7 @@ fn guest() -> Result<PathBuf, Missing> {
 }
 
 fn told(run: &Run, guest: &Path) -> Rows {
-    let run = run.clone().limit(200).run(&[guest]).succeeded();
+    let run = run.clone().limit(400).run(&[guest]).succeeded();
     assert_eq!(run.stderr, "", "{:?}", run.words);
     rows(&run.stdout)
 }

@@ -12,28 +12,13 @@ use std::path::PathBuf;
 use elsewhen::clock::Readings;
 use elsewhen::{ClockOffsets, Offset, SavedClocks};
 use harness::clock::SECOND;
+use harness::engines::bare::specification;
 use harness::engines::stage::{Stage, without_hybrid_cgroups};
 use harness::process::{Finished, Run, elsewhen};
-use harness::{Missing, SHIFT, need, sys, tools};
+use harness::{SHIFT, need, sys, tools};
 use serde_json::{Value, json};
 
 const RUNTIMES: [&str; 2] = ["runc", "crun"];
-
-/// The configuration that runc itself makes, for a command in the stage's root.
-fn specification(stage: &Stage, command: &[&str]) -> Result<Value, Missing> {
-    let runc = tools::find("runc")?;
-    let dir = stage.at("specification");
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir(&dir).unwrap();
-    let spec = [runc.as_os_str(), "spec".as_ref()];
-    Run::on_host().in_dir(&dir).run(&spec).succeeded();
-    let text = fs::read_to_string(dir.join("config.json")).unwrap();
-    let mut config: Value = serde_json::from_str(&text).unwrap();
-    config["process"]["terminal"] = false.into();
-    config["process"]["args"] = json!(command);
-    config["root"]["path"] = stage.at("root").to_str().unwrap().into();
-    Ok(config)
-}
 
 fn bundle(stage: &Stage, config: &Value) -> PathBuf {
     let bundle = stage.at("bundle");

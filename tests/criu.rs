@@ -6,13 +6,14 @@
 
 mod harness;
 
-use harness::clock::{Host, SECOND};
+use harness::clock::{Host, SECOND, TICK};
 use harness::criu::{self, Criu};
 use harness::guests::{self, Kind};
 use harness::process::Run;
 use harness::ticks::{Tick, Ticker};
 use harness::{need, supervisor, tools};
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 const DAYS: i128 = 86_400 * SECOND;
@@ -28,8 +29,14 @@ const SHIFTED: [&str; 7] = [
     "+400d",
 ];
 
-/// Another host, that was started later.
-const LATER: [&str; 4] = ["unshare", "-T", "--monotonic=-7200", "--boottime=-7200"];
+/// Another host, that was started later: when this one had been up for half as long.
+const LATER: [&str; 4] = [
+    "sh",
+    "-c",
+    "half=$(($(cut -d. -f1 /proc/uptime) / 2)); \
+     exec unshare -T --monotonic=-$half --boottime=-$half \"$@\"",
+    "sh",
+];
 
 /// How long a pause is.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -149,31 +156,96 @@ fn each_clock_goes_on_by_its_policy() {
     }
 }
 
-#[test]
-fn a_tree_can_be_dumped_and_restored_again_and_again() {
+/// MONOTONIC and, of the host, BOOTTIME in a file of clocks, in nanoseconds.
+fn saved(criu: &Criu) -> (i128, i128) {
+    let text = fs::read_to_string(criu.clocks()).unwrap();
+    let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let nanos = |part: &str, clock: &str| {
+        let text = file[part][clock].as_str().unwrap();
+        harness::clock::Reading::parse(text).unwrap().nanos
+    };
+    (nanos("clocks", "monotonic"), nanos("host", "boottime"))
+}
+
+/// What a tree's MONOTONIC counts from one dump to the next is the time from the restore between them to the
+/// second, by the host's clock: but for what lies within the stages of CRIU's at which the clocks are
+/// saved and go on.
+///
+/// | from | what the clocks go on from | when |
+/// | --- | --- | --- |
+/// | our file | `post-dump`, which the file names | as CRIU starts |
+/// | the kernel's time namespace | behind `pre-dump`, before `post-dump` | behind `pre-restore`, before `post-restore` |
+fn counts_the_time_that_it_ran(by_file: bool) {
     let criu = need!(Criu::find());
     let ticker = need!(Ticker::start(&Run::inside(&SHIFTED), &criu));
     let rounds = match std::env::var_os("ELSEWHEN_STORM") {
         Some(_) => 50,
-        None => 5,
+        None => 3,
     };
-    let first = ticker.ticks()[0];
-    let filters = |at: &str| {
+    criu.note_stages();
+    let filters = || {
         let status = fs::read_to_string(format!("/proc/{}/status", ticker.pid)).unwrap();
         let line = status.lines().find(|l| l.starts_with("Seccomp_filters:"));
         let count: u32 = line.unwrap()[16..].trim().parse().unwrap();
-        assert!(count <= 2, "{count} filters {at}");
+        assert!(count <= 2, "{count} filters");
     };
+    let mut total = [0; 3];
+    let mut last: Option<(i128, [i128; 2])> = None;
     for round in 0..rounds {
-        let (before, after, _) = ticker.through(&criu, || {}, &[]);
-        assert!(after.monotonic >= before.monotonic, "round {round}");
-        filters("after a restore");
+        criu.dump(ticker.pid);
+        let (counts, at) = saved(&criu);
+        let ticks = ticker.ticks();
+        assert!(ticks.last().unwrap().monotonic <= counts, "round {round}");
+        let frozen = criu.stage("pre-dump");
+        if let Some((before, [first, latest])) = last {
+            // All that lies between, on either side.
+            let (ran, counted) = ([at - latest, at - first], counts - before);
+            assert!(
+                (ran[0]..=ran[1]).contains(&counted),
+                "round {round}: {counted} not in {ran:?}"
+            );
+            for (sum, of) in total.iter_mut().zip([ran[0], counted, ran[1]]) {
+                *sum += of;
+            }
+        }
+        if by_file {
+            forget_clocks(&criu);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        let start = Host::now();
+        let start = start.until(start, "BOOTTIME").before;
+        criu.restore();
+        filters();
+        ticker.wait_for_more(5);
+        let after = ticker.ticks()[ticks.len()];
+        assert!(after.monotonic >= ticks.last().unwrap().monotonic);
+        last = Some(match by_file {
+            true => {
+                assert!(after.monotonic >= counts, "round {round}: {after:?}");
+                // The file goes on as old as CRIU is, in whole ticks of the kernel's.
+                (counts, [start - TICK, criu.stage("pre-restore") + TICK])
+            }
+            // What has passed before CRIU read the clocks has been counted a second time.
+            false => {
+                let twice = at - frozen + TICK;
+                let until = criu.stage("post-restore") + TICK;
+                (counts, [criu.stage("pre-restore"), until + twice])
+            }
+        });
     }
-    // It has run for less than what the host counts.
-    let last = *ticker.ticks().last().unwrap();
-    let ran = last.monotonic - first.monotonic;
-    let passed = (last.realtime - first.realtime).rem_euclid(DAYS);
-    assert!(ran <= passed, "{ran} of {passed}");
+    // All of it is what has passed, less the pauses.
+    assert!(total[0] <= total[1] && total[1] <= total[2], "{total:?}");
+    println!("{rounds} rounds: {} ns of {total:?}", total[1]);
+}
+
+#[test]
+fn a_tree_that_is_dumped_again_and_again_counts_the_time_that_it_ran() {
+    counts_the_time_that_it_ran(false);
+}
+
+#[test]
+fn it_does_so_where_the_kernel_has_no_time_namespaces() {
+    counts_the_time_that_it_ran(true);
 }
 
 /// What each way of waiting has said, until all have.
@@ -242,6 +314,69 @@ fn what_programs_wait_for_that_elsewhen_has_not_started_comes_when_it_is_due() {
     waits_go_on(&Run::on_host(), false);
 }
 
+/// By how much later than it was to each timer would go off, as the program `armed` has said last.
+fn late(file: &std::path::Path) -> Vec<(String, i128)> {
+    const WAYS: usize = 5;
+    let had = criu::lines(file).len();
+    harness::sys::wait_until(|| criu::lines(file).len() > had + 2 * WAYS, "its timers");
+    let lines = criu::lines(file);
+    let parse = |line: &String| {
+        let (way, late) = line.split_once(' ').unwrap();
+        (way.to_owned(), late.parse().unwrap())
+    };
+    lines[lines.len() - WAYS..].iter().map(parse).collect()
+}
+
+/// A timer that is armed at the dump keeps the time that it has left: CRIU notes it amid the dump and sets it
+/// amid the restore, and no more than these two take is added to it.
+fn timers_keep_their_time(run: &Run, has_time_namespaces: bool) {
+    let criu = need!(Criu::find());
+    let program = need!(guests::build("armed", Kind::Glibc));
+    let file = criu.file("late");
+    let words = [program.to_str().unwrap(), file.to_str().unwrap()];
+    let _started = run.clone().through(&["setsid", "--wait"]).start(&words);
+    let pid = supervisor::wait_for("program", || criu::process_of(&words));
+    for (way, late) in late(&file) {
+        assert!((-TICK..=TICK).contains(&late), "{way} is {late} ns late");
+    }
+    let dump = Host::now();
+    criu.dump(pid);
+    let dump = dump.until(Host::now(), "MONOTONIC");
+    pause();
+    if !has_time_namespaces {
+        forget_clocks(&criu);
+    }
+    let restore = Host::now();
+    criu.restore_by(&LATER);
+    let restore = restore.until(Host::now(), "MONOTONIC");
+    let most = dump.after - dump.before + restore.after - restore.before + TICK;
+    for (way, late) in late(&file) {
+        println!("{way}: {late} ns of {most}");
+        // CRIU sets it without the part of a second that the clock reads then.
+        let early = if way == "timerfd" { SECOND } else { 0 } + TICK;
+        assert!(
+            (-early..=most).contains(&late),
+            "{way}: {late} ns of {most}"
+        );
+    }
+    criu::end(pid);
+}
+
+#[test]
+fn armed_timers_keep_the_time_that_is_left() {
+    timers_keep_their_time(&Run::inside(&SHIFTED), true);
+}
+
+#[test]
+fn armed_timers_keep_the_time_that_is_left_where_the_kernel_has_no_time_namespaces() {
+    timers_keep_their_time(&Run::inside(&SHIFTED), false);
+}
+
+#[test]
+fn armed_timers_of_programs_that_elsewhen_has_not_started_keep_the_time_that_is_left() {
+    timers_keep_their_time(&Run::on_host(), false);
+}
+
 #[test]
 fn a_tree_whose_image_is_laid_out_in_another_way_goes_on() {
     for reads in ["--reads=kernel", "--reads=syscall"] {
@@ -275,6 +410,60 @@ fn a_wait_at_its_own_place_goes_on_where_the_image_is_laid_out_in_another_way() 
     let (before, after, _) = ticker.through(&criu, between, &LATER);
     expect_no_pause(before, after);
     expect_true_time(&ticker);
+}
+
+#[test]
+fn a_wait_that_a_handler_interrupts_at_the_dump_ends_when_it_is_due() {
+    let criu = need!(Criu::find());
+    let program = need!(guests::build("handled", Kind::Glibc));
+    let [output, go] = ["ends", "go"].map(|name| criu.file(name));
+    let words = [&program, &output, Path::new("3000"), &go].map(|word| word.to_str().unwrap());
+    let _started = Run::inside(&SHIFTED)
+        .through(&["setsid", "--wait"])
+        .start(&words);
+    let pid = supervisor::wait_for("program", || criu::process_of(&words));
+    harness::sys::wait_until(|| !criu::lines(&output).is_empty(), "its handlers");
+    criu.dump(pid);
+    forget_clocks(&criu);
+    criu.restore_by(&LATER);
+    fs::write(&go, "").unwrap();
+    // By the host's clock it would take hours.
+    harness::sys::wait_until(|| criu::lines(&output).len() == 3, "the ends of all waits");
+    for line in criu::lines(&output).iter().skip(1) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let late: i128 = words[1].parse().unwrap();
+        assert!(late >= 0, "{line}");
+        assert_eq!(words[2], libc::ETIMEDOUT.to_string(), "{line}");
+    }
+    criu::end(pid);
+}
+
+#[test]
+fn a_tree_with_a_process_that_has_no_vdso_is_refused_at_the_dump_and_goes_on() {
+    let criu = need!(Criu::find());
+    let program = need!(guests::build("no_vdso", Kind::Glibc));
+    let output = criu.file("lines");
+    let words = [&program, &output].map(|word| word.to_str().unwrap());
+    let script = "\"$@\" & wait";
+    let command = [&["sh", "-c", script, "sh"], &words[..]].concat();
+    let _started = Run::inside(&SHIFTED)
+        .through(&["setsid", "--wait"])
+        .start(&command);
+    let shell = supervisor::wait_for("shell", || criu::process_of(&command));
+    let pid = supervisor::wait_for("program", || criu::process_of(&words));
+    let wait = || {
+        let had = criu::lines(&output).len();
+        harness::sys::wait_until(|| criu::lines(&output).len() > had + 3, "its lines");
+    };
+    wait();
+    let dumped = criu.try_dump(shell, true);
+    assert_ne!(dumped.code, 0, "{dumped:#?}");
+    let words =
+        format!("process {pid} (`no_vdso-glibc`) has no vDSO: a restore cannot give it clocks");
+    assert!(dumped.log.contains(&words), "{dumped:#?}");
+    assert!(!criu.clocks().exists());
+    wait();
+    criu::end(shell);
 }
 
 /// Starts a program that writes `BACK` if a clock steps back, and other lines all the time, dumps and
@@ -339,7 +528,8 @@ fn expect_refusal(criu: &Criu, ticker: &Ticker, words: &str) {
     assert!(restored.log.contains(words), "{restored:#?}");
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(ticker.ticks().len(), had);
-    assert!(!fs::exists(format!("/proc/{}", ticker.pid)).unwrap());
+    // Another process may have the number by now.
+    assert!(!ticker.is_there());
 }
 
 #[test]
@@ -354,8 +544,14 @@ fn nothing_runs_if_the_clocks_are_not_those_of_the_dump() {
 
     let good = fs::read(criu.clocks()).unwrap();
     fs::remove_file(criu.clocks()).unwrap();
-    expect_refusal(&criu, &ticker, "no such file or directory");
+    expect_refusal(&criu, &ticker, "there is no `elsewhen-clocks.json`");
     fs::write(criu.clocks(), &older).unwrap();
+    expect_refusal(&criu, &ticker, "they are older, or another tree's");
+    let other = need!(Criu::find());
+    let another = need!(Ticker::start(&Run::inside(&SHIFTED), &other));
+    other.dump(another.pid);
+    fs::copy(other.clocks(), criu.clocks()).unwrap();
+    other.restore();
     expect_refusal(&criu, &ticker, "they are older, or another tree's");
     fs::write(criu.clocks(), &good[..good.len() / 2]).unwrap();
     expect_refusal(&criu, &ticker, "it is cut off");

@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::clock::{Host, SECOND};
-use harness::containers::{Bundle, Container, Runtime};
+use harness::containers::{Agent, Bundle, Container, Runtime};
 use harness::criu::{self, Criu};
 use harness::need;
 use harness::sys::wait_until;
@@ -27,12 +27,28 @@ fn runc(container: &Container, words: &[&str]) {
 
 #[test]
 fn a_container_of_runcs_goes_on() {
+    goes_on(serde_json::Value::Null, 0);
+}
+
+/// The agent on the other side need not know of it: what keeps its clocks comes from CRIU's action script.
+#[test]
+fn a_container_whose_clocks_an_agent_has_decided_goes_on_with_them() {
+    const AHEAD: i128 = 400 * 86_400;
+    need!(harness::root());
+    let agent = Agent::start(&[]);
+    let ahead = format!("+{AHEAD}");
+    goes_on(agent.profile(&["--realtime", &ahead]), AHEAD);
+    agent.wait_for("ended", 1);
+}
+
+/// A container under this profile, which is so many seconds ahead of the host.
+fn goes_on(profile: serde_json::Value, ahead: i128) {
     let criu = need!(Criu::find());
     criu.act_with(&["--policy realtime=continue"]);
     let (program, options) = criu.for_runc();
     let script = "while :; do date +%s; sleep 0.2; done >/out 2>/tmp/err </dev/null";
     let script = format!("exec sh -c '{script}' >/tmp/out 2>&1 </dev/null");
-    let mut bundle = need!(Bundle::new(&["sh", "-c", &script], serde_json::Value::Null));
+    let mut bundle = need!(Bundle::new(&["sh", "-c", &script], profile));
     bundle.config["annotations"] =
         serde_json::json!({ "org.criu.config": options.to_str().unwrap() });
     bundle.write();
@@ -52,7 +68,14 @@ fn a_container_of_runcs_goes_on() {
         &container,
         &["run", "--detach", "--bundle", at, &container.id],
     );
+    let begun = Host::now();
     wait();
+    let now = *seconds().last().unwrap() - ahead;
+    let host = begun.until(Host::now(), "REALTIME");
+    assert!(
+        (host.before / SECOND..=host.after / SECOND).contains(&now),
+        "{now} {host:?}"
+    );
     let images = criu.images();
     let (images, work) = (images.to_str().unwrap(), criu.file("work"));
     let place = [
@@ -92,5 +115,8 @@ fn a_container_of_runcs_goes_on() {
     wait();
     let now = *seconds().last().unwrap();
     let host = before.until(Host::now(), "REALTIME");
-    assert!(now * SECOND <= host.after - 4 * SECOND, "{now} {host:?}");
+    assert!(
+        (now - ahead) * SECOND <= host.after - 4 * SECOND,
+        "{now} {host:?}"
+    );
 }

@@ -6,6 +6,7 @@
 mod harness;
 
 use harness::agreement::{self, AHEAD};
+use harness::containers::{Agent, Container};
 use harness::guests::{self, Kind};
 use harness::process::Run;
 use harness::{Missing, need};
@@ -68,4 +69,31 @@ fn a_timer_is_set_once() {
 #[test]
 fn a_timerfd_is_set_once() {
     need!(exactly_once("timerfd", 1000));
+}
+
+#[test]
+fn nothing_is_wrong_in_a_container_either() {
+    let agent = Agent::start(&[]);
+    let calls = [
+        "sleep", "futex", "lock_pi", "send", "receive", "timer", "timerfd",
+    ];
+    let count = agreement::rounds(300, 10_000);
+    for kind in [Kind::Glibc, Kind::MuslStatic] {
+        let guest = need!(guests::build("exactly_once", kind));
+        let script = format!(
+            "for call in {}; do for signals in quiet norestart restart; do for site in known unknown; do\n\
+             {} $call {count} $signals $site || exit 1\n\
+             done; done; done",
+            calls.join(" "),
+            guest.display(),
+        );
+        // The backend is a container's anyway.
+        let container = Container::of_host(&agent, &AHEAD[2..], &[], &["sh", "-c", &script]);
+        let done = need!(container).run().succeeded();
+        let expected: String = calls
+            .iter()
+            .map(|call| format!("{call}: 0 wrong\n").repeat(6))
+            .collect();
+        assert_eq!(done.stdout, expected, "{done:#?}");
+    }
 }

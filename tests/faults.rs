@@ -7,7 +7,7 @@ mod harness;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use harness::clock::SECOND;
 use harness::guests::{self, Kind};
@@ -15,7 +15,7 @@ use harness::process::Run;
 use harness::supervisor::{
     has_cgroup_kill, is_running, keeper, pid_max_is_per_namespace, resident_kib, wait_for, worker,
 };
-use harness::{need, root, skip, sys};
+use harness::{cgroup, need, root, skip, sys};
 
 fn is_full() -> bool {
     std::env::var("ELSEWHEN_STORM").is_ok_and(|v| v == "full")
@@ -93,7 +93,7 @@ fn a_worker_killed_amid_unshare_leaves_no_success_without_a_time_namespace() {
     need!(root());
     let splits = need!(guests::build("splits", Kind::Glibc));
     let seconds = if is_full() { "30" } else { "4" };
-    let run = Run::inside(&["--backend=guest"]).limit(120);
+    let run = Run::inside(&["--backend=guest"]).limit(300);
     let mut run = run.start(&[splits.as_os_str(), seconds.as_ref()]);
     let keeper = wait_for("keeper", || keeper(run.pid()));
     let mut random = Random::new();
@@ -132,7 +132,7 @@ fn a_worker_that_hangs_in_a_guests_memory_holds_up_nobody_for_long() {
         dir.path().display(),
         now.display()
     );
-    let run = Run::shifted().limit(60).run(&["sh", "-c", &script]);
+    let run = Run::shifted().run(&["sh", "-c", &script]);
     if run.code == 77 {
         skip!("no FUSE here");
     }
@@ -193,12 +193,54 @@ fn the_tree_ends_with_its_keeper_where_there_is_a_control_group() {
 }
 
 #[test]
+fn an_empty_control_group_of_a_killed_supervisor_goes_with_the_next_start() {
+    need!(root());
+    if !has_cgroup_kill() {
+        skip!("no cgroup.kill here");
+    }
+    let name = format!("swept.{}", std::process::id());
+    let run = Run::inside(&["--realtime", "+1", "--name", &name]);
+    let sleeps = ["sh", "-c", "echo ready; exec sleep 600"];
+    let running = run.start(&sleeps);
+    sys::wait_until(|| running.output().contains("ready"), "it runs");
+    let keeper = wait_for("keeper", || keeper(running.pid()));
+    let worker = wait_for("worker", || worker(keeper));
+    // A worker that goes on would remove it.
+    let kills = [libc::SIGSTOP, libc::SIGKILL];
+    for (pid, signal) in [worker, keeper].into_iter().zip(kills) {
+        sys::kill(pid, signal);
+    }
+    sys::kill(worker, libc::SIGKILL);
+    drop(running);
+    let own = cgroup::own_directory().unwrap();
+    let of_killed = own.join(format!("elsewhen-{name}-{keeper}"));
+    assert!(of_killed.exists());
+
+    // One that is not old, and one whose owner lives, stay.
+    let young = own.join(format!("elsewhen-young.{name}-{keeper}"));
+    let alive = own.join(format!("elsewhen-alive.{name}-{}", std::process::id()));
+    for group in [&young, &alive] {
+        std::fs::create_dir(group).unwrap();
+    }
+    for group in [&of_killed, &alive] {
+        let hour = Duration::from_secs(3600);
+        let group = std::fs::File::open(group).unwrap();
+        group.set_modified(SystemTime::now() - hour).unwrap();
+    }
+    let _next = run.start(&sleeps);
+    sys::wait_until(|| !of_killed.exists(), "it goes");
+    for group in [&young, &alive] {
+        std::fs::remove_dir(group).unwrap();
+    }
+}
+
+#[test]
 fn new_programs_fail_and_none_sees_host_time_when_the_keeper_of_an_ordinary_user_is_killed() {
     need!(root());
     let built = need!(guests::build("now", Kind::MuslStatic));
     let (public, now, log) = for_the_ordinary_user(&built);
     let mut words = starts_for_ever(&now, &log);
-    words[2] = words[2].replace("while :", "for i in $(seq 400)");
+    words[2] = words[2].replace("while :", "for i in $(seq 4000)");
     let run = Run::shifted().by_ordinary_user(public.path()).start(&words);
     let front = run.pid();
     let keeper = wait_for("keeper", || keeper(front));

@@ -26,7 +26,7 @@ fn expect_ahead(finished: Finished, seconds: i128) {
 #[test]
 fn an_inner_namespace_is_joined_from_outside() {
     let place = Place::new();
-    let inner = script("elsewhen run --realtime +5 --monotonic +7 --name inner sleep 60 & wait");
+    let inner = script("elsewhen run --realtime +5 --monotonic +7 --name inner sleep 600 & wait");
     let _outer = place.start(
         &[
             "--realtime",
@@ -61,7 +61,7 @@ fn from_inside_any_other_namespace_is_joined() {
     let place = Place::new();
     let _far = place.start(
         &["--realtime", "+90000.000000001", "--name", "far"],
-        "exec sleep 60",
+        "exec sleep 600",
     );
     let run = |text: &str| {
         let options = ["--realtime", "+1000", "--name", "near"];
@@ -72,7 +72,7 @@ fn from_inside_any_other_namespace_is_joined() {
     // And from there the one around.
     let back = "elsewhen exec far sh -c 'elsewhen exec near date +%s.%N'";
     expect_ahead(run(back), 1000);
-    let told = run("elsewhen exec far sh -c 'sleep 60 & elsewhen show far --json; kill $!'");
+    let told = run("elsewhen exec far sh -c 'sleep 600 & elsewhen show far --json; kill $!'");
     let shown: Value = serde_json::from_str(&told.succeeded().stdout).unwrap();
     assert_eq!(shown["offsets"]["realtime"], "+90000.000000001");
     assert_eq!(shown["trees"].as_array().unwrap().len(), 2, "{shown:#}");
@@ -82,7 +82,7 @@ fn from_inside_any_other_namespace_is_joined() {
 fn a_list_made_inside_says_the_same_as_one_made_outside() {
     let place = Place::new();
     let options = ["--realtime", "+5d", "--boottime", "+3h", "--name", "here"];
-    let _here = place.start(&options, "exec sleep 60");
+    let _here = place.start(&options, "exec sleep 600");
     let before = Host::now();
     let inside = place.tool(&[
         "exec",
@@ -124,7 +124,7 @@ fn an_inner_namespace_goes_off_the_list_with_its_last_process() {
     let place = Place::new();
     let text = script(
         "elsewhen run --realtime +5 --name gone true; elsewhen run --realtime +5 --name gone true; \
-         exec sleep 60",
+         exec sleep 600",
     );
     let _outer = place.start(&["--realtime", "+1000", "--name", "outer"], &text);
     // Before it is that `sleep`, the two may still be to come.
@@ -149,7 +149,7 @@ fn a_process_in_a_namespace_that_it_has_made_itself_is_not_joined_from_outside()
 fn refuse_what_was_made_inside(backend: &str) {
     let place = Place::new();
     let options = ["--realtime", "+1d", backend, "--name", "around"];
-    let running = place.start(&options, "unshare --time --fork sleep 61 & wait");
+    let running = place.start(&options, "unshare --time --fork sleep 600 & wait");
     let is_sleep = |process: &&Value| process["name"] == "sleep";
     let mut sleep = None;
     wait_until(
@@ -192,7 +192,7 @@ fn the_kernels_namespaces_are_joined_and_shown_by_a_process() {
         "--boottime",
         "+77",
     ];
-    let running = place.start(&options, "exec sleep 60");
+    let running = place.start(&options, "exec sleep 600");
     let pid = running.pid().to_string();
     let shown = place.show(&pid);
     assert_eq!(shown["backend"], "kernel");
@@ -223,7 +223,7 @@ fn the_kernels_namespaces_are_joined_and_shown_by_a_process() {
 fn a_namespace_in_a_time_namespace_of_the_kernels_is_refused_from_outside() {
     need!(kernel_backend());
     let place = Place::new();
-    let text = script("elsewhen run --backend=guest --realtime +1d --name within sleep 60");
+    let text = script("elsewhen run --backend=guest --realtime +1d --name within sleep 600");
     let mut running = place
         .inside(&["--backend=kernel", "--monotonic", "+5000"])
         .start(&["sh", "-c", &format!("echo in; {text}")]);
@@ -253,7 +253,7 @@ fn what_the_kernel_keeps_of_a_namespace_is_joined_with_the_rest() {
     ];
     let running = place.start(
         &[&options[..], &["--name", "split"]].concat(),
-        "exec sleep 60",
+        "exec sleep 600",
     );
     let shown = place.show("split");
     assert_eq!(shown["backend"], "auto");
@@ -292,10 +292,10 @@ fn from_inside_it_is_joined_if_the_kernel_keeps_the_same_clocks_there() {
     let offsets = ["--realtime", "+1d", "--monotonic", "+5000"];
     let _split = place.start(
         &[&offsets[..], &["--name", "split"]].concat(),
-        "exec sleep 60",
+        "exec sleep 600",
     );
     let guest = ["--backend=guest", "--name", "guest"];
-    let _guest = place.start(&[&offsets[..], &guest].concat(), "exec sleep 60");
+    let _guest = place.start(&[&offsets[..], &guest].concat(), "exec sleep 600");
     let run = |options: &[&str], text: &str| {
         let options = [&["--realtime", "+5", "--monotonic", "+3"], options].concat();
         place.inside(&options).run(&["sh", "-c", &script(text)])

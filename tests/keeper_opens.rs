@@ -65,18 +65,24 @@ fn a_storm_of_programs_whose_memory_the_keeper_opens_is_right() {
 
 #[test]
 fn a_new_worker_has_a_thread_of_its_own_that_opens() {
-    let running = Run::on_host().start(&shifted(&["sh", "-c", "sleep 1; date +%s"]));
+    let dir = tempfile::tempdir().unwrap();
+    let go = dir.path().join("go");
+    let script = format!(
+        "until test -e {}; do sleep 0.1; done; date +%s",
+        go.display()
+    );
+    let running = Run::on_host().start(&shifted(&["sh", "-c", &script]));
     let keeper = supervisor::wait_for("keeper", || supervisor::keeper(running.pid()));
     let worker = supervisor::wait_for("worker", || supervisor::worker(keeper));
     // Its own, two that open, and one that redirects.
-    assert_eq!(threads(keeper), 4);
+    let has_all = || (threads(keeper) == 4).then_some(());
+    supervisor::wait_for("threads", has_all);
     harness::sys::kill(worker, libc::SIGKILL);
     supervisor::wait_for("other worker", || {
         supervisor::worker(keeper).filter(|other| *other != worker)
     });
-    supervisor::wait_for("end of the old threads", || {
-        (threads(keeper) == 4).then_some(())
-    });
+    supervisor::wait_for("end of the old threads", has_all);
+    std::fs::write(&go, "").unwrap();
     running.finish().check_shifted().unwrap();
 }
 

@@ -176,7 +176,7 @@ fn one_namespace_too_many_is_refused_in_one_line() {
     std::fs::write(dir.path().join("in"), "").unwrap();
     let ended = outer()
         .in_dir(dir.path())
-        .limit(120)
+        .limit(300)
         .run(&["bash", "-c", &script])
         .succeeded();
     assert_eq!(ended.stdout, "125\n0\n");
@@ -254,7 +254,7 @@ fn a_storm_of_inner_namespaces_gives_each_its_own_clock() {
         script += &format!("(for i in 1 2 3 4 5 6; do {command}; done) & ");
     }
     script += "wait";
-    let ended = outer().limit(120).run(&["bash", "-c", &script]).succeeded();
+    let ended = outer().limit(300).run(&["bash", "-c", &script]).succeeded();
     assert_eq!(ended.stderr, "");
     assert_eq!(ended.stdout.lines().count(), 8 * 6 * 2);
     for worker in 1..=8_i128 {
@@ -274,7 +274,7 @@ fn a_deep_chain_of_processes_stays_in_the_inner_namespace() {
     let before = Host::now();
     let ended = outer()
         .in_dir(dir.path())
-        .limit(120)
+        .limit(300)
         .run(&["bash", "-c", &inner(5000, "sh deep 600")])
         .succeeded();
     expect(before, &ended.stdout, &[("deep", OUTER + 5000)]);

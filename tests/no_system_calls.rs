@@ -24,7 +24,7 @@ fn calls(reads: &str, program: &[OsString]) -> Result<usize, Missing> {
     words.push(trace.clone().into());
     words.extend(program.iter().cloned());
     let options = ["--realtime", "+1000000", "--reads", reads];
-    Run::inside(&options).limit(120).run(&words).succeeded();
+    Run::inside(&options).limit(300).run(&words).succeeded();
     let text = std::fs::read_to_string(trace).unwrap();
     let is_call = |line: &&str| line.contains("clock_gettime(") || line.contains("time(");
     Ok(text.lines().filter(is_call).count())

@@ -341,3 +341,27 @@ fn a_clock_that_is_not_shifted_is_left_to_the_kernel() {
         NOTIFY
     );
 }
+
+/// CRIU's images show no more of a filter than its program, and only those of elsewhen's may be changed at a dump.
+#[test]
+fn a_compiled_profile_compares_with_both_halves_of_the_cookie_that_it_is_known_by() {
+    const COOKIE: [u32; 2] = [0x7768_656e, 0x656c_7365];
+    let mut profiles: Vec<Value> = [
+        &[][..],
+        &["--realtime=+1d"],
+        &["--monotonic=+1d", "--proc=off"],
+    ]
+    .iter()
+    .map(|options| profile(options))
+    .collect();
+    let bases = need!(seccomp::bases());
+    profiles.extend(bases.iter().map(|base| merged(base, &["--realtime=+1d"])));
+    for profile in &profiles {
+        let Filter(program) = need!(seccomp::compile(&seccomp::settle(profile, &DEFAULT)));
+        for half in COOKIE {
+            // `BPF_JMP` with `BPF_K`.
+            let compares = |one: &libc::sock_filter| one.code & 0xf == 5 && one.k == half;
+            assert!(program.iter().any(compares), "{half:#x} in {profile:#}");
+        }
+    }
+}

@@ -121,7 +121,7 @@ fn each_policy(backend: &str) -> Result<(), Missing> {
     let backend = format!("--backend={backend}");
     let running = place.start(
         &[&ALL[..], &["--name", "web", &backend]].concat(),
-        "exec sleep 60",
+        "exec sleep 600",
     );
     let before = read(&place.tool(&["exec", "web", &python, "-c", READ]));
     let saved = save(&place, "web", file.as_ref());
@@ -163,7 +163,7 @@ fn a_namespace_of_the_kernels_is_saved_by_its_process_and_goes_on_in_another() {
     let place = Place::new();
     let file = place.path().join("clocks.json");
     let options = ["--backend=kernel", "--monotonic=+7200.5", "--boottime=+3h"];
-    let running = place.start(&options, "exec sleep 60");
+    let running = place.start(&options, "exec sleep 600");
     let saved = save(&place, &running.pid().to_string(), &file);
     assert_eq!(saved["name"], Value::Null);
     assert_eq!(
@@ -191,7 +191,7 @@ fn without_a_word_the_date_is_the_hosts_and_uptime_goes_on() {
     let python = need!(python());
     let place = Place::new();
     let file = place.path().join("clocks.json");
-    let running = place.start(&ALL, "exec sleep 60");
+    let running = place.start(&ALL, "exec sleep 600");
     let saved = save(&place, &running.pid().to_string(), &file);
     drop(running);
     let options = ["--resume", file.to_str().unwrap()];
@@ -214,7 +214,7 @@ fn an_inner_namespace_is_saved_with_all_that_is_around_it() {
     let place = Place::new();
     let file = place.path().join("clocks.json");
     let inner = format!(
-        "'{}' run --realtime +5 --monotonic +7 --name inner sleep 60 & wait",
+        "'{}' run --realtime +5 --monotonic +7 --name inner sleep 600 & wait",
         elsewhen().display()
     );
     let options = ["--realtime=+1000", "--monotonic=+1", "--name=outer"];
@@ -274,7 +274,7 @@ fn clocks_that_are_saved_and_go_on_many_times_never_go_back_and_lose_only_the_ga
     let file = place.path().join("clocks.json");
     let file = file.to_str().unwrap();
     let me = elsewhen().display().to_string();
-    let first = place.start(&["--monotonic=+5d", "--boottime=+1d"], "exec sleep 60");
+    let first = place.start(&["--monotonic=+5d", "--boottime=+1d"], "exec sleep 600");
     let begin = save(&place, &first.pid().to_string(), file.as_ref());
     drop(first);
     let script = format!("'{python}' -c \"$0\"; exec '{me}' save $$");
@@ -304,7 +304,7 @@ fn an_option_for_a_clock_comes_before_the_file() {
     let python = need!(python());
     let place = Place::new();
     let file = place.path().join("clocks.json");
-    let running = place.start(&ALL, "exec sleep 60");
+    let running = place.start(&ALL, "exec sleep 600");
     let saved = save(&place, &running.pid().to_string(), &file);
     drop(running);
     let resume = ["--resume", file.to_str().unwrap()];
@@ -339,7 +339,7 @@ fn an_option_for_a_clock_comes_before_the_file() {
 fn a_file_that_cannot_be_believed_is_refused_before_anything_runs() {
     let place = Place::new();
     let file = place.path().join("clocks.json");
-    let running = place.start(&ALL, "exec sleep 60");
+    let running = place.start(&ALL, "exec sleep 600");
     save(&place, &running.pid().to_string(), &file);
     drop(running);
     let good = std::fs::read_to_string(&file).unwrap();
@@ -432,7 +432,7 @@ fn a_host_whose_clock_is_behind_is_told_and_no_clock_goes_back() {
     let place = Place::new();
     let file = place.path().join("clocks.json");
     let file = file.to_str().unwrap();
-    let running = place.start(&["--monotonic=+1d"], "exec sleep 60");
+    let running = place.start(&["--monotonic=+1d"], "exec sleep 600");
     let saved = save(&place, &running.pid().to_string(), file.as_ref());
     drop(running);
     // As if the first host's clock had been an hour fast.
@@ -458,7 +458,7 @@ fn a_host_whose_clock_is_behind_is_told_and_no_clock_goes_back() {
 fn a_namespace_that_a_program_has_made_is_not_mistaken_for_its_trees() {
     let place = Place::new();
     let options = ["--backend=guest", "--monotonic=+1d"];
-    let script = "unshare --time --monotonic 5000 --fork sleep 60";
+    let script = "unshare --time --monotonic 5000 --fork sleep 600";
     let words = ["unshare", "--user", "--map-root-user", "sh", "-c", script];
     let words = if harness::is_root() {
         &words[3..]
@@ -494,7 +494,7 @@ fn clocks_are_saved_by_their_owner_and_by_root_only() {
         let run = Run::on_host().by_ordinary_user(public.path());
         run.run(&[copy.to_str().unwrap(), "save", handle])
     };
-    let roots = place.start(&["--realtime=+1d", "--name", &name], "exec sleep 60");
+    let roots = place.start(&["--realtime=+1d", "--name", &name], "exec sleep 600");
     let member = pids(&place.named(&name).unwrap())[0].to_string();
     for handle in [&*name, &member, &roots.pid().to_string()] {
         let refused = by_user(handle);
@@ -507,7 +507,7 @@ fn clocks_are_saved_by_their_owner_and_by_root_only() {
     drop(roots);
     let users = format!("{name}-user");
     let run = Run::inside(&["--realtime=+1d", "--name", &users]).by_ordinary_user(public.path());
-    let mut running = run.start(&["sh", "-c", "echo in; exec sleep 60"]);
+    let mut running = run.start(&["sh", "-c", "echo in; exec sleep 600"]);
     until_in(&mut running);
     for saved in [by_user(&users), place.tool(&["save", &users])] {
         let saved: Value = serde_json::from_str(&saved.succeeded().stdout).unwrap();

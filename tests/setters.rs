@@ -8,9 +8,10 @@
 mod harness;
 
 use harness::clock::{Host, SECOND};
+use harness::containers::{Agent, Container};
 use harness::guests::{self, Kind};
 use harness::process::{Finished, Run};
-use harness::{need, root, skip, sys};
+use harness::{Missing, need, root, skip, sys};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -21,6 +22,10 @@ static ONE: Mutex<()> = Mutex::new(());
 
 /// Runs and then fails if the host's time of day was moved meanwhile.
 fn watching_the_host(run: impl FnOnce() -> Finished) -> Finished {
+    watching(|| Ok(run())).unwrap()
+}
+
+fn watching(run: impl FnOnce() -> Result<Finished, Missing>) -> Result<Finished, Missing> {
     let before = Host::now();
     let finished = run();
     let moved = before.moved();
@@ -49,6 +54,28 @@ fn errors(run: &Finished) -> BTreeMap<String, i32> {
 
 /// Compares the answers inside with the kernel's to an ordinary user.
 fn expect_the_kernels_answers(kind: Kind, table: &[&str], inside: fn(Run, &Path) -> Run) {
+    expect_answers(kind, table, |dir, words| {
+        Ok(inside(Run::shifted(), dir).run(words))
+    });
+}
+
+/// The same in a container whose root has these capabilities besides the usual few.
+fn expect_the_kernels_answers_in_a_container(table: &[&str], capabilities: &[&str]) {
+    let agent = Agent::start(&[]);
+    let clocks = ["--realtime=+1000000", "--monotonic=+500000"];
+    let kind = Kind::Glibc;
+    let guest = need!(guests::build("setters", kind));
+    expect_answers(kind, table, |_, words| {
+        let words = [&[guest.clone().into_os_string()], &words[1..]].concat();
+        Ok(Container::of_host(&agent, &clocks, capabilities, &words)?.run())
+    });
+}
+
+fn expect_answers(
+    kind: Kind,
+    table: &[&str],
+    inside: impl Fn(&Path, &[OsString]) -> Result<Finished, Missing>,
+) {
     let _one = ONE.lock();
     let dir = guests::public_directory();
     let guest = guests::copy(&need!(guests::build("setters", kind)), dir.path(), 0o755);
@@ -60,7 +87,7 @@ fn expect_the_kernels_answers(kind: Kind, table: &[&str], inside: fn(Run, &Path)
     let oracle = errors(&host);
     assert!(oracle.values().any(|e| *e == libc::EPERM), "{host:#?}");
 
-    let run = watching_the_host(|| inside(Run::shifted(), dir.path()).run(&words));
+    let run = need!(watching(|| inside(dir.path(), &words)));
     let answers = errors(&run.succeeded());
     let differences: Vec<String> = oracle
         .iter()
@@ -96,6 +123,16 @@ fn an_ordinary_user_inside_gets_the_errors_it_gets_outside() {
 #[test]
 fn an_ordinary_user_inside_gets_the_same_errors_through_int_0x80() {
     expect_the_kernels_answers(Kind::Glibc, &["int80"], Run::by_ordinary_user);
+}
+
+#[test]
+fn a_containers_root_gets_the_errors_of_a_process_that_may_not_set_the_time() {
+    need!(root());
+    for capabilities in [&[][..], &["CAP_SYS_TIME"]] {
+        for table in [&[][..], &["int80"]] {
+            expect_the_kernels_answers_in_a_container(table, capabilities);
+        }
+    }
 }
 
 #[test]

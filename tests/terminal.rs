@@ -180,7 +180,7 @@ fn bg_lets_a_stopped_command_go_on_until_it_reads_the_terminal() {
 
 /// Asks for the jobs until the first one is as expected.
 fn wait_for_job(shell: &mut Shell, state: &str) {
-    for _ in 0..400 {
+    for _ in 0..4000 {
         if shell.output("jobs -l").contains(state) {
             return;
         }
@@ -233,7 +233,7 @@ fn a_command_that_stops_itself_stops_its_job_by_the_same_signal() {
 /// Waits until the shell tells how its job has ended: by a signal, or with its number and 128.
 fn wait_for_end(shell: &mut Shell, so_far: &str, ends: [&str; 2]) {
     let mut shown = so_far.to_owned();
-    for _ in 0..400 {
+    for _ in 0..4000 {
         if ends.iter().any(|end| shown.contains(end)) {
             return;
         }

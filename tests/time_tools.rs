@@ -327,8 +327,9 @@ fn lsns_lists_the_namespace_of_a_process() {
 #[test]
 fn lsns_gives_the_same_columns() {
     need!(has(&["lsns"]));
+    let script = "retry lsns -t time | head -n 1 | tr -s ' '";
     prints(
-        "lsns -t time | head -n 1 | tr -s ' '",
+        &with(&[RETRY, script]),
         " NS TYPE NPROCS PID USER COMMAND\n",
     );
 }
@@ -457,9 +458,7 @@ print(open('/proc/self/timens_offsets').read().split()[1])";
         told = told.display(),
         python = python.display(),
     );
-    let running = Run::inside(&["--backend=guest"])
-        .limit(60)
-        .start(&["sh", "-c", &script]);
+    let running = Run::inside(&["--backend=guest"]).start(&["sh", "-c", &script]);
     wait_until(|| go.exists(), "it has begun");
     let mut answer = std::fs::OpenOptions::new().write(true).open(&go).unwrap();
     let pid = || {

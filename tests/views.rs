@@ -375,7 +375,7 @@ fn one_users_opens_that_never_end_leave_others_theirs() {
     need!(root());
     let dir = tempfile::tempdir().unwrap();
     let words = beside_stuck_opens("150", "65534", dir.path(), "cat /proc/uptime");
-    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]);
     let finished = run.run(&need!(words)).succeeded();
     let uptime: f64 = finished.stdout.split(' ').next().unwrap().parse().unwrap();
     assert!(uptime > 1_000_000.0, "{finished:#?}");
@@ -394,7 +394,7 @@ fn a_worker_killed_while_an_open_never_ends_is_replaced() {
         go.display()
     );
     let words = need!(beside_stuck_opens("1", "0", &at, &script));
-    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]);
     let running = run.start(&words);
     wait_for("stuck open", || ready.exists().then_some(()));
     let killed = wait_for("worker", || worker(keeper(running.pid())?));
@@ -403,6 +403,55 @@ fn a_worker_killed_while_an_open_never_ends_is_replaced() {
     let finished = running.finish().succeeded();
     let uptime: f64 = finished.stdout.split(' ').next().unwrap().parse().unwrap();
     assert!(uptime > 1_000_000.0, "{finished:#?}");
+}
+
+/// Whether a process is gone, or is as soon as the kernel lets it: a FUSE server may never answer it.
+fn is_killed(pid: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return true;
+    };
+    let pending = |key: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(key));
+        mask.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() >> 8 & 1 == 1)
+    };
+    status.contains("State:\tZ") || pending("SigPnd:") || pending("ShdPnd:")
+}
+
+/// The children of all threads of a process.
+fn children(pid: i32) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let files = threads
+        .flatten()
+        .map(|thread| thread.path().join("children"));
+    let lists: Vec<String> = files.flat_map(std::fs::read_to_string).collect();
+    let pids = lists.iter().flat_map(|list| list.split_ascii_whitespace());
+    pids.map(|pid| pid.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_child_that_mounts_for_a_guest_holds_nothing_else_and_ends_with_its_worker() {
+    need!(root());
+    let dir = tempfile::tempdir().unwrap();
+    let (at, go) = (dir.path().join("at"), dir.path().join("go"));
+    std::fs::create_dir(&at).unwrap();
+    let script = format!(
+        "unshare --time={}/never true & while [ ! -e {} ]; do sleep 0.1; done",
+        at.display(),
+        go.display()
+    );
+    let words = need!(beside_stuck_opens("1", "0", &at, &script));
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let running = run.start(&words);
+    let worker = wait_for("worker", || worker(keeper(running.pid())?));
+    let descriptors = |pid: &i32| std::fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count);
+    let mounts = |pid: &i32| descriptors(pid).is_ok_and(|count| count == 1);
+    let child = wait_for("child that mounts", || {
+        children(worker).into_iter().find(mounts)
+    });
+    sys::kill(worker, libc::SIGKILL);
+    sys::wait_until(|| is_killed(child), "its end");
+    std::fs::write(&go, "").unwrap();
+    running.finish().succeeded();
 }
 
 #[test]
@@ -419,7 +468,7 @@ fn the_supervisors_own_links_lead_no_guest_anywhere() {
          cat $w/stat >/dev/null && cat $w/root/proc/uptime >/dev/null && echo as outside",
         pid = pid.display()
     );
-    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]);
     let running = run.start(&["sh", "-c", &script]);
     let worker = wait_for("worker", || worker(keeper(running.pid())?));
     std::fs::write(&pid, worker.to_string()).unwrap();

@@ -7,6 +7,7 @@
 
 mod harness;
 
+use harness::containers::{Agent, Container};
 use harness::guests::{self, Kind};
 use harness::process::{Finished, Run};
 use harness::{Missing, need, root, seccomp, skip, sys};
@@ -30,7 +31,7 @@ const FAULTS: [&str; 8] = [
 ];
 
 /// The seconds that the whole table may take: usually four, on a machine that does nothing else.
-const LIMIT: u64 = 120;
+const LIMIT: u64 = 400;
 
 /// 400 days, in nanoseconds.
 const FAR: i128 = 34_560_000 * 1_000_000_000;
@@ -170,6 +171,15 @@ fn in_a_container(kind: Kind, shifts: Shifts) -> Result<(), Missing> {
     Ok(())
 }
 
+/// Compares a program in a container of a real runtime's with the host.
+fn in_a_runtimes_container(kind: Kind, shifts: Shifts) -> Result<(), Missing> {
+    let agent = Agent::start(&[]);
+    let words = words(kind, shifts, &[])?;
+    let container = Container::of_host(&agent, &shifts.options(), &["CAP_WAKE_ALARM"], &words)?;
+    compare(&on_host(kind)?, &container.run(), shifts, |_| true);
+    Ok(())
+}
+
 /// Two clocks are the kernel's, the others ours.
 fn where_two_keep_the_clocks(kind: Kind, shifts: Shifts, is_compared: fn(&str) -> bool) {
     need!(root());
@@ -297,6 +307,12 @@ fn waits_behind_are_the_hosts() {
 fn waits_under_a_containers_profile_are_the_hosts() {
     need!(in_a_container(Kind::Glibc, Shifts::FORWARD));
     need!(in_a_container(Kind::MuslStatic, Shifts::back()));
+}
+
+#[test]
+fn waits_in_a_container_are_the_hosts() {
+    need!(in_a_runtimes_container(Kind::Glibc, Shifts::FORWARD));
+    need!(in_a_runtimes_container(Kind::MuslStatic, Shifts::back()));
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn every_process_waits_rightly(mode: &str, few: u32, full: u32) {
     let rounds = if is_full() { full } else { few }.to_string();
     for (kind, world) in [(Kind::Glibc, ahead()), (Kind::GlibcStatic, behind())] {
         let words = need!(words("waits_processes", kind, &[mode, &rounds]));
-        let world = world.limit(if is_full() { 1800 } else { 60 });
+        let world = world.limit(if is_full() { 1800 } else { 300 });
         let run = world.run(&words).succeeded();
         assert_eq!(run.stderr, "", "{run:#?}");
     }

@@ -91,7 +91,7 @@ fn frozen(call: usize, is_long: bool) -> Result<(), Missing> {
         let pid = pid(&running);
         group.take(&pid);
         let syscall = format!("/proc/{pid}/syscall");
-        let is_blocked = || !std::fs::read_to_string(&syscall).is_ok_and(|s| s.contains("running"));
+        let is_blocked = || std::fs::read_to_string(&syscall).is_ok_and(|s| !s.contains("running"));
         sys::wait_until(is_blocked, "the guest waits");
         std::thread::sleep(Duration::from_millis(50));
         group.freeze();

@@ -87,6 +87,67 @@ pub(crate) fn next_call(registers: &libc::user_regs_struct) -> Option<(u32, [u64
     Some((number, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]))
 }
 
+/// The words of a `struct sigcontext` that hold registers, up to those of the segments
+/// (`asm/sigcontext.h`).
+pub(crate) const SAVED: usize = 19;
+
+/// `cs` and `ss` of 64-bit programs, which the kernel saves with zeroes between them
+/// (`arch/x86/kernel/signal_64.c: __unsafe_setup_sigcontext`).
+const SAVED_SEGMENTS: u64 = 0x002b_0000_0000_0033;
+
+/// Takes the registers from the words of a signal's frame; whether they may be such.
+pub(crate) fn load_saved(words: &[u64], registers: &mut libc::user_regs_struct) -> bool {
+    let r = registers;
+    let &[
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+        di,
+        si,
+        bp,
+        bx,
+        dx,
+        ax,
+        cx,
+        sp,
+        ip,
+        flags,
+        segments,
+    ] = words
+    else {
+        return false;
+    };
+    if segments != SAVED_SEGMENTS {
+        return false;
+    }
+    (r.r8, r.r9, r.r10, r.r11) = (r8, r9, r10, r11);
+    (r.r12, r.r13, r.r14, r.r15) = (r12, r13, r14, r15);
+    (r.rdi, r.rsi, r.rbp, r.rbx) = (di, si, bp, bx);
+    (r.rdx, r.rax, r.rcx, r.rsp) = (dx, ax, cx, sp);
+    (r.rip, r.eflags) = (ip, flags);
+    true
+}
+
+/// Puts those back that [`Redirect`] and its kin change.
+pub(crate) fn store_saved(registers: &libc::user_regs_struct, words: &mut [u64]) {
+    let r = registers;
+    for (place, value) in [
+        (0, r.r8),
+        (1, r.r9),
+        (2, r.r10),
+        (12, r.rdx),
+        (13, r.rax),
+        (16, r.rip),
+    ] {
+        words[place] = value;
+    }
+}
+
 /// How far below the stack pointer a function may keep what is its own.
 pub(crate) const RED_ZONE: u64 = 128;
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::clocks::ClockArgs;
+
 /// Time namespaces for Linux in user space: run a program at another time.
 #[derive(Debug, Parser)]
 #[command(name = "elsewhen", version, max_term_width = 100)]
@@ -65,24 +67,12 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = WHEN_AND_BY,
-    override_usage = "elsewhen run [OPTIONS] [--] COMMAND [ARG...]"
+    override_usage = "elsewhen run [OPTIONS] [--] COMMAND [ARG...]",
+    mut_arg("realtime", |realtime| realtime.help("Where CLOCK_REALTIME stands when COMMAND starts"))
 )]
 pub(crate) struct RunArgs {
-    /// Where CLOCK_REALTIME stands when COMMAND starts
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub(crate) realtime: Option<OsString>,
-
-    /// Where CLOCK_TAI stands; by default it is shifted as CLOCK_REALTIME is
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub(crate) tai: Option<OsString>,
-
-    /// How far CLOCK_MONOTONIC is shifted
-    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
-    pub(crate) monotonic: Option<OsString>,
-
-    /// How far CLOCK_BOOTTIME is shifted
-    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
-    pub(crate) boottime: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) clocks: ClockArgs,
 
     /// Let the clocks of a file of `elsewhen save` go on; an option for a clock comes before it
     #[arg(long, value_name = "FILE")]
@@ -312,27 +302,20 @@ pub(crate) struct CriuKeeperArgs {
 
 /// Print a seccomp profile by which containers get their clocks from `elsewhen agent`
 #[derive(Debug, clap::Args)]
-#[command(after_help = OCI_PROFILE, override_usage = "elsewhen oci-profile --socket PATH [OPTIONS]")]
+#[command(
+    after_help = OCI_PROFILE,
+    override_usage = "elsewhen oci-profile --socket PATH [OPTIONS]",
+    mut_arg("realtime", |realtime| {
+        realtime.help("Where CLOCK_REALTIME stands when a container starts")
+    })
+)]
 pub(crate) struct OciProfileArgs {
     /// Where the agent listens: an absolute path
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: PathBuf,
 
-    /// Where CLOCK_REALTIME stands when a container starts
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub(crate) realtime: Option<OsString>,
-
-    /// Where CLOCK_TAI stands; by default it is shifted as CLOCK_REALTIME is
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub(crate) tai: Option<OsString>,
-
-    /// How far CLOCK_MONOTONIC is shifted
-    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
-    pub(crate) monotonic: Option<OsString>,
-
-    /// How far CLOCK_BOOTTIME is shifted
-    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
-    pub(crate) boottime: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) clocks: ClockArgs,
 
     /// Whether files under /proc show the namespace's uptime, time of boot and start times, for
     /// which each open of a file is looked at

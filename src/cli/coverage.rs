@@ -11,6 +11,13 @@ pub(super) fn coverage(handle: &str, json: bool) -> std::result::Result<i32, Fai
         true => print_json(&coverage)?,
         false => print(&format!("{}\n", sentence(&coverage)))?,
     }
+    if !json && !coverage.entered.is_empty() {
+        let pids: Vec<String> = coverage.entered.iter().map(i32::to_string).collect();
+        print(&format!(
+            "put into it from outside (nsenter), with the host's clocks: process {}\n",
+            pids.join(", ")
+        ))?;
+    }
     Ok(i32::from(!coverage.is_covered()))
 }
 

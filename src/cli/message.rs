@@ -24,11 +24,19 @@ pub(crate) fn of_usage(error: &clap::Error) -> Option<String> {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             format!("no subcommand; use {}", subcommands())
         }
-        ErrorKind::InvalidSubcommand => format!(
-            "unknown subcommand `{}`; use {}",
-            shown(context(ContextKind::InvalidSubcommand).as_ref()),
-            subcommands()
-        ),
+        ErrorKind::InvalidSubcommand => {
+            let sub = context(ContextKind::InvalidSubcommand);
+            let way_out = match sub.as_str() {
+                // An engine that has been given the command for a runtime.
+                "create" | "start" | "state" | "kill" | "delete" | "features" => {
+                    "to stand before a container runtime, be called by a link named `elsewhen-runc` \
+                     or `elsewhen-crun`"
+                        .to_owned()
+                }
+                _ => format!("use {}", subcommands()),
+            };
+            format!("unknown subcommand `{}`; {way_out}", shown(sub.as_ref()))
+        }
         ErrorKind::UnknownArgument => unknown(
             &context(ContextKind::InvalidArg),
             &context(ContextKind::SuggestedArg),

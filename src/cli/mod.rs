@@ -3,6 +3,7 @@
 mod adopt;
 mod agent;
 mod args;
+mod clocks;
 mod coverage;
 mod criu;
 mod exec;

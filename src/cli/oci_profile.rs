@@ -41,12 +41,7 @@ const DEFAULT_CAPABILITIES: [&str; 14] = [
 
 /// Carries out `elsewhen oci-profile`.
 pub(super) fn oci_profile(args: &OciProfileArgs) -> std::result::Result<i32, Failure> {
-    let asked = Asked {
-        realtime: args.realtime.as_deref(),
-        tai: args.tai.as_deref(),
-        monotonic: args.monotonic.as_deref(),
-        boottime: args.boottime.as_deref(),
-    };
+    let asked = args.clocks.asked();
     // What cannot be understood is refused here, and not when a container starts.
     asked.offsets(&reading::now()?)?;
     let order = Order {

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::Failure;
+use super::clocks::ClockArgs;
 use crate::Error;
 use crate::oci::runtime::{self, Settings};
 
@@ -10,7 +11,10 @@ use crate::oci::runtime::{self, Settings};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = OCI_RUNTIME,
-    override_usage = "elsewhen oci-runtime [OPTIONS] [--] [ARG...]"
+    override_usage = "elsewhen oci-runtime [OPTIONS] [--] [ARG...]",
+    mut_arg("realtime", |realtime| {
+        realtime.help("Where CLOCK_REALTIME stands in containers that do not say it themselves")
+    })
 )]
 pub(crate) struct OciRuntimeArgs {
     /// The real runtime; by default `runc` or `crun`, whichever is there
@@ -22,21 +26,8 @@ pub(crate) struct OciRuntimeArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<OsString>,
 
-    /// Where CLOCK_REALTIME stands in containers that do not say it themselves
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub(crate) realtime: Option<OsString>,
-
-    /// Where CLOCK_TAI stands; by default it is shifted as CLOCK_REALTIME is
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub(crate) tai: Option<OsString>,
-
-    /// How far CLOCK_MONOTONIC is shifted
-    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
-    pub(crate) monotonic: Option<OsString>,
-
-    /// How far CLOCK_BOOTTIME is shifted
-    #[arg(long, value_name = "BY", allow_hyphen_values = true)]
-    pub(crate) boottime: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) clocks: ClockArgs,
 
     /// Whether files under /proc show the container's clocks
     #[arg(long, value_name = "on|off")]
@@ -72,17 +63,13 @@ Examples:
 pub(super) fn oci_runtime(args: OciRuntimeArgs) -> std::result::Result<i32, Failure> {
     let mut settings = Settings::new();
     let options = [
-        ("runtime", args.runtime),
-        ("socket", args.socket),
-        ("realtime", args.realtime),
-        ("tai", args.tai),
-        ("monotonic", args.monotonic),
-        ("boottime", args.boottime),
-        ("proc", args.proc),
+        ("runtime", args.runtime.as_deref()),
+        ("socket", args.socket.as_deref()),
+        ("proc", args.proc.as_deref()),
     ];
-    for (name, value) in options {
+    for (name, value) in args.clocks.by_name().into_iter().chain(options) {
         if let Some(value) = value {
-            settings.set(name, value).map_err(Error::new)?;
+            settings.set(name, value.to_owned()).map_err(Error::new)?;
         }
     }
     Err(become_runtime(settings, args.args))

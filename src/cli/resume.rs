@@ -17,12 +17,7 @@ pub(super) fn offsets(
 ) -> Result<(ClockOffsets, Policies)> {
     let named = policies(args)?;
     let mut policies = named;
-    for (clock, value) in [
-        ("realtime", &args.realtime),
-        ("tai", &args.tai),
-        ("monotonic", &args.monotonic),
-        ("boottime", &args.boottime),
-    ] {
+    for (clock, value) in args.clocks.by_name() {
         let Some(value) = value else { continue };
         policies = policies.with(clock, Policy::Host).map_err(|_| {
             Error::new(format!(

@@ -90,12 +90,7 @@ fn refuse_what_the_kernel_lacks(plan: &RunPlan) -> Result<()> {
 /// Reads the clocks once and resolves the options against them.
 fn plan(args: RunArgs) -> Result<RunPlan> {
     let now = reading::now()?;
-    let asked = Asked {
-        realtime: args.realtime.as_deref(),
-        tai: args.tai.as_deref(),
-        monotonic: args.monotonic.as_deref(),
-        boottime: args.boottime.as_deref(),
-    };
+    let asked = args.clocks.asked();
     let offsets = offsets(&args, &asked, &now)?;
     asked.check(&offsets, &now)?;
     let mut command = args.command.into_iter();

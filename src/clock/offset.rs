@@ -72,6 +72,12 @@ impl Offset {
         Self::from_nanos(self.as_nanos().checked_add(other.as_nanos())?)
     }
 
+    /// The distance from another offset to this one, or `None` if it does not fit.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        Self::from_nanos(self.as_nanos().checked_sub(other.as_nanos())?)
+    }
+
     /// A reading of the host's clock plus this offset, with the carry done.
     pub(crate) fn add_to(self, sec: i64, nsec: i64) -> (i64, u32) {
         let nsec = nsec + i64::from(self.nsec);
@@ -155,6 +161,29 @@ impl ClockOffsets {
         }
     }
 
+    /// The sum of two namespaces' offsets, clock by clock, or `None` if one does not fit.
+    ///
+    /// An image holds less than what fits here ([`Offset::packed`]).
+    #[must_use]
+    pub fn checked_add(&self, other: &Self) -> Option<Self> {
+        self.each(other, Offset::checked_add)
+    }
+
+    /// How far these offsets lie behind others, clock by clock, or `None` if one does not fit.
+    #[must_use]
+    pub fn checked_sub(&self, other: &Self) -> Option<Self> {
+        self.each(other, Offset::checked_sub)
+    }
+
+    fn each(&self, other: &Self, of: impl Fn(Offset, Offset) -> Option<Offset>) -> Option<Self> {
+        Some(Self {
+            realtime: of(self.realtime, other.realtime)?,
+            tai: of(self.tai, other.tai)?,
+            monotonic: of(self.monotonic, other.monotonic)?,
+            boottime: of(self.boottime, other.boottime)?,
+        })
+    }
+
     /// The offsets in the order in which an image holds them.
     pub(crate) const fn in_order(&self) -> [Offset; 4] {
         [self.realtime, self.tai, self.monotonic, self.boottime]
@@ -216,5 +245,53 @@ mod tests {
         assert!(Offset::from_secs(1 << 33).packed().is_none());
         assert!(Offset::from_secs(-(1 << 33)).packed().is_some());
         assert!(Offset::from_secs(-(1 << 33) - 1).packed().is_none());
+    }
+
+    /// All clocks are shifted by `others`, but the one of this place in the image's order by `offset`.
+    fn offsets(place: usize, offset: Offset, others: Offset) -> ClockOffsets {
+        let mut all = [others; 4];
+        all[place] = offset;
+        let [realtime, tai, monotonic, boottime] = all;
+        ClockOffsets {
+            realtime,
+            tai,
+            monotonic,
+            boottime,
+        }
+    }
+
+    #[test]
+    fn offsets_are_added_and_taken_away_clock_by_clock_with_the_carry() {
+        let nanos = |nanos: i64| Offset::from_nanos(nanos.into()).unwrap();
+        for place in 0..4 {
+            let one = offsets(place, nanos(1_600_000_000), nanos(-1));
+            let other = offsets(place, nanos(700_000_000), nanos(2));
+            let sum = offsets(place, nanos(2_300_000_000), nanos(1));
+            let difference = offsets(place, nanos(900_000_000), nanos(-3));
+            assert_eq!(one.checked_add(&other), Some(sum));
+            assert_eq!(one.checked_sub(&other), Some(difference));
+            assert_eq!(sum.checked_sub(&other), Some(one));
+        }
+    }
+
+    #[test]
+    fn a_sum_or_difference_of_offsets_that_does_not_fit_for_any_clock_is_none() {
+        let least = Offset::from_secs(i64::MIN);
+        let most = Offset::new(i64::MAX, 999_999_999).unwrap();
+        let step = Offset::new(0, 1).unwrap();
+        let back = Offset::from_nanos(-1).unwrap();
+        let none = ClockOffsets::default();
+        for place in 0..4 {
+            let of = |offset| offsets(place, offset, Offset::ZERO);
+            assert_eq!(of(most).checked_add(&of(step)), None, "{place}");
+            assert_eq!(of(most).checked_sub(&of(back)), None, "{place}");
+            assert_eq!(of(least).checked_add(&of(back)), None, "{place}");
+            assert_eq!(of(least).checked_sub(&of(step)), None, "{place}");
+            assert_eq!(none.checked_sub(&of(least)), None, "{place}");
+            // The limits themselves fit.
+            assert_eq!(of(most).checked_add(&none), Some(of(most)));
+            assert_eq!(of(least).checked_sub(&none), Some(of(least)));
+            assert_eq!(of(most).checked_add(&of(least)), Some(of(back)));
+        }
     }
 }

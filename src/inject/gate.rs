@@ -55,7 +55,9 @@ impl Injector {
             told: at(gate.told()),
             open: gate.open().map(at),
         };
-        if !has_gate {
+        let is_new = hint.is_some_and(|hint| hint.is_new);
+        let is_there = has_gate || is_new && self.put_in_held(task, base);
+        if !is_there {
             let mem = task.mem().map_err(|_| gone_or(task, Missing::Denied))?;
             if !force::write(task.tid(), mem, bytes, at(range.start)) {
                 return Err(gone_or(task, Missing::Denied));
@@ -65,5 +67,21 @@ impl Injector {
             self.remember(task.tid(), base, false);
         }
         Ok(Some(gate_at))
+    }
+
+    /// Writes the gate through the memory that is held of the task; whether the task has it then.
+    fn put_in_held(&self, task: &Task<'_>, base: u64) -> bool {
+        let (Some(gate), Some(mem)) = (self.image.gate(), self.memories.get(task.tid(), base))
+        else {
+            return false;
+        };
+        let (range, bytes) = (gate.range(), gate.bytes());
+        let at = |place: usize| base + place as u64;
+        let mut found = [0; MARK];
+        // It may be the memory of the thread's last program, which another process shares, and which has an
+        // image at the same place.
+        force::write(task.tid(), mem, bytes, at(range.start))
+            && task.glance(at(range.end - MARK), &mut found).is_some()
+            && bytes.ends_with(&found)
     }
 }

@@ -10,6 +10,7 @@ mod doors;
 mod force;
 mod gate;
 mod maps;
+mod memories;
 mod opener;
 mod restored;
 mod task;
@@ -27,6 +28,7 @@ use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::page::{CLOSED_COOKIE, MAGIC, Page};
 use auxv::Auxv;
+use memories::Memories;
 
 /// Why a program has no image of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,7 @@ pub(crate) struct Injector {
     hints: Vec<Hint>,
     /// The base that was met last: most often another thread of the same program asks next.
     last: u64,
+    memories: Memories,
     /// The pages to be written.
     changed: Range<usize>,
     /// From here to their end an image is looked at: the last page of theirs that is not empty in
@@ -95,6 +98,7 @@ impl Injector {
         Self {
             hints: vec![Hint::default(); HINTS],
             last: 0,
+            memories: Memories::new(),
             tail_at,
             tail: vec![0; changed.end - tail_at],
             changed,
@@ -179,6 +183,21 @@ impl Injector {
             _ => (0, 0),
         };
         [(at(self.image.page_at()), size_of::<Page>()), mark]
+    }
+
+    /// Holds the memory of a task that was given its image just now, as its gate may be wanted soon.
+    pub(crate) fn hold(&mut self, task: Task<'_>) {
+        // What somebody else has opened would have to be looked at by him.
+        if let Some(Hint {
+            base,
+            is_new: true,
+            tid,
+        }) = self.hint(&task)
+            && task.is_open_to_us()
+            && let Some(mem) = task.into_mem()
+        {
+            self.memories.hold(tid, base, mem);
+        }
     }
 
     fn hint(&self, task: &Task<'_>) -> Option<Hint> {

@@ -26,8 +26,8 @@ pub(crate) struct Kept {
 
 impl Injector {
     /// Where the program looks for its vDSO.
-    pub(crate) fn vdso_of(&self, task: &Task<'_>) -> Option<u64> {
-        self.find_base(task).ok()
+    pub(crate) fn vdso_of(&self, task: &Task<'_>) -> Result<u64, Missing> {
+        self.find_base(task)
     }
 
     /// Whether the image at `base` is laid out like this one, so that who was stopped in it can go on in

@@ -95,7 +95,7 @@ pub fn patch(
     gate: u64,
     traps: Traps,
 ) -> Outcome {
-    let way = |form: Form, at: u64| Way::choose(traps, form == Form::Numbered, at);
+    let way = |form: Form, at: u64| Way::choose(traps, form, at);
     try_patch(memory, maps, after, number, Gate::At(gate), way).unwrap_or_else(Outcome::Left)
 }
 
@@ -109,7 +109,7 @@ pub fn patch_to_code(
     code: &[u8],
     traps: Traps,
 ) -> Outcome {
-    let way = |_: Form, at: u64| Way::choose(traps, true, at);
+    let way = |_: Form, at: u64| Way::choose(traps, Form::Numbered, at);
     try_patch(memory, maps, after, number, Gate::Code(code), way).unwrap_or_else(Outcome::Left)
 }
 
@@ -133,11 +133,12 @@ enum Way {
 
 impl Way {
     /// How a site at `at` is replaced; `traps` is heeded where made-up numbers would arise.
-    fn choose(traps: Traps, is_numbered: bool, at: u64) -> Option<Self> {
+    fn choose(traps: Traps, form: Form, at: u64) -> Option<Self> {
+        let is_numbered = form == Form::Numbered;
         match traps {
             Traps::Always if is_numbered => Some(Self::ByteByByte),
             Traps::WhileHeld if is_numbered && !crosses_page(at) => Some(Self::InOneWrite),
-            _ => arch::can_exchange(at).then_some(Self::AtOnce),
+            _ => arch::can_exchange(at, form).then_some(Self::AtOnce),
         }
     }
 }
@@ -272,17 +273,20 @@ impl Site {
         }
     }
 
-    /// Replaces the instruction by one store of an aligned word that holds all of it.
+    /// Replaces the instruction by one store of an aligned word that holds all of it that changes.
     fn exchange(&self, memory: &File, jump: Bytes) -> Result<(), Reason> {
         let (start, mut word) = (self.at & !7, [0; 8]);
         let place = usize::try_from(self.at & 7).map_err(|_| Reason::Torn)?;
+        let held = jump.len().min(word.len() - place);
+        if self.bytes[held..] != jump[held..] {
+            return Err(Reason::Torn);
+        }
         read(memory, &mut word, start)?;
-        let part = word.get_mut(place..place + jump.len());
-        let part = part.ok_or(Reason::Torn)?;
-        if *part != self.bytes {
+        let part = &mut word[place..place + held];
+        if *part != self.bytes[..held] {
             return Err(Reason::Gone);
         }
-        part.copy_from_slice(&jump);
+        part.copy_from_slice(&jump[..held]);
         write(memory, &word, start)
     }
 }

@@ -1,6 +1,7 @@
 //! Whether a container, or a process, has a namespace of its own, and if not why that may be.
 
 use std::fs;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -20,6 +21,9 @@ pub(crate) struct Coverage {
     /// The container's id, if that is known.
     pub(crate) container: Option<String>,
     pub(crate) clocks: Clocks,
+    /// Processes that have been put into it from outside, and have the host's clocks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) entered: Vec<i32>,
 }
 
 /// Whose clocks it has.
@@ -62,7 +66,12 @@ pub(crate) fn coverage(handle: &str) -> Result<Coverage> {
     // What this user's agent has said, of this user's containers, comes before what others may say.
     let meant = trees.iter().filter(|tree| is_meant(tree, handle));
     if let Some(tree) = meant.min_by_key(|tree| !tree.is_of_this_users()) {
-        return Ok(covered(tree, tree.record().first.map(|(pid, _)| pid)));
+        let first = tree.record().first.map(|(pid, _)| pid);
+        let mut coverage = covered(tree, first);
+        if let Some(first) = first {
+            coverage.entered = entered(first, &members, &table)?;
+        }
+        return Ok(coverage);
     }
     let process = match handle.parse() {
         Ok(pid) => table.get(pid),
@@ -70,9 +79,10 @@ pub(crate) fn coverage(handle: &str) -> Result<Coverage> {
     };
     let Some(process) = process else {
         return Err(Error::new(format!(
-            "`{}`: no process or container of that name is running that could be looked at from here",
+            "`{}`: no process has that number, and no container that id, as far as can be seen from here",
             shown(handle.as_ref())
-        )));
+        ))
+        .with_way_out("engines tell a container's id by its name: `podman inspect --format '{{.Id}}' NAME`"));
     };
     if let Some(i) = members.tree_of(process) {
         return Ok(covered(&trees[i], Some(process.pid)));
@@ -91,7 +101,28 @@ pub(crate) fn coverage(handle: &str) -> Result<Coverage> {
         pid: Some(process.pid),
         container: container.or_else(|| handle.parse::<i32>().is_err().then(|| handle.to_owned())),
         clocks,
+        entered: Vec::new(),
     })
+}
+
+/// How long a runtime may take to give the filter to what it starts by `exec`.
+const STARTING: Duration = Duration::from_millis(300);
+
+/// Who stands in the container of this process, outside of its namespace, and does so for longer than a start takes.
+fn entered(first: i32, members: &Members, table: &Table) -> Result<Vec<i32>> {
+    let strangers = |members: &Members, table: &Table| -> Vec<i32> {
+        let beside = table.iter().filter(|process| is_beside(first, process.pid));
+        let outside = beside.filter(|process| members.tree_of(process).is_none());
+        outside.map(|process| process.pid).collect()
+    };
+    let mut found = strangers(members, table);
+    if !found.is_empty() {
+        std::thread::sleep(STARTING);
+        let (trees, table) = living::all()?;
+        let still = strangers(&Members::new(&trees, &table), &table);
+        found.retain(|pid| still.contains(pid));
+    }
+    Ok(found)
 }
 
 /// Engines show a container's id by its first twelve digits.
@@ -120,6 +151,7 @@ fn covered(tree: &Living, pid: Option<i32>) -> Coverage {
             monotonic: monotonic.to_string(),
             boottime: boottime.to_string(),
         },
+        entered: Vec::new(),
     }
 }
 

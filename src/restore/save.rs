@@ -1,7 +1,7 @@
 //! Saving the clocks of a namespace that runs, and letting them go on here.
 
 use super::{Policies, SavedClocks};
-use crate::clock::{ClockOffsets, Offset};
+use crate::clock::ClockOffsets;
 use crate::line::shown;
 use crate::registry::{self, Found};
 use crate::{Error, Result, RunningNamespace, reading, supervisor};
@@ -43,8 +43,10 @@ impl SavedClocks {
         if namespace.offsets != offsets {
             return Err(Error::new(format!("`{name}`: it has just ended")));
         }
-        let offsets = sum(&namespace.offsets, &namespace.around)
-            .ok_or_else(|| Error::new("an offset is out of range"))?;
+        let offsets = namespace
+            .offsets
+            .checked_add(&namespace.around)
+            .ok_or_else(|| Error::new("its clocks lie too far from the host's to be saved"))?;
         let saved = Self::now(offsets).map_err(|error| error.behind(&format!("`{name}`")))?;
         Ok(match &namespace.name {
             Some(name) => saved.with_name(name),
@@ -89,14 +91,4 @@ impl SavedClocks {
         let host = reading::host()?;
         self.offsets_by(policies, &reading::now()?, &host)
     }
-}
-
-fn sum(a: &ClockOffsets, b: &ClockOffsets) -> Option<ClockOffsets> {
-    let sum = |a: Offset, b| a.checked_add(b);
-    Some(ClockOffsets {
-        realtime: sum(a.realtime, b.realtime)?,
-        tai: sum(a.tai, b.tai)?,
-        monotonic: sum(a.monotonic, b.monotonic)?,
-        boottime: sum(a.boottime, b.boottime)?,
-    })
 }

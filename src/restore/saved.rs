@@ -205,7 +205,8 @@ impl SavedClocks {
     }
 
     /// Reads a file that somebody else has named: no other than a plain one is opened, since to open a
-    /// device does something, and a pipe might never answer.
+    /// device does something, and a pipe might never answer. Files of the kernel's that look plain
+    /// (`/proc/kmsg`, which forgets what was read) have no length.
     pub(crate) fn read_plain(path: &Path) -> Result<Self> {
         let name = shown(path.as_os_str());
         if !path.is_absolute() {
@@ -219,6 +220,11 @@ impl SavedClocks {
         let file = match found {
             Ok(found) if !found.metadata().is_ok_and(|found| found.is_file()) => {
                 return Err(Error::new(format!("`{name}`: it is no plain file")));
+            }
+            Ok(found) if found.metadata().is_ok_and(|found| found.len() == 0) => {
+                return Err(Error::new(format!(
+                    "`{name}`: it is empty; save the clocks anew"
+                )));
             }
             Ok(found) => OpenOptions::new()
                 .read(true)

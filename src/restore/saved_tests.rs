@@ -52,6 +52,18 @@ fn a_file_says_each_clock_in_seconds() {
 }
 
 #[test]
+fn a_file_of_the_kernels_that_somebody_else_names_is_not_opened() {
+    // It shows its reader's own command line, which is no clocks.
+    for path in ["/proc/self/cmdline", "/proc/kmsg"] {
+        let why = SavedClocks::read_plain(Path::new(path)).unwrap_err();
+        assert_eq!(
+            why.to_string(),
+            format!("`{path}`: it is empty; save the clocks anew")
+        );
+    }
+}
+
+#[test]
 fn a_file_that_is_cut_off_anywhere_is_refused() {
     let text = saved().with_name("web").to_json();
     let whole = text.trim_end().len();

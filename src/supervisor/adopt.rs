@@ -15,7 +15,7 @@ use super::keeper::{Keeper, Setting, is_hung_up};
 use super::means::{Means, check_proc};
 use super::namespaces;
 use super::worker::Service;
-use super::yama::Opening;
+use super::yama::{Opening, may_trace_all};
 use crate::clock::Offset;
 use crate::image::Image;
 use crate::inject::Force;
@@ -41,7 +41,7 @@ pub enum AdoptedFilter {
 pub(crate) struct Adoption {
     pub(crate) listener: OwnedFd,
     pub(crate) filter: AdoptedFilter,
-    /// A socket, which is sent a byte when a worker is there.
+    /// A socket, which is sent a byte when a worker is there; and of a container's what programs are warned of.
     pub(crate) ready: Option<OwnedFd>,
     /// The container that the processes are in, and the user who has made it: its first call tells which
     /// process it begins with, so that is waited for.
@@ -61,13 +61,13 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
         container,
         counters,
     } = adoption;
-    if Outer::find()?.is_some() {
-        return Err(Error::new(
-            "processes cannot be adopted from inside of a time namespace of elsewhen's; \
-             do it outside",
-        ));
-    }
+    check_outer()?;
     check_listener(&listener)?;
+    // Who has made a container's keeper hears of its programs, as long as both are there.
+    let warnings = match (&ready, &container) {
+        (Some(ready), Some(_)) => ready.try_clone().ok(),
+        _ => None,
+    };
     check_proc()?;
     let offsets = match &plan.joins {
         Some(joined) if joined.leaves_to_kernel || joined.kernels.is_some() => {
@@ -82,13 +82,7 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
     let image = Image::compose_with(plan.reads)?;
     let own_image = image.patch(&offsets, 0)?;
     Force::find(image.host())?;
-    let opening = Opening::find()?;
-    if opening == Opening::ByKeeper {
-        return Err(Error::new(
-            "Yama's ptrace_scope is 1, which keeps ordinary users from the memory of programs that \
-             they have not started; run it as root, or set `kernel.yama.ptrace_scope` to 0",
-        ));
-    }
+    let opening = check_opening()?;
     let inherited = signal::Inherited::set_aside();
     let prepared = Means::gather().and_then(|means| {
         let first = match &container {
@@ -122,6 +116,7 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
     seccomp::wake_synchronously(listener.as_fd());
     Keeper::new(Setting {
         command: None,
+        warnings,
         signals: means.signals,
         service: Some(Service {
             listener,
@@ -139,11 +134,52 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
             traps_unknown: filter == AdoptedFilter::Own,
             has_x32: process::has_x32(),
             opening,
+            is_container: container.is_some(),
+            shows_proc: !plan.host_proc,
             counters,
         }),
         registration,
     })
     .stay(ready)
+}
+
+/// Whether this process, and a keeper that it starts, could adopt anything.
+///
+/// # Errors
+/// The kernel does not let it, it is in a namespace of elsewhen's itself, or is root without the
+/// capabilities to look into programs of other users.
+pub(crate) fn check_adopter() -> Result<()> {
+    check_outer()?;
+    check_proc()?;
+    Force::find(Image::compose()?.host())?;
+    check_opening()?;
+    if rustix::process::geteuid().is_root() && !may_trace_all() {
+        return Err(Error::new(
+            "CAP_SYS_PTRACE is missing, without which programs of other users get no clocks; run it \
+             with that capability, or as the user whose containers these are",
+        ));
+    }
+    Ok(())
+}
+
+fn check_outer() -> Result<()> {
+    match Outer::find()? {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            "processes cannot be adopted from inside of a time namespace of elsewhen's; \
+             do it outside",
+        )),
+    }
+}
+
+fn check_opening() -> Result<Opening> {
+    match Opening::find()? {
+        Opening::ByKeeper => Err(Error::new(
+            "Yama's ptrace_scope is 1, which keeps ordinary users from the memory of programs that \
+             they have not started; run it as root, or set `kernel.yama.ptrace_scope` to 0",
+        )),
+        opening => Ok(opening),
+    }
 }
 
 /// The process that makes the first call, and when it was started; the call is the worker's to answer.

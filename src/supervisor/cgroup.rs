@@ -5,6 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How long a group that nobody is in may wait for its processes.
+const YOUNG: Duration = Duration::from_secs(60);
+
 /// A control group of the tree's own.
 #[derive(Clone, Debug)]
 pub(super) struct Cgroup(PathBuf);
@@ -53,6 +56,26 @@ impl Cgroup {
         let _ = fs::write(self.0.join("cgroup.kill"), "1");
     }
 
+    /// Removes the groups beside this one whose keepers were killed together with their workers.
+    ///
+    /// The kernel removes none that has processes. A new one may not have any yet, and its keeper's number may
+    /// be that of another pid namespace: so it stays for a while.
+    pub(super) fn sweep(&self) {
+        let beside = self.0.parent().and_then(|parent| fs::read_dir(parent).ok());
+        for entry in beside.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(keeper) = name.to_str().and_then(keeper_of) else {
+                continue;
+            };
+            let age = entry.metadata().and_then(|data| data.modified());
+            let age = age.map(|since| since.elapsed().unwrap_or_default());
+            let is_old = age.is_ok_and(|age| age > YOUNG);
+            if is_old && !Path::new("/proc").join(keeper.to_string()).exists() {
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
+    }
+
     /// Removes the group once its last process is gone.
     pub(super) fn remove(&self) {
         for _ in 0..200 {
@@ -74,6 +97,12 @@ pub(crate) fn probe() -> io::Result<()> {
     let group = Cgroup::create(&format!("elsewhen-check-{}", std::process::id()))?;
     group.remove();
     Ok(())
+}
+
+/// The number of the keeper that a group's name ends with: `elsewhen-NAME-PID`, or `elsewhen-PID.2`.
+fn keeper_of(group: &str) -> Option<i32> {
+    let (_, end) = group.strip_prefix("elsewhen")?.rsplit_once('-')?;
+    end.split('.').next()?.parse().ok()
 }
 
 fn writable(file: &Path) -> io::Result<()> {
@@ -105,6 +134,22 @@ fn locate(cgroup: &str, mounts: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_groups_name_tells_its_keeper() {
+        for (name, keeper) in [
+            ("elsewhen-77", Some(77)),
+            ("elsewhen-77.2", Some(77)),
+            ("elsewhen-a.b-5-77", Some(77)),
+            ("elsewhen-check-77", Some(77)),
+            ("elsewhen-a", None),
+            ("elsewhen", None),
+            ("system.slice", None),
+            ("user-77", None),
+        ] {
+            assert_eq!(keeper_of(name), keeper, "{name}");
+        }
+    }
 
     #[test]
     fn a_cgroup_is_found_where_it_is_mounted() {

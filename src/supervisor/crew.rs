@@ -1,6 +1,7 @@
 //! Threads that are started as there is work, and stay.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,6 +15,13 @@ pub(super) struct Crew {
     /// Those that have nothing to do, and all.
     idle: Arc<AtomicUsize>,
     all: Arc<AtomicUsize>,
+}
+
+/// Does a piece of work of somebody's who waits for it; `instead`, if it panics: he is not to wait for ever.
+///
+/// What it has changed must bear being left half done.
+pub(super) fn or_instead<R>(work: impl FnOnce() -> R, instead: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| instead())
 }
 
 impl Crew {

@@ -136,7 +136,9 @@ fn add_namespace(call: &Call<'_>) -> std::result::Result<i64, Failure> {
         ANCHOR_AT => ClockOffsets::default(),
         _ => call.offsets,
     };
-    let sum = add(&outer, &inner).ok_or(Failure::Errno(libc::ERANGE))?;
+    let sum = outer
+        .checked_add(&inner)
+        .ok_or(Failure::Errno(libc::ERANGE))?;
     let words = sum.packed().ok_or(Failure::Errno(libc::ERANGE))?;
     call.task.write(place, &words)?;
     let anchor = namespaces::process_of(call.proc, call.task.tid()).ok_or(Failure::Gone)?;
@@ -153,15 +155,4 @@ fn tell_offsets(call: &Call<'_>) -> std::result::Result<i64, Failure> {
     let words = call.offsets.packed().ok_or(Failure::Errno(libc::ERANGE))?;
     call.task.write(GuestPtr::new(call.args[3]), &words)?;
     Ok(0)
-}
-
-/// The sum of two namespaces' offsets, if an image can hold it.
-fn add(outer: &ClockOffsets, inner: &ClockOffsets) -> Option<ClockOffsets> {
-    let sum = ClockOffsets {
-        realtime: outer.realtime.checked_add(inner.realtime)?,
-        tai: outer.tai.checked_add(inner.tai)?,
-        monotonic: outer.monotonic.checked_add(inner.monotonic)?,
-        boottime: outer.boottime.checked_add(inner.boottime)?,
-    };
-    sum.packed().map(|_| sum)
 }

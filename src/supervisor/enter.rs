@@ -163,6 +163,8 @@ impl Stage {
                 traps_unknown: true,
                 has_x32: true,
                 opening,
+                is_container: false,
+                shows_proc: !plan.host_proc,
                 counters: None,
             }
         });
@@ -174,6 +176,7 @@ impl Stage {
                 front: self.front,
                 front_pid: self.front_pid,
             }),
+            warnings: None,
             signals,
             service,
             registration,
@@ -202,6 +205,7 @@ impl Stage {
                     front: self.front,
                     front_pid: self.front_pid,
                 }),
+                warnings: None,
                 signals,
                 service: None,
                 registration,

@@ -37,6 +37,8 @@ pub(super) struct Journal {
     inner: AtomicBool,
     /// Whether the tree does not descend from the keeper.
     adopted: AtomicBool,
+    /// The kernel's time namespace that the tree's own stands for, by inode number, or 0.
+    kernels: AtomicU64,
     pub(super) slots: [Slot; SLOTS],
     pub(super) execs: [Exec; EXECS],
     /// Threads that are to go on elsewhere.
@@ -127,6 +129,15 @@ impl Journal {
     /// Whether the tree was there before its keeper, and does not descend from it.
     pub(super) fn is_adopted(&self) -> bool {
         self.adopted.load(Ordering::Acquire)
+    }
+
+    /// The kernel's time namespace that the tree's own stands for: `first` if none was named before.
+    pub(super) fn kernels(&self, first: u64) -> u64 {
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        match self.kernels.compare_exchange(0, first, order.0, order.1) {
+            Ok(_) => first,
+            Err(named) => named,
+        }
     }
 
     /// Notes that a worker has failed over the pending notification.

@@ -24,7 +24,7 @@ use crate::sys::{channel, signal};
 
 /// A keeper at work.
 pub(super) struct Keeper {
-    /// The front, until it has gone.
+    /// The front, or who hears of a container's programs, until it has gone.
     front: Option<OwnedFd>,
     /// 0 if there never was one.
     front_pid: i32,
@@ -61,6 +61,8 @@ pub(super) struct Command {
 pub(super) struct Setting {
     /// None where the processes were there before.
     pub(super) command: Option<Command>,
+    /// Who is warned of programs where there is no command.
+    pub(super) warnings: Option<OwnedFd>,
     pub(super) signals: OwnedFd,
     /// What a worker needs; an anchor has none.
     pub(super) service: Option<Service>,
@@ -78,7 +80,7 @@ impl Keeper {
         let ended = setting.command.is_none();
         let (command, front, front_pid) = match setting.command {
             Some(command) => (command.pid, Some(command.front), command.front_pid),
-            None => (0, None, 0),
+            None => (0, setting.warnings, 0),
         };
         Self {
             front,

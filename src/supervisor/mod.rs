@@ -47,13 +47,14 @@ mod worker;
 mod yama;
 
 pub use adopt::AdoptedFilter;
-pub(crate) use adopt::{Adoption, adopt};
+pub(crate) use adopt::{Adoption, adopt, check_adopter};
 pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use counters::Counters;
 pub(crate) use door::Outer;
 pub(crate) use enter::{Plan, enter};
 pub(crate) use handlers::wait_of;
 pub(crate) use keeper::is_hung_up;
+pub(crate) use namespaces::has_ended;
 pub(crate) use split::Joined;
 pub(crate) use timens::{forget_namespaces, has_namespace_of_its_own};
 pub(crate) use yama::{Opening, ptrace_scope};

@@ -185,7 +185,15 @@ pub(super) fn is_runnable(proc: BorrowedFd<'_>, pid: i32) -> bool {
 
 /// Whether process `pid` has ended, and is in no namespace any more.
 pub(super) fn is_zombie(proc: BorrowedFd<'_>, pid: i32) -> bool {
-    let text = stat_text(proc, pid).unwrap_or_default();
+    stat_text(proc, pid).is_some_and(|text| is_of_zombie(&text))
+}
+
+/// Whether process `pid` has ended, or is gone.
+pub(crate) fn has_ended(proc: BorrowedFd<'_>, pid: i32) -> bool {
+    stat_text(proc, pid).is_none_or(|text| is_of_zombie(&text))
+}
+
+fn is_of_zombie(text: &str) -> bool {
     text.rsplit_once(") ")
         .is_some_and(|(_, tail)| tail.starts_with(['Z', 'X']))
 }

@@ -20,14 +20,17 @@ const REMEMBERED: usize = 64;
 
 /// Warns once for each program image.
 pub(super) struct Warnings {
+    /// Or a container's agent.
     front: Option<OwnedFd>,
+    is_container: bool,
     said: VecDeque<(i32, String)>,
 }
 
 impl Warnings {
-    pub(super) fn new(front: Option<OwnedFd>) -> Self {
+    pub(super) fn new(front: Option<OwnedFd>, is_container: bool) -> Self {
         Self {
             front,
+            is_container,
             said: VecDeque::new(),
         }
     }
@@ -47,6 +50,10 @@ impl Warnings {
             // Every read of such a program is a system call, which is answered.
             Missing::NoVdso => return Some(Answer::Continue),
             Missing::Compat => "sees the host's clocks: it is a 32-bit or x32 program",
+            Missing::Denied if self.is_container => {
+                "gets no clocks: the agent may not write its memory; run that as root with CAP_SYS_PTRACE and \
+                 CAP_DAC_OVERRIDE, or by `podman unshare`"
+            }
             Missing::Denied => {
                 "sees the host's clocks: its memory may not be written without CAP_SYS_PTRACE"
             }

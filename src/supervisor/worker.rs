@@ -15,6 +15,7 @@ use super::counters::{Count, Counters};
 use super::handlers::Handlers;
 use super::journal::Journal;
 use super::members::Members;
+use super::namespaces;
 use super::receiver::Receiver;
 use super::redirect::{Pool, Turn};
 use super::timens::{Mark, Owner};
@@ -58,6 +59,10 @@ pub(super) struct Service {
     pub(super) has_x32: bool,
     /// Who may open programs' memory.
     pub(super) opening: Opening,
+    /// Whether the tree is a container's: no program of it runs by the host's clocks for want of a right of ours.
+    pub(super) is_container: bool,
+    /// Whether files under `/proc` show the namespace's clocks; a profile notifies their opens anyway.
+    pub(super) shows_proc: bool,
     /// Where containers' keepers count.
     pub(super) counters: Option<&'static Counters>,
 }
@@ -97,6 +102,8 @@ impl Service {
             traps_unknown: self.traps_unknown,
             has_x32: self.has_x32,
             opening: self.opening,
+            is_container: self.is_container,
+            shows_proc: self.shows_proc,
             counters: self.counters,
         })
     }
@@ -145,6 +152,9 @@ impl Service {
     pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
         self.count(|counters| &counters.injections);
         let members = self.members();
+        // A look at `/proc/PID/ns/time` takes a tenth of an exec. Where no program has made a namespace yet
+        // one that the kernel has put into another (clone3(2)) has its parent's clocks, and is
+        // adopted when somebody asks where it is.
         if self.journal.timens.any() {
             members.adopt(pid);
         }
@@ -156,7 +166,7 @@ impl Service {
                 let _ = entered.set();
                 (own, members.enter(own, mark.nonce)?)
             }
-            None => members.namespace(pid)?,
+            None => namespaces::of(self.journal, self.proc(), pid, &self.offsets)?,
         };
         match id {
             0 => Some(Cow::Borrowed(&*self.own_image)),
@@ -228,6 +238,9 @@ pub(super) fn give_up() -> ! {
 /// Ends the tree when the keeper has died; what cannot be ended fails at its next start, as the
 /// listener closes with this process. Ends the worker alone when its tracer hangs.
 fn watch_keeper(keeper: &OwnedFd, cgroup: Option<&Cgroup>, watchdog: Option<&OwnedFd>) -> ! {
+    if let Some(cgroup) = cgroup {
+        cgroup.sweep();
+    }
     let mut fds = vec![PollFd::new(keeper, PollFlags::IN)];
     fds.extend(watchdog.map(|timer| PollFd::new(timer, PollFlags::IN)));
     while poll(&mut fds, None).is_err() {}

@@ -68,6 +68,6 @@ pub(crate) fn ptrace_scope() -> Option<u32> {
 }
 
 /// Whether `CAP_SYS_PTRACE` is in force.
-fn may_trace_all() -> bool {
+pub(super) fn may_trace_all() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE))
 }

@@ -8,6 +8,7 @@ pub(crate) mod futex;
 pub(crate) mod maps;
 pub(crate) mod memory;
 pub(crate) mod namespace;
+pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod ptrace;
 pub(crate) mod rights;

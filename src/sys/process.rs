@@ -132,10 +132,29 @@ pub(crate) fn kill(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// Has the end of this process leave no core file: it is not the one that failed.
+/// Has the end of this process leave no core file, and nobody trace it without a privilege.
 pub(crate) fn dump_no_core() {
     // SAFETY: values only.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
+}
+
+/// Has the calling process, which was forked for one piece of work, keep no descriptors but these, and end when
+/// the thread does that has forked it.
+///
+/// To be called again after a change of ids or of the user namespace, which forgets it
+/// (`kernel/cred.c: commit_creds`).
+pub(crate) fn be_helper_of(parent: i32, keep: &[i32]) {
+    close_all_but(0, keep);
+    dump_no_core();
+    // SAFETY: values only.
+    let now = unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+        libc::getppid()
+    };
+    // It has ended before.
+    if now != parent {
+        exit_now(1);
+    }
 }
 
 /// Whether two threads have the same descriptors (kcmp(2)); false where the kernel does not tell.

@@ -205,3 +205,59 @@ pub(crate) fn answer_with(
     }
     answer(listener, id, Answer::Value(number.into()))
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::sync::mpsc;
+    use std::thread::JoinHandle;
+
+    /// A thread that waits in a notified call.
+    pub(crate) struct Caller {
+        listener: OwnedFd,
+        /// Of its notification.
+        pub(crate) id: u64,
+        thread: JoinHandle<i32>,
+    }
+
+    impl Caller {
+        pub(crate) fn start() -> Self {
+            let (sender, receiver) = mpsc::channel();
+            let thread = std::thread::spawn(move || {
+                rustix::thread::set_no_new_privs(true).unwrap();
+                let getppid = u32::try_from(libc::SYS_getppid).unwrap();
+                let one = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+                let program = [
+                    one(0x20, 0, 0),
+                    one(0x15, 1, getppid),
+                    one(6, 0, libc::SECCOMP_RET_USER_NOTIF),
+                    one(6, 0, libc::SECCOMP_RET_ALLOW),
+                ];
+                sender.send(install(&program).unwrap()).unwrap();
+                // SAFETY: values only.
+                let result = unsafe { libc::syscall(libc::SYS_getppid) };
+                assert_eq!(result, -1);
+                io::Error::last_os_error().raw_os_error().unwrap()
+            });
+            let listener = receiver.recv().unwrap();
+            // SAFETY: all zeroes are a notification.
+            let mut notification: Notification = unsafe { std::mem::zeroed() };
+            receive(listener.as_fd(), &raw mut notification).unwrap();
+            Self {
+                listener,
+                id: notification.id,
+                thread,
+            }
+        }
+
+        pub(crate) fn listener(&self) -> BorrowedFd<'_> {
+            self.listener.as_fd()
+        }
+
+        /// What its call has failed with.
+        pub(crate) fn errno(self) -> i32 {
+            self.thread.join().unwrap()
+        }
+    }
+}

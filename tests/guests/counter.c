@@ -1,7 +1,7 @@
 /* Says which signals come, in their handlers, and nothing else.
  *
  * counter lines SIGNAL...   a line for each; ends on SIGALRM, or with a line of input
- * counter sums SIGNAL...    how many of each, on SIGALRM
+ * counter sums SIGNAL...    how many of each, on SIGALRM; `all` once they are as many as $ALL says
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t came[65];
-static int lines;
+static int lines, left;
 
 static void say(const char *text)
 {
@@ -36,6 +36,8 @@ static void handle(int signal)
 	came[signal]++;
 	if (lines)
 		say_number(signal, "\n");
+	else if (--left == 0)
+		say("all\n");
 }
 
 static void end(int signal)
@@ -56,6 +58,8 @@ int main(int argc, char **argv)
 	ssize_t len;
 
 	lines = argc > 1 && !strcmp(argv[1], "lines");
+	if (getenv("ALL"))
+		left = atoi(getenv("ALL"));
 	sigfillset(&action.sa_mask);
 	for (int i = 2; i < argc; i++)
 		if (sigaction(atoi(argv[i]), &action, NULL))

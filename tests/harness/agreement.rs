@@ -33,17 +33,17 @@ pub(crate) const BEHIND: [&str; 10] = [
 
 /// A namespace with these options.
 pub(crate) fn inside(options: &[&str; 10]) -> Run {
-    Run::inside(options).limit(120)
+    Run::inside(options).limit(300)
 }
 
 /// [`AHEAD`], with an image that is laid out for a vDSO of one page.
 pub(crate) fn in_one_page() -> Run {
-    Run::inside(&[&AHEAD[..], &["--reads=one-page"]].concat()).limit(120)
+    Run::inside(&[&AHEAD[..], &["--reads=one-page"]].concat()).limit(300)
 }
 
 /// The host.
 pub(crate) fn host() -> Run {
-    Run::on_host().limit(120)
+    Run::on_host().limit(300)
 }
 
 /// Runs a program in both worlds, which must agree on all that it prints and how it ends; returns

@@ -58,7 +58,7 @@ impl Drop for Cgroup {
 }
 
 /// Where the test's own group is: cgroup2's mount, and the path in it.
-fn own_directory() -> Option<PathBuf> {
+pub(crate) fn own_directory() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
     let mount = mounts
         .lines()

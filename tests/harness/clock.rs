@@ -105,14 +105,20 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Reads the host's clocks.
+    /// Reads the host's clocks, all of them at nearly the same time.
     pub(crate) fn now() -> Self {
-        Self {
-            realtime: sys::clock_gettime(libc::CLOCK_REALTIME),
-            monotonic: sys::clock_gettime(libc::CLOCK_MONOTONIC),
-            boottime: sys::clock_gettime(libc::CLOCK_BOOTTIME),
-            tai: sys::clock_gettime(libc::CLOCK_TAI),
-            raw: sys::clock_gettime(libc::CLOCK_MONOTONIC_RAW),
+        loop {
+            let now = Self {
+                monotonic: sys::clock_gettime(libc::CLOCK_MONOTONIC),
+                realtime: sys::clock_gettime(libc::CLOCK_REALTIME),
+                boottime: sys::clock_gettime(libc::CLOCK_BOOTTIME),
+                tai: sys::clock_gettime(libc::CLOCK_TAI),
+                raw: sys::clock_gettime(libc::CLOCK_MONOTONIC_RAW),
+            };
+            // A busy machine may have let others run in between.
+            if sys::clock_gettime(libc::CLOCK_MONOTONIC) - now.monotonic < SECOND / 100 {
+                return now;
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! CRIU, with elsewhen as its action script.
 
+use super::clock::Reading;
 use super::process::{Run, elsewhen};
 use super::sys::{self, wait_until};
 use super::{Missing, debian13, root};
@@ -28,7 +29,7 @@ impl Criu {
     /// It cannot be had here.
     pub(crate) fn find() -> Result<Self, Missing> {
         root()?;
-        let root = debian13::make_with("criu", "debian13-criu")?;
+        let root = debian13::make_with("criu", "debian13-criu", 200)?;
         let library = root.join("usr/lib/x86_64-linux-gnu");
         let words: Vec<OsString> = vec![
             root.join("lib64/ld-linux-x86-64.so.2").into(),
@@ -61,6 +62,82 @@ impl Criu {
         std::fs::set_permissions(&action, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
+    /// Words before a command whose processes are another user's, for [`dump_as`](Self::dump_as); what it
+    /// writes goes to the file `server`.
+    ///
+    /// CRIU asks for the limits of processes, for which root needs `CAP_SYS_RESOURCE`, or that user's
+    /// real ids. With such ids its look at nftables(8) fails, so it has to find what it has
+    /// noted of the kernel before: below `/run`, and on a tmpfs only. Nothing may be open from outside.
+    pub(crate) fn with_notes(&self) -> Vec<OsString> {
+        let (program, _) = self.for_runc();
+        let script = r#"
+            run=$1 criu=$2 out=$3; shift 3
+            mkdir "$run" && mount --bind /run "$run" && mount -t tmpfs none /run || exit
+            if [ -d "$run/elsewhen" ]; then
+                mkdir /run/elsewhen && mount --bind "$run/elsewhen" /run/elsewhen || exit
+            fi
+            "$criu" check && cd "$PWD" || exit
+            for fd in /proc/$$/fd/*; do
+                [ "${fd##*/}" -le 2 ] || eval "exec ${fd##*/}>&-"
+            done
+            exec "$@" </dev/null >"$out" 2>&1"#;
+        let words = ["unshare", "--mount", "bash", "-c", script, "bash"].map(OsString::from);
+        let files = [self.file("run"), program, self.file("server")].map(OsString::from);
+        [&words[..], &files].concat()
+    }
+
+    /// Dumps processes that this user's real ids are to be had for.
+    pub(crate) fn dump_as(&self, pid: i32, user: u32) {
+        // A shell would put the effective ids aside.
+        let action = std::fs::read_to_string(self.action()).unwrap();
+        let root = "#!/bin/sh -p\nexec setpriv --ruid=0 --rgid=0 --clear-groups ";
+        std::fs::write(self.action(), action.replacen("#!/bin/sh\nexec ", root, 1)).unwrap();
+        let (pid_word, ids) = (
+            pid.to_string(),
+            [format!("--ruid={user}"), format!("--rgid={user}")],
+        );
+        let through = [
+            "nsenter",
+            "--mount",
+            "--target",
+            &pid_word,
+            "setpriv",
+            &ids[0],
+            &ids[1],
+            "--clear-groups",
+        ];
+        let images = self.images();
+        let _ = std::fs::remove_dir_all(&images);
+        std::fs::create_dir(&images).unwrap();
+        let dumped = self.run(&through, &["dump", "-t", &pid_word], true);
+        assert_eq!(dumped.code, 0, "{dumped:#?}");
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        wait_until(|| !proc.exists(), "its end");
+    }
+
+    /// Notes when CRIU comes to each stage, from now on.
+    pub(crate) fn note_stages(&self) {
+        let program = elsewhen();
+        let stages = self.file("stages");
+        let script = format!(
+            "#!/bin/sh\nread -r up rest </proc/uptime\n\
+             echo \"$CRTOOLS_SCRIPT_ACTION $up\" >>'{}'\nexec '{}' criu-action\n",
+            stages.display(),
+            program.display(),
+        );
+        std::fs::write(self.action(), script).unwrap();
+    }
+
+    /// When CRIU came to a stage, for the last time: BOOTTIME, in nanoseconds, up to a tick too early.
+    pub(crate) fn stage(&self, name: &str) -> i128 {
+        let lines = lines(&self.file("stages"));
+        let at = lines.iter().rev().find_map(|line| {
+            let (stage, at) = line.split_once(' ')?;
+            (stage == name).then(|| Reading::parse(at))?
+        });
+        at.unwrap_or_else(|| panic!("no {name}: {lines:?}")).nanos
+    }
+
     /// A program that is CRIU, and a file of options for it that name the action script: for runc.
     pub(crate) fn for_runc(&self) -> (PathBuf, PathBuf) {
         let words: Vec<String> = self
@@ -79,6 +156,15 @@ impl Criu {
         let script = self.action();
         std::fs::write(&options, format!("action-script {}\n", script.display())).unwrap();
         (program, options)
+    }
+
+    /// The search path with a directory in front in which `criu` is that of [`for_runc`](Self::for_runc).
+    pub(crate) fn first_in_path(&self) -> OsString {
+        self.for_runc();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut dirs = vec![self.dir.path().to_owned()];
+        dirs.extend(std::env::split_paths(&path));
+        std::env::join_paths(dirs).unwrap()
     }
 
     pub(crate) fn action(&self) -> PathBuf {

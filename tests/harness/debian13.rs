@@ -11,21 +11,26 @@ use tempfile::TempDir;
 /// # Errors
 /// It cannot be made here, or not be entered.
 pub(crate) fn make() -> Result<PathBuf, Missing> {
-    make_with("python3", "debian13")
+    make_with("python3", "debian13", 200)
 }
 
-/// A root with this package, under this name.
+/// A root with these packages, under this name, of so many MiB at most.
 ///
 /// # Errors
 /// As for [`make`].
-pub(crate) fn make_with(package: &str, name: &str) -> Result<PathBuf, Missing> {
+pub(crate) fn make_with(packages: &str, name: &str, most: u32) -> Result<PathBuf, Missing> {
     root()?;
     tools::find("debootstrap")?;
     let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/debian13/make");
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let made = Run::on_host()
-        .limit(600)
-        .run(&[make.as_os_str(), to.as_os_str(), package.as_ref()]);
+    let most = most.to_string();
+    let words = [
+        make.as_os_str(),
+        to.as_os_str(),
+        packages.as_ref(),
+        most.as_ref(),
+    ];
+    let made = Run::on_host().limit(900).run(&words);
     match made.code {
         0 => Ok(to),
         _ => Err(Missing(format!(

@@ -18,6 +18,7 @@ pub(crate) mod debian13;
 pub(crate) mod engines;
 pub(crate) mod guests;
 pub(crate) mod handles;
+pub(crate) mod host_watch;
 pub(crate) mod oci_rules;
 pub(crate) mod process;
 pub(crate) mod program;

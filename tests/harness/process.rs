@@ -1,6 +1,7 @@
 //! Running a command with a time limit, and the certainty that nothing of it is left behind.
 
 use super::clock::{Bracket, Host};
+use super::supervisor::is_running;
 use super::sys;
 use super::terminal::Terminal;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 const MARK: &str = "ELSEWHEN_TEST_ID";
 
 /// How long a process may take to vanish after its command has ended.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Held while a process is started and while a program is written: a child that another thread
 /// forks meanwhile would hold the file open for writing, and its exec would fail with `ETXTBSY`.
@@ -64,7 +65,7 @@ impl Run {
         Self {
             prefix: Vec::new(),
             dir: None,
-            limit: Duration::from_secs(60),
+            limit: Duration::from_secs(180),
             terminal: None,
         }
     }
@@ -110,7 +111,7 @@ impl Run {
         self
     }
 
-    /// With another limit than a minute.
+    /// With another limit than three minutes.
     pub(crate) fn limit(mut self, seconds: u64) -> Self {
         self.limit = Duration::from_secs(seconds);
         self
@@ -281,11 +282,37 @@ impl Running {
         found
     }
 
+    /// Kills what is not elsewhen itself, and gives that a moment to end as it does: a keeper that is killed
+    /// leaves its control group.
+    fn kill_members(&self) {
+        let elsewhen = elsewhen();
+        let is_elsewhen = |pid: i32| {
+            std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| {
+                program.file_name() == elsewhen.file_name() || program == elsewhen
+            })
+        };
+        let left = self.left().into_iter().map(|(pid, _)| pid);
+        let (ours, members): (Vec<_>, Vec<_>) = left.partition(|pid| is_elsewhen(*pid));
+        if ours.is_empty() {
+            return;
+        }
+        if ours.contains(&self.group) {
+            sys::kill(self.group, libc::SIGTERM);
+        }
+        for pid in members {
+            sys::kill(pid, libc::SIGKILL);
+        }
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) && is_running(self.group) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Kills, by number, what belongs to this command, until nothing does.
     fn kill_all(&self) -> Vec<(i32, String)> {
         let first = self.left();
+        let mut left = first.clone();
         for _ in 0..50 {
-            let left = self.left();
             if left.is_empty() {
                 break;
             }
@@ -293,6 +320,7 @@ impl Running {
                 sys::kill(pid, libc::SIGKILL);
             }
             std::thread::sleep(Duration::from_millis(10));
+            left = self.left();
         }
         first
     }
@@ -301,6 +329,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
+            self.kill_members();
             self.kill_all();
             let _ = child.wait();
         }

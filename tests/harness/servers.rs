@@ -19,7 +19,7 @@ fn wait_until_ready<S: AsRef<OsStr>>(server: &mut Running, client: &[S]) {
             server.output()
         );
         let waited = start.elapsed();
-        assert!(waited < Duration::from_secs(40), "{}", server.output());
+        assert!(waited < Duration::from_secs(120), "{}", server.output());
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -190,11 +190,16 @@ impl Postgres {
         self.server.started()
     }
 
+    /// The server's first process.
+    pub(crate) fn pid(&self) -> i32 {
+        let file = std::fs::read_to_string(self.dir.path().join("data/postmaster.pid")).unwrap();
+        file.lines().next().unwrap().parse().unwrap()
+    }
+
     /// Ends the server by its fast shutdown; it must end well.
     pub(crate) fn stop(self) {
         // The command passes SIGINT on, or is in the server's place.
-        let pid = std::fs::read_to_string(self.dir.path().join("data/postmaster.pid")).unwrap();
-        let stop = format!("kill -INT {}", pid.lines().next().unwrap());
+        let stop = format!("kill -INT {}", self.pid());
         Run::on_host().run(&["sh", "-c", &stop]).succeeded();
         let ended = self.server.finish();
         assert_eq!(ended.code, 0, "{ended:#?}");

@@ -26,7 +26,7 @@ pub(crate) fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T 
         if let Some(found) = find() {
             return found;
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "no {what}");
+        assert!(start.elapsed() < Duration::from_secs(120), "no {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -18,11 +18,29 @@ pub(crate) struct Tick {
     pub(crate) tai: i128,
 }
 
+impl Tick {
+    /// Reads a line of the program's; fails if it says that anything was wrong.
+    pub(crate) fn parse(line: &str) -> Self {
+        let words: Option<Vec<i128>> = line.split(' ').map(|word| word.parse().ok()).collect();
+        let Some([deadline, monotonic, boottime, realtime, tai]) = words.as_deref() else {
+            panic!("it says `{line}`");
+        };
+        Self {
+            deadline: *deadline,
+            monotonic: *monotonic,
+            boottime: *boottime,
+            realtime: *realtime,
+            tai: *tai,
+        }
+    }
+}
+
 /// The program `going_on`, which is dumped and restored.
 pub(crate) struct Ticker {
     /// What it was started by: dropped, all of its processes are killed, restored ones too.
     _started: Running,
     pub(crate) pid: i32,
+    program: String,
     file: PathBuf,
 }
 
@@ -43,28 +61,22 @@ impl Ticker {
         let ticker = Self {
             _started: started,
             pid,
+            program: words[0].to_owned(),
             file,
         };
         ticker.wait_for_more(5);
         Ok(ticker)
     }
 
+    /// Whether it is there, by what it was started with.
+    pub(crate) fn is_there(&self) -> bool {
+        criu::process_of(&[&self.program, self.file.to_str().unwrap()]).is_some()
+    }
+
     /// What it has written; fails if anything was wrong.
     pub(crate) fn ticks(&self) -> Vec<Tick> {
-        let parse = |line: String| {
-            let words: Option<Vec<i128>> = line.split(' ').map(|word| word.parse().ok()).collect();
-            let Some([deadline, monotonic, boottime, realtime, tai]) = words.as_deref() else {
-                panic!("it says `{line}`");
-            };
-            Tick {
-                deadline: *deadline,
-                monotonic: *monotonic,
-                boottime: *boottime,
-                realtime: *realtime,
-                tai: *tai,
-            }
-        };
-        criu::lines(&self.file).into_iter().map(parse).collect()
+        let lines = criu::lines(&self.file);
+        lines.iter().map(|line| Tick::parse(line)).collect()
     }
 
     /// Waits until it has ticked so often again.

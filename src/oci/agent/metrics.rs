@@ -2,16 +2,13 @@
 //! reads (`--collector.textfile`).
 
 use std::fmt::Write as _;
-use std::fs::{OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::log::Line;
 use crate::line::shown;
 use crate::supervisor::Counters;
-use crate::{Error, Result};
+use crate::{Error, Result, file};
 
 /// Names, what they count, and how many.
 fn counts(counters: &Counters) -> [(&'static str, &'static str, u64); 7] {
@@ -104,7 +101,7 @@ impl Metrics {
         if text == self.last {
             return Ok(());
         }
-        let written = replace(&self.file, &text);
+        let written = file::replace(&self.file, text.as_bytes());
         let had_failed = std::mem::replace(&mut self.has_failed, written.is_err());
         match written {
             Ok(()) => self.last = text,
@@ -118,26 +115,6 @@ impl Metrics {
     }
 }
 
-/// Puts another file in its place, so that nobody reads half. Everybody may read it, whatever the umask is.
-///
-/// The directory may be somebody else's: no link there is followed.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let mut new = file.to_owned().into_os_string();
-    new.push(".new");
-    match std::fs::remove_file(&new) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&new)?;
-    written.set_permissions(Permissions::from_mode(0o644))?;
-    written.write_all(text.as_bytes())?;
-    std::fs::rename(&new, file)
-}
-
 fn text(counters: &Counters) -> String {
     let mut text = String::new();
     for (name, help, count) in counts(counters) {
@@ -148,26 +125,4 @@ fn text(counters: &Counters) -> String {
         );
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_in_the_way_is_not_followed_and_all_may_read_the_file() {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        std::fs::write(at("precious"), "mine").unwrap();
-        std::os::unix::fs::symlink(at("precious"), at("counts.new")).unwrap();
-        replace(&at("counts"), "text").unwrap();
-        assert_eq!(std::fs::read_to_string(at("precious")).unwrap(), "mine");
-        assert_eq!(std::fs::read_to_string(at("counts")).unwrap(), "text");
-        let mode = std::fs::metadata(at("counts"))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o644);
-        assert!(std::fs::symlink_metadata(at("counts.new")).is_err());
-    }
 }

@@ -14,6 +14,7 @@ mod metrics;
 mod order;
 mod pair;
 mod socket;
+mod views;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ use rustix::time::Timespec;
 
 pub(crate) use order::take;
 
-use crate::supervisor::Counters;
+use crate::supervisor::{Counters, check_adopter};
+use crate::sys::peer::peer;
 use crate::sys::{process, signal};
 use crate::{Error, Result, registry};
 use closer::Closer;
@@ -60,8 +62,10 @@ pub(crate) struct Options {
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// There is nothing to listen to, or no place for what keepers share.
+/// There is nothing to listen to, or no place for what keepers share; or no container's programs could be
+/// given their clocks from here.
 pub(crate) fn run(options: Options) -> Result<()> {
+    check_adopter()?;
     // Makes the directory that the usual socket lies in, too.
     let counters = Counters::open()?;
     let socket = match Socket::inherited()? {
@@ -80,6 +84,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
         .with("version", env!("CARGO_PKG_VERSION"))
         .with("pid", std::process::id())
         .write();
+    views::tell_what_is_missing();
     let mut users = vec![0, rustix::process::geteuid().as_raw()];
     users.extend(&options.users);
     Agent {
@@ -94,6 +99,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
         metrics: options.metrics.map(|file| Metrics::new(file, counters)),
         limit: Limit::default(),
         rests_until: None,
+        is_full: false,
     }
     .serve();
     Ok(())
@@ -120,6 +126,8 @@ struct Agent {
     limit: Limit,
     /// Till when no connection is accepted, for want of descriptors.
     rests_until: Option<Instant>,
+    /// Whether it has been said that no connection is accepted, as too many wait to be closed.
+    is_full: bool,
 }
 
 impl Agent {
@@ -132,7 +140,7 @@ impl Agent {
                 return;
             }
             self.read(&ready.connections);
-            if ready.socket {
+            if ready.socket && !self.rests() {
                 self.accept();
             }
             self.close_late();
@@ -236,14 +244,41 @@ impl Agent {
 
     /// Logs what a keeper has said.
     fn tell(&mut self, pair: &mut Pair) {
-        if let Said::Failed(why) = pair.hear() {
-            self.counters.refusals.add();
-            Line::warning("refused")
-                .with("container", &pair.container)
-                .with("keeper", pair.pid)
-                .with("error", why)
-                .write();
+        loop {
+            let said = pair.hear();
+            let line = |event, error| {
+                let line = Line::warning(event).with("container", &pair.container);
+                line.with("keeper", pair.pid).with("error", error)
+            };
+            match said {
+                Said::Nothing => return,
+                Said::Ready => {}
+                Said::Failed(why) => {
+                    self.counters.refusals.add();
+                    line("refused", why).write();
+                }
+                // A container can cause as many as it likes.
+                Said::Warning(what) => self.limit.write(line("warning", what)),
+            }
         }
+    }
+
+    /// Whether connections have to wait until there is room for what was sent by others.
+    fn rests(&mut self) -> bool {
+        let is_full = self.closer.is_full();
+        if is_full {
+            self.rests_until = Some(Instant::now() + Duration::from_millis(200));
+            if !self.is_full {
+                Line::warning("full")
+                    .with(
+                        "error",
+                        "descriptors that have been sent take long to close; nobody is heard until then",
+                    )
+                    .write();
+            }
+        }
+        self.is_full = is_full;
+        is_full
     }
 
     fn accept(&mut self) {
@@ -260,18 +295,23 @@ impl Agent {
                 }
             };
             self.rests_until = None;
-            let user = match rustix::net::sockopt::socket_peercred(&socket) {
-                Ok(peer) => peer.uid.as_raw(),
-                Err(_) => continue,
+            let Ok(peer) = peer(socket.as_fd()) else {
+                continue;
             };
-            if !self.users.contains(&user) {
+            let user = peer.user;
+            let why = match self.users.contains(&user) {
+                // What it starts is not to be seen either.
+                true if peer.pid == 0 => Some(
+                    "the runtime is not to be seen in this pid namespace; run the agent in the host's",
+                ),
+                true => None,
+                false => Some("the user may not ask; `--user` says who may"),
+            };
+            if let Some(why) = why {
                 self.counters.refusals.add();
-                self.warn(
-                    Line::warning("refused")
-                        .with("user", user)
-                        .with("error", "the user may not ask; `--user` says who may"),
-                );
-                self.closer.close(socket);
+                let line = Line::warning("refused").with("user", user);
+                self.warn(line.with("error", why));
+                self.closer.close(user, socket);
                 continue;
             }
             if self.connections.len() >= MOST_CONNECTIONS {
@@ -296,7 +336,7 @@ impl Agent {
         let place = silent.or_else(|| connections.iter().position(theirs));
         let connection = self.connections.remove(place.unwrap_or(0));
         self.refuse(&connection, None, &Error::new("too many connections"));
-        self.closer.close(connection);
+        self.closer.close(connection.user, connection);
     }
 
     fn read(&mut self, ready: &[bool]) {
@@ -321,7 +361,7 @@ impl Agent {
                 }
                 Err(error) => self.refuse(&connection, None, &error),
             }
-            self.closer.close(connection);
+            self.closer.close(connection.user, connection);
         }
         self.connections = still;
     }
@@ -335,7 +375,7 @@ impl Agent {
                 let error = Error::new("the message does not come to its end");
                 self.refuse(&connection, None, &error);
             }
-            self.closer.close(connection);
+            self.closer.close(connection.user, connection);
         }
     }
 
@@ -344,7 +384,7 @@ impl Agent {
     /// If this fails the listener is closed, so that the process's first call fails, and it does not run
     /// at the host's time.
     fn hand_over(&mut self, message: &Message, listener: OwnedFd, user: u32) -> Result<()> {
-        let waiting = |pair: &&Pair| pair.user == user && pair.as_fd().is_some();
+        let waiting = |pair: &&Pair| pair.user == user && pair.is_waiting;
         if !containers::is_trusted(user)
             && self.pairs.iter().filter(waiting).count() >= MOST_WAITING
         {
@@ -379,6 +419,7 @@ impl Agent {
             .with("tai", offsets.tai)
             .with("monotonic", offsets.monotonic)
             .with("boottime", offsets.boottime)
+            .with("proc", if container.host_proc { "off" } else { "on" })
             .write();
         self.pairs.push(pair);
         Ok(())
@@ -404,6 +445,6 @@ struct Ready {
     signals: bool,
     socket: bool,
     connections: Vec<bool>,
-    /// Of those that have yet to say something.
+    /// Of those that may have something to say.
     pairs: Vec<bool>,
 }

@@ -14,8 +14,10 @@ pub(super) struct Pair {
     pub(super) container: String,
     /// The user who has made the container.
     pub(super) user: u32,
-    /// Until it serves.
+    /// Until it has ended.
     socket: Option<OwnedFd>,
+    /// Whether it has yet to serve.
+    pub(super) is_waiting: bool,
 }
 
 /// What a keeper has said.
@@ -25,6 +27,8 @@ pub(super) enum Said {
     Ready,
     /// It cannot, and ends.
     Failed(String),
+    /// Something about a program of the container's.
+    Warning(String),
 }
 
 impl Pair {
@@ -48,15 +52,16 @@ impl Pair {
             container: container.to_owned(),
             user: order.user,
             socket: Some(ours),
+            is_waiting: true,
         })
     }
 
-    /// What is to be looked at, as long as something is to be heard.
+    /// What is to be looked at, as long as something may be heard.
     pub(super) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(AsFd::as_fd)
     }
 
-    /// Hears what it has said.
+    /// Hears the next thing that it has said.
     pub(super) fn hear(&mut self) -> Said {
         let Some(socket) = &self.socket else {
             return Said::Nothing;
@@ -67,12 +72,19 @@ impl Pair {
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Said::Nothing,
             Err(_) => 0,
         };
-        self.socket = None;
+        let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
         match bytes[..len].split_first() {
-            Some((b'!', _)) => Said::Ready,
-            Some((_, text)) => Said::Failed(String::from_utf8_lossy(text).into_owned()),
-            // It has been killed, which its end will tell.
-            None => Said::Nothing,
+            Some((b'!', _)) => {
+                self.is_waiting = false;
+                Said::Ready
+            }
+            Some((b'w', line)) => Said::Warning(text(line)),
+            Some((_, why)) => Said::Failed(text(why)),
+            // It has ended, which a signal tells.
+            None => {
+                self.socket = None;
+                Said::Nothing
+            }
         }
     }
 }

@@ -157,9 +157,16 @@ pub(super) fn stores(from: Bytes, jump: Bytes) -> Option<impl Iterator<Item = (u
     Some(changed.map(move |place| (place as u64, jump[place])))
 }
 
-/// Whether a moved instruction at `at` can be replaced by one store.
-pub(super) fn can_exchange(at: u64) -> bool {
-    at % 8 + size_of::<Bytes>() as u64 <= 8 && fetches_whole_words()
+/// Whether an instruction at `at` may be replaced by one store.
+///
+/// The highest byte of a system call's number is zero, and so is that of a jump to stubs less than 16 MiB
+/// behind: it may lie in the next word.
+pub(super) fn can_exchange(at: u64, form: Form) -> bool {
+    let changes = match form {
+        Form::Numbered => 4,
+        Form::Moved => 5,
+    };
+    at % 8 + changes <= 8 && fetches_whole_words()
 }
 
 /// Whether the processor promises to fetch an aligned word whole that is stored meanwhile (AMD64

@@ -115,12 +115,12 @@ fn the_form_of_a_site_is_told() {
 }
 
 #[test]
-fn a_word_is_exchanged_only_if_it_holds_the_whole_instruction() {
-    for at in 0x1004..0x1008 {
-        assert!(!can_exchange(at));
-    }
-    for at in 0x1000..0x1004 {
-        assert_eq!(can_exchange(at), fetches_whole_words());
+fn a_word_is_exchanged_only_if_it_holds_all_that_changes() {
+    for (form, held) in [(Form::Moved, 4), (Form::Numbered, 5)] {
+        for at in 0..8 {
+            let wanted = at < held && fetches_whole_words();
+            assert_eq!(can_exchange(0x1000 + at, form), wanted, "{form:?} {at}");
+        }
     }
 }
 

@@ -22,12 +22,17 @@ const WAIT_KILLABLE_RECV: u64 = libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
 /// `struct sock_fprog`: its length, and behind it the program itself.
 const HEAD: usize = 16;
 
-/// Puts a filter over all threads of a process, or over the calling one alone, which makes its system
+/// Puts a filter over all threads of process `pid`, or over the calling one alone, which makes its system
 /// calls at `at`.
 ///
 /// # Errors
 /// `ESRCH`: the threads have different filters, so that each must get one of its own.
-pub(super) fn attach(caller: &mut Caller, at: u64, all_threads: bool) -> io::Result<OwnedFd> {
+pub(super) fn attach(
+    pid: i32,
+    caller: &mut Caller,
+    at: u64,
+    all_threads: bool,
+) -> io::Result<OwnedFd> {
     let program = filter::program(Rules {
         // DIFFERENCE: a strict tree is not strict any more when it has been restored.
         strict: false,
@@ -41,8 +46,7 @@ pub(super) fn attach(caller: &mut Caller, at: u64, all_threads: bool) -> io::Res
     let attached = put(caller, place, &program).and_then(|()| set(caller, at, place, all_threads));
     caller.let_go_of_memory(at, place, len)?;
     let number = attached?;
-    let tid = caller.stopped()?.tid();
-    let listener = take(tid, number);
+    let listener = take(pid, number);
     caller.call(at, nr::CLOSE, [number, 0, 0, 0, 0, 0])?;
     listener
 }
@@ -91,10 +95,9 @@ fn set(caller: &mut Caller, at: u64, place: u64, all_threads: bool) -> io::Resul
     }
 }
 
-/// The descriptor `number` of a thread's process.
-fn take(tid: i32, number: u64) -> io::Result<OwnedFd> {
-    let pid = super::tree::process_of(tid).and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+/// The descriptor `number` of a process.
+fn take(pid: i32, number: u64) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     let number = i32::try_from(number).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
     Ok(pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty())?)

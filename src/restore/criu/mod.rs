@@ -2,7 +2,7 @@
 //!
 //! | stage | what is done |
 //! | --- | --- |
-//! | `post-dump` | the clocks are saved beside the images, and what is left of our filter is taken out of them |
+//! | `post-dump` | a tree that cannot be given its clocks again is refused, and goes on; the clocks are saved beside the images, and what is left of our filter is taken out of them |
 //! | `pre-restore` | the file of clocks is looked at: CRIU stops here if it is refused |
 //! | `pre-resume` | all processes are told to stop; CRIU still traces them, and a process of ours waits for it to let go: then each gets its image, a filter and a keeper, and all go on |
 //! | `post-resume` | that is waited for, so that `criu restore` ends when the tree runs |
@@ -14,7 +14,9 @@
 
 mod auxv;
 mod call;
+mod dumped;
 mod filter;
+mod frames;
 mod images;
 mod keeper;
 mod offsets;
@@ -24,12 +26,15 @@ mod vdso;
 mod waiter;
 mod whole;
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use super::{Policies, SavedClocks};
+use crate::line::shown;
 use crate::sys::process;
-use crate::{Error, Result};
+use crate::{Error, Result, file};
+use dumped::Dumped;
 use images::Images;
 
 pub(crate) use keeper::Order;
@@ -105,20 +110,40 @@ impl Action {
     }
 
     fn save(&self, images: &Images) -> Result<()> {
-        let saved = SavedClocks::now(offsets::of(self.first()?)?)?;
+        let dumped = Dumped::look(self.first()?)?;
+        let saved = SavedClocks::now(dumped.offsets)?;
         let text = saved.with_tree(&images.tree()?).to_json();
         // What is there is of another dump: a file that is half written must not pass for it.
         let clocks = self.clocks(images);
-        let new = clocks.with_extension("new");
-        std::fs::write(&new, text)
-            .and_then(|()| std::fs::rename(&new, &clocks))
-            .map_err(|error| Error::os("cannot write the file of clocks", error))?;
-        images.let_filters_pass()
+        file::replace(&clocks, text.as_bytes()).map_err(|error| {
+            let clocks = shown(clocks.as_os_str());
+            Error::os(
+                format!("cannot write the file of clocks, `{clocks}`"),
+                error,
+            )
+        })?;
+        if dumped.has_images && images.let_filters_pass()? {
+            let _ = writeln!(
+                std::io::stderr(),
+                "elsewhen: a seccomp filter of these processes' asks somebody else's supervisor; it is left as it \
+                 is, and nobody answers it after a restore: what it asks about fails with `ENOSYS`"
+            );
+        }
+        Ok(())
     }
 
     /// The clocks, if they are those of these images.
     fn saved(&self, images: &Images) -> Result<SavedClocks> {
-        let saved = SavedClocks::read(&self.clocks(images))?;
+        let saved = SavedClocks::read(&self.clocks(images)).map_err(|error| {
+            // The path may be so long that the name at its end is not shown.
+            match self.clocks.is_none() && error.errno() == Some(libc::ENOENT) {
+                true => Error::new(format!(
+                    "there is no `{CLOCKS}` beside the images: it was left behind, or they were dumped \
+                     without `elsewhen criu-action` as the action script"
+                )),
+                false => error,
+            }
+        })?;
         let tree = images.tree()?;
         match saved.tree() {
             Some(of) if of == tree => Ok(saved),

@@ -7,32 +7,16 @@
 //! were to. Elsewhere the clocks go on from the file, as `elsewhen run --resume` has it.
 
 use std::fs::{self, File};
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
 use super::super::{Policies, Policy, SavedClocks};
 use super::images::Images;
-use super::vdso;
 use crate::clock::{ClockOffsets, Offset, Readings};
-use crate::image::Image;
-use crate::inject::{Injector, Task};
 use crate::{Error, Result, reading, registry};
 
 /// As far from what was saved can be, in nanoseconds, what the kernel has kept: so long may a dump and a
 /// restore take.
 const NEAR: i128 = 3600 * 1_000_000_000;
-
-/// The offsets, from the host's clocks, of a process that CRIU is dumping.
-pub(super) fn of(pid: i32) -> Result<ClockOffsets> {
-    let proc = proc()?;
-    let task = Task::frozen(pid, proc.as_fd());
-    let injector = Injector::new(Image::compose()?);
-    let image = vdso::offsets_of(pid, &task, &injector);
-    sum(
-        &image.unwrap_or_default(),
-        &registry::kernels_offsets_of(pid),
-    )
-}
 
 /// The offsets of the tree's first process, from its clocks as the kernel gives them to it now, so that its
 /// clocks go on by `policies`. Its image had the offsets `before`, if it had one.
@@ -84,7 +68,10 @@ pub(super) fn of_member(
     before: &ClockOffsets,
     after: &ClockOffsets,
 ) -> Result<ClockOffsets> {
-    sum(own, &difference(after, before)?)
+    let sum = after
+        .checked_sub(before)
+        .and_then(|moved| own.checked_add(&moved));
+    sum.ok_or_else(|| Error::new("a restored process's clocks would lie too far from this host's; let them be its own by `--policy`"))
 }
 
 /// Whether a process is in a time namespace of the kernel's that is not this process's.
@@ -118,26 +105,4 @@ fn shift(readings: &Readings, by: &ClockOffsets) -> Readings {
         monotonic: readings.monotonic + by.monotonic.as_nanos(),
         boottime: readings.boottime + by.boottime.as_nanos(),
     }
-}
-
-fn sum(a: &ClockOffsets, b: &ClockOffsets) -> Result<ClockOffsets> {
-    each(a, b, |a, b| a.checked_add(b))
-}
-
-fn difference(a: &ClockOffsets, b: &ClockOffsets) -> Result<ClockOffsets> {
-    each(a, b, |a, b| Offset::from_nanos(a.as_nanos() - b.as_nanos()))
-}
-
-fn each(
-    a: &ClockOffsets,
-    b: &ClockOffsets,
-    of: impl Fn(Offset, Offset) -> Option<Offset>,
-) -> Result<ClockOffsets> {
-    let of = |a, b| of(a, b).ok_or_else(|| Error::new("an offset is out of range"));
-    Ok(ClockOffsets {
-        realtime: of(a.realtime, b.realtime)?,
-        tai: of(a.tai, b.tai)?,
-        monotonic: of(a.monotonic, b.monotonic)?,
-        boottime: of(a.boottime, b.boottime)?,
-    })
 }

@@ -20,6 +20,26 @@ pub(super) fn renew(tid: i32, registers: &mut libc::user_regs_struct, gate: Opti
     }
 }
 
+/// Whether `registers`, with which a thread goes on after a handler, were in a wait: so changed, that the
+/// wait goes on with all offsets as they are now.
+pub(super) fn renew_interrupted(
+    tid: i32,
+    registers: &mut libc::user_regs_struct,
+    gate: Option<(u64, &Gate)>,
+) -> bool {
+    gate.is_some_and(|(at, gate)| restart(registers, at, gate)) || renew_here(tid, registers)
+}
+
+/// Whether `registers` were where the gate at `gate_at` loads all anew or makes the call: back to the begin of that.
+fn restart(registers: &mut libc::user_regs_struct, gate_at: u64, gate: &Gate) -> bool {
+    let at = |place: usize| gate_at + (place - gate.entry()) as u64;
+    let is_there = (at(gate.restart())..at(gate.after())).contains(&arch::instruction(registers));
+    if is_there {
+        arch::set_instruction(registers, at(gate.restart()));
+    }
+    is_there
+}
+
 /// Whether the thread is in a wait in its gate, which lies at `gate_at`.
 fn renew_in_gate(
     tid: i32,
@@ -27,14 +47,11 @@ fn renew_in_gate(
     gate_at: u64,
     gate: &Gate,
 ) -> bool {
-    let at = |place: usize| gate_at + (place - gate.entry()) as u64;
-    let (restart, after) = (at(gate.restart()), at(gate.after()));
-    let here = arch::instruction(registers);
-    if (restart..after).contains(&here) {
-        arch::set_instruction(registers, restart);
+    if restart(registers, gate_at, gate) {
         return true;
     }
-    if here != after {
+    let at = |place: usize| gate_at + (place - gate.entry()) as u64;
+    if arch::instruction(registers) != at(gate.after()) {
         return false;
     }
     // A wait for a futex may be repeated whenever it has been interrupted: who waits looks at the
@@ -47,24 +64,24 @@ fn renew_in_gate(
         nr::FUTEX | nr::FUTEX_WAIT | nr::FUTEX_WAITV
     );
     if is_read && is_futex && arch::result(registers) == -i64::from(libc::EINTR) {
-        arch::set_instruction(registers, restart);
+        arch::set_instruction(registers, at(gate.restart()));
     }
     true
 }
 
-/// The same for a call that is made at its own place, with a time in the red zone.
-fn renew_here(tid: i32, registers: &mut libc::user_regs_struct) {
+/// Whether a call is about to be made at its own place, with a time in the red zone: it asks anew then.
+fn renew_here(tid: i32, registers: &mut libc::user_regs_struct) -> bool {
     let mut two = [0; arch::SYSCALL.len()];
     if memory::read_by_pid(tid, arch::instruction(registers), &mut two).is_none()
         || two != arch::SYSCALL
     {
-        return;
+        return false;
     }
     let Some((number, args)) = arch::next_call(registers) else {
-        return;
+        return false;
     };
     let Some(call) = wait_of(number, &args) else {
-        return;
+        return false;
     };
     let [time, spare] = call.to_le_bytes();
     let is_half = call & CALL.cookie_r9_high == CALL.cookie_r9_high;
@@ -74,7 +91,7 @@ fn renew_here(tid: i32, registers: &mut libc::user_regs_struct) {
         false => high == u64::from(WAIT_COOKIE + number),
     };
     if !has_cookie {
-        return;
+        return false;
     }
     // Without it the call is notified once more.
     let register = arch::argument(registers, spare);
@@ -86,6 +103,7 @@ fn renew_here(tid: i32, registers: &mut libc::user_regs_struct) {
     let time = arch::argument(registers, time);
     if *time == red_zone {
         // Behind the converted time.
-        *time += 16;
+        *time = time.wrapping_add(16);
     }
+    true
 }

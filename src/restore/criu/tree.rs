@@ -1,7 +1,10 @@
 //! The processes that CRIU has restored: the first one, and those below it.
 
 use std::io;
+use std::os::fd::AsFd;
 
+use super::offsets::proc;
+use crate::supervisor::has_ended;
 use crate::sys::process;
 use crate::{Error, Result};
 
@@ -33,7 +36,8 @@ pub(super) fn members(first: i32) -> Result<Vec<i32>> {
         }
         at += 1;
     }
-    found.retain(|pid| !has_ended(*pid));
+    let proc = proc()?;
+    found.retain(|pid| !has_ended(proc.as_fd(), *pid));
     Ok(found)
 }
 
@@ -79,21 +83,4 @@ pub(super) fn inner_pid(pid: i32) -> Option<i32> {
         .lines()
         .find_map(|line| line.strip_prefix("NSpid:"))?;
     pids.split_ascii_whitespace().next_back()?.parse().ok()
-}
-
-fn has_ended(pid: i32) -> bool {
-    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
-        return true;
-    };
-    // A name may hold any bytes, brackets too.
-    let behind = stat.iter().rposition(|byte| *byte == b')');
-    let state = behind.and_then(|at| stat.get(at + 2));
-    matches!(state, None | Some(b'Z' | b'X'))
-}
-
-/// The process that a thread belongs to.
-pub(super) fn process_of(tid: i32) -> Option<i32> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let leader = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
-    leader.trim().parse().ok()
 }

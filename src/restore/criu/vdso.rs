@@ -15,20 +15,13 @@ use std::ops::Range;
 
 use super::call::Caller;
 use crate::arch::{SYSCALL, nr};
-use crate::clock::ClockOffsets;
 use crate::image::Image;
-use crate::inject::{Injector, Kept, Task};
+use crate::inject::{Injector, Kept, Missing, Task};
+use crate::sys::maps::{self, Mapping};
 use crate::{Error, Result};
 
 /// `MREMAP_MAYMOVE | MREMAP_FIXED`.
 const MOVE: u64 = 1 | 2;
-
-/// A mapping's line in `/proc/PID/maps`.
-struct Mapping {
-    range: Range<u64>,
-    name: String,
-    is_code: bool,
-}
 
 /// Where a process's vDSO lies, and how it is there.
 pub(super) struct Vdso {
@@ -53,20 +46,19 @@ impl Vdso {
     /// # Errors
     /// There is none.
     pub(super) fn find(pid: i32, task: &Task<'_>, injector: &Injector) -> Result<Self> {
-        let none = || Error::new(format!("process {pid} has no vDSO"));
-        let known = injector.vdso_of(task).ok_or_else(none)?;
-        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))
-            .map_err(|error| Error::os(format!("cannot read process {pid}'s mappings"), error))?;
-        let mappings: Vec<Mapping> = maps.lines().filter_map(Mapping::parse).collect();
-        let runtime = mappings.iter().find(|mapping| mapping.name == "[vdso]");
-        let runtime = runtime
-            .map(|mapping| mapping.range.clone())
-            .ok_or_else(none)?;
-        let data = mappings.iter().filter(|m| m.name.starts_with("[vvar"));
+        let unfit = |why| Error::new(format!("process {pid} {why}"));
+        let known = base_of(task, injector).map_err(unfit)?;
+        let maps = maps_of(pid)?;
+        let mappings: Vec<Mapping<'_>> = maps.lines().filter_map(maps::parse).collect();
+        let range = |mapping: &Mapping<'_>| mapping.start..mapping.end;
+        let runtime = mappings.iter().find(|m| m.name == Some("[vdso]"));
+        let runtime = runtime.map(range).ok_or_else(|| unfit(NO_VDSO))?;
+        let is_data = |m: &&Mapping<'_>| m.name.is_some_and(|name| name.starts_with("[vvar"));
+        let data = mappings.iter().filter(is_data).map(range).collect();
         let mut images = mappings
             .iter()
-            .filter(|m| m.name.is_empty() && m.is_code && m.range.end - m.range.start <= MOST);
-        let image = images.find_map(|mapping| injector.find_kept(task, &mapping.range));
+            .filter(|m| m.name.is_none() && m.rights[2] == b'x' && m.end - m.start <= MOST);
+        let image = images.find_map(|mapping| injector.find_kept(task, &range(mapping)));
         if image.is_some_and(|image| !image.is_known) {
             return Err(Error::new(format!(
                 "process {pid} was dumped with another elsewhen; restore it with that"
@@ -77,7 +69,7 @@ impl Vdso {
             base: like.map_or(runtime.start, |image| image.base),
             known,
             runtime,
-            data: data.map(|mapping| mapping.range.clone()).collect(),
+            data,
             image,
         })
     }
@@ -123,26 +115,41 @@ impl Vdso {
     }
 }
 
-/// The offsets of a process's image, however that is laid out.
-pub(super) fn offsets_of(pid: i32, task: &Task<'_>, injector: &Injector) -> Option<ClockOffsets> {
-    let base = injector.vdso_of(task)?;
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    let mut mappings = maps.lines().filter_map(Mapping::parse);
-    let mapping = mappings.find(|mapping| mapping.range.start == base)?;
-    let len = mapping.range.end - mapping.range.start;
-    let image = (len <= MOST).then(|| injector.find_kept(task, &mapping.range))?;
-    Some(image?.found.offsets)
+/// The image of a process that is to be dumped, however that is laid out.
+///
+/// # Errors
+/// A restore could not give it its clocks, for this reason.
+pub(super) fn image_of(
+    pid: i32,
+    task: &Task<'_>,
+    injector: &Injector,
+) -> std::result::Result<Option<Kept>, &'static str> {
+    let base = base_of(task, injector)?;
+    let maps = maps_of(pid).map_err(|_| UNKNOWN)?;
+    let mut mappings = maps.lines().filter_map(maps::parse);
+    let mapping = mappings.find(|mapping| mapping.start == base);
+    let range = mapping.map(|mapping| mapping.start..mapping.end);
+    let range = range.ok_or(NO_VDSO)?;
+    let image = (range.end - range.start <= MOST).then(|| injector.find_kept(task, &range));
+    match image.flatten() {
+        Some(image) if !image.is_known => Err("was started by another elsewhen"),
+        image => Ok(image),
+    }
 }
 
-impl Mapping {
-    fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.split_ascii_whitespace();
-        let (start, end) = fields.next()?.split_once('-')?;
-        let number = |text| u64::from_str_radix(text, 16).ok();
-        Some(Self {
-            range: number(start)?..number(end)?,
-            is_code: fields.next()?.contains('x'),
-            name: fields.nth(3).unwrap_or_default().to_owned(),
-        })
-    }
+const NO_VDSO: &str = "has no vDSO";
+const UNKNOWN: &str = "cannot be looked at";
+
+/// Where a program looks for its vDSO; or what it is that cannot have clocks of ours.
+fn base_of(task: &Task<'_>, injector: &Injector) -> std::result::Result<u64, &'static str> {
+    injector.vdso_of(task).map_err(|missing| match missing {
+        Missing::Compat => "is a 32-bit program",
+        Missing::NoVdso => NO_VDSO,
+        Missing::Gone | Missing::Denied | Missing::Foreign | Missing::NoGate => UNKNOWN,
+    })
+}
+
+fn maps_of(pid: i32) -> Result<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/maps"))
+        .map_err(|error| Error::os(format!("cannot read process {pid}'s mappings"), error))
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -83,15 +84,18 @@ fn name_of(first: i32) -> String {
     format!("criu {first}")
 }
 
-/// Of the processes of this name only those that run this program count.
+/// Of the processes of this name only those count that run this program for this user: anybody can give
+/// one of his the name.
 fn find(first: i32) -> Option<i32> {
     let own = fs::read_link("/proc/self/exe").ok()?;
     let name = name_of(first);
     let pids = fs::read_dir("/proc").ok()?;
     let mut pids = pids.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let user = rustix::process::geteuid().as_raw();
     pids.find(|pid: &i32| {
+        let is_ours = fs::metadata(format!("/proc/{pid}")).is_ok_and(|of| of.uid() == user);
         let is_named = fs::read_to_string(format!("/proc/{pid}/comm"))
             .is_ok_and(|comm| comm.trim_end() == name);
-        is_named && fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == own)
+        is_ours && is_named && fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == own)
     })
 }

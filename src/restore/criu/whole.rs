@@ -10,9 +10,8 @@ use super::super::{Policies, SavedClocks};
 use super::call::Caller;
 use super::images::Images;
 use super::keeper::Order;
-use super::threads;
 use super::vdso::Vdso;
-use super::{auxv, filter, offsets, tree};
+use super::{auxv, filter, frames, offsets, threads, tree};
 use crate::clock::ClockOffsets;
 use crate::image::Image;
 use crate::inject::{Injector, Task};
@@ -142,12 +141,12 @@ impl Held {
             auxv::tell(first, call_at, self.vdso.base)?;
         }
         let mut listeners = Vec::new();
-        match filter::attach(first, call_at, true) {
+        match filter::attach(pid, first, call_at, true) {
             Ok(listener) => listeners.push(listener),
             // The threads have different filters.
             Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {
                 for thread in std::iter::once(&mut *first).chain(others) {
-                    let listener = filter::attach(thread, call_at, false);
+                    let listener = filter::attach(pid, thread, call_at, false);
                     listeners.push(listener.map_err(|e| filter::failed(pid, e))?);
                 }
             }
@@ -172,6 +171,7 @@ impl Held {
             for thread in &mut self.threads {
                 let tid = thread.stopped().map_err(gone)?.tid();
                 threads::renew(tid, &mut thread.registers, gate);
+                frames::renew(tid, &thread.registers, gate);
             }
         }
         // It names namespaces that are no more.

@@ -116,7 +116,7 @@ impl<'a> Handlers<'a> {
         Self {
             service,
             injector: Injector::new(service.image.clone()),
-            warnings: Warnings::new(front),
+            warnings: Warnings::new(front, service.is_container),
             tracer,
             opener,
             pool,
@@ -195,7 +195,17 @@ impl<'a> Handlers<'a> {
             Err(_) if setter.is_some() => {}
             Err(missing) => {
                 let proc = self.service.proc.as_fd();
-                return self.warnings.host_time(&call.task, proc, missing);
+                let answer = self.warnings.host_time(&call.task, proc, missing);
+                // What a runtime itself reads before it starts a program is another matter.
+                let is_start = matches!(number, nr::BRK | nr::ARCH_PRCTL);
+                return match answer {
+                    Some(Answer::Continue)
+                        if missing == Missing::Denied && service.is_container && is_start =>
+                    {
+                        Some(Answer::Errno(libc::ENOSYS))
+                    }
+                    answer => answer,
+                };
             }
         }
         call.offsets = found.offsets;
@@ -219,7 +229,11 @@ impl<'a> Handlers<'a> {
             Some(handler) => answer(handler(&call)),
             None => match door::answer(&call, service.leaves_to_kernel) {
                 Some(reply) => answer(reply),
-                None => Some(Answer::Continue),
+                // A program's first call.
+                None => {
+                    self.injector.hold(call.task);
+                    Some(Answer::Continue)
+                }
             },
         }
     }
@@ -234,7 +248,11 @@ impl<'a> Handlers<'a> {
             notification.pid.cast_signed(),
             self.opener,
         );
-        match views::answer(&self.views, &task, notification) {
+        let next = match service.shows_proc {
+            true => views::answer(&self.views, &task, notification),
+            false => views::leave_alone(notification),
+        };
+        match next {
             Next::Answer(answer) => {
                 if answer == Answer::Continue {
                     self.patch_open(&task, notification);

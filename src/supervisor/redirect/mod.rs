@@ -19,11 +19,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::crew::Crew;
+use super::crew::{Crew, or_instead};
 use super::in_place::InPlace;
 use super::journal::Journal;
 use crate::sys::ptrace::Waiting;
-use crate::sys::seccomp;
+use crate::sys::seccomp::{self, Answer};
 
 pub(super) use slots::{Place, Post, RedirectSlot, Redirects, Request, Slot, Slots};
 pub(super) use turn::Turn;
@@ -117,7 +117,24 @@ impl Pool {
 
     /// Does what a request asks for that the calling thread has taken.
     pub(super) fn visit(&self, slot: RedirectSlot<'_>) -> Visited {
-        let visited = visit::pay(self, &slot);
+        self.visit_by(slot, |slot| visit::pay(self, slot))
+    }
+
+    fn visit_by(
+        &self,
+        slot: RedirectSlot<'_>,
+        pay: impl FnOnce(&RedirectSlot<'_>) -> Visited,
+    ) -> Visited {
+        let visited = or_instead(
+            || pay(&slot),
+            || {
+                // ENOENT: it has been taken out of its call, or is gone.
+                let listener = self.listener.as_fd();
+                let _ = seccomp::answer(listener, slot.request().id, Answer::Errno(libc::EINTR));
+                // It may be traced still.
+                Visited::AtTracee
+            },
+        );
         slot.free();
         visited
     }
@@ -136,5 +153,35 @@ impl Pool {
             }
             self.crew.rest();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ClockOffsets;
+    use crate::sys::seccomp::tests::Caller;
+    use crate::sys::shared;
+
+    #[test]
+    fn who_waits_for_a_visit_that_panics_goes_on_and_its_place_is_free() {
+        let journal: &'static Journal = shared::map().unwrap();
+        let caller = Caller::start();
+        let listener = caller.listener().try_clone_to_owned().unwrap();
+        let proc = std::fs::File::open("/proc").unwrap().into();
+        let pool = Pool::new(journal, listener, proc, Waiting::Blocked);
+        let slot = journal.redirects.keep(Request {
+            id: caller.id,
+            tid: 1,
+            number: 0,
+            args: [0; 6],
+            offsets: ClockOffsets::default(),
+            after: 0,
+            place: Place::Again { at: 0 },
+        });
+        let visited = pool.visit_by(slot.unwrap(), |_| panic!("as a test has it"));
+        assert_eq!(visited, Visited::AtTracee);
+        assert!(!journal.redirects.any());
+        assert_eq!(caller.errno(), libc::EINTR);
     }
 }

@@ -29,10 +29,16 @@ impl Members<'_> {
             return None;
         }
         let kernels = self.kernels(pid)?;
-        if kernels == namespace::own_time() {
+        // A container may be in one of the kernel's as a whole: there its first process tells.
+        let first = match self.journal.is_adopted() {
+            true => kernels,
+            false => namespace::own_time(),
+        };
+        if kernels == self.journal.kernels(first) {
             return None;
         }
         let pid = namespaces::process_of(self.proc, pid)?;
+        let started = namespaces::start_of(self.proc, pid)?;
         let records = &self.journal.timens;
         let mark = self.mark_of(pid);
         let base = match mark {
@@ -44,7 +50,9 @@ impl Members<'_> {
         };
         // Numbers are used again.
         let used = in_use(self.proc, self.journal)?;
-        let (id, nonce) = match records.adopted(kernels, |id| used.contains(&id)) {
+        let found = records.adopted(kernels, |id| used.contains(&id));
+        let is_new = found.is_none();
+        let (id, nonce) = match found {
             Some(found) => found,
             None => {
                 let mut random = [0; 4];
@@ -71,7 +79,13 @@ impl Members<'_> {
             },
             nonce,
         };
-        let marked = namespaces::start_of(self.proc, pid).and_then(|_| adopted.set_on(pid).ok());
+        // What was read was another's if the process has ended meanwhile.
+        let is_same = namespaces::start_of(self.proc, pid) == Some(started);
+        let marked = is_same.then(|| adopted.set_on(pid).ok()).flatten();
+        if is_new && marked.is_none() {
+            records.give_up(id);
+            return None;
+        }
         records.finish(id);
         // What it has done tells nothing of those that are in its parent's.
         records.expect_sharers(base);

@@ -216,6 +216,13 @@ impl Records {
         self.close(id, 1);
     }
 
+    /// Nobody could be put into a namespace that was just made: it is free again.
+    pub(super) fn give_up(&self, id: u64) {
+        if let Some(record) = self.record(id) {
+            record.state.store(0, Ordering::Release);
+        }
+    }
+
     /// To be called before it is found out who is in which: those that somebody is put into later are
     /// not freed for it.
     pub(in super::super) fn now(&self) -> u64 {
@@ -352,6 +359,17 @@ mod tests {
         assert_eq!(records.set(id, &seconds(9)), Err(Frozen));
         assert_eq!(records.offsets(id), Some(seconds(8)));
         assert!(records.is_frozen(id));
+    }
+
+    #[test]
+    fn one_that_nobody_could_be_put_into_takes_no_room() {
+        let records = records();
+        let offsets = seconds(1);
+        for _ in 0..2 * RECORDS {
+            let (id, _) = records.create(&new(&offsets), 5).unwrap();
+            records.give_up(id);
+            assert_eq!(records.offsets(id), None);
+        }
     }
 
     #[test]

@@ -6,12 +6,12 @@
 //!
 //! DIFFERENCE: `/proc/self` in the target's path is nobody's.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, move_mount};
-use rustix::process::{chroot, fchdir};
+use rustix::process::{chroot, fchdir, getpid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::caller::Caller;
@@ -51,6 +51,15 @@ impl Place {
             root: caller.root()?,
             directory: caller.base(libc::AT_FDCWD)?,
         })
+    }
+
+    fn descriptors(&self) -> [RawFd; 4] {
+        [
+            self.user_namespace.as_raw_fd(),
+            self.mount_namespace.as_raw_fd(),
+            self.root.as_raw_fd(),
+            self.directory.as_raw_fd(),
+        ]
     }
 
     /// Has the calling process, which has one thread, be there, with these rights.
@@ -125,12 +134,20 @@ fn attach(
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
         | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS
         | MoveMountFlags::MOVE_MOUNT_T_AUTOMOUNTS;
+    let worker = getpid().as_raw_nonzero().get();
     let child = match process::fork() {
         Ok(Forked::Parent(child)) => child,
         Ok(Forked::Child) => {
+            // What it meets on the way may keep it for ever, and is the caller's.
+            let mut keep = place.descriptors().to_vec();
+            keep.push(tree.as_raw_fd());
+            process::be_helper_of(worker, &keep);
             let attached = place
                 .enter(rights)
-                .and_then(|()| move_mount(tree, "", CWD, target, flags))
+                .and_then(|()| {
+                    process::be_helper_of(worker, &[tree.as_raw_fd()]);
+                    move_mount(tree, "", CWD, target, flags)
+                })
                 .map_err(|errno| as_of_mount(errno, target));
             process::exit_now(attached.map_or_else(Errno::raw_os_error, |()| 0))
         }

@@ -159,6 +159,11 @@ fn is_at(number: u32) -> bool {
     !matches!(number, nr::OPEN | nr::STAT | nr::READLINK | nr::MOUNT)
 }
 
+/// The answer to a call that opens a file, where all files are the kernel's.
+pub(super) fn leave_alone(notification: &Notification) -> Next {
+    Next::Answer(not_ours(instead(notification)))
+}
+
 /// Looks at a call that opens a file.
 pub(super) fn answer(pool: &Pool, task: &Task<'_>, notification: &Notification) -> Next {
     let opens = &pool.journal().opens;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Open, OpenSlot, Outcome, Source, not_ours};
-use crate::supervisor::crew::Crew;
+use crate::supervisor::crew::{Crew, or_instead};
 use crate::supervisor::journal::Journal;
 use crate::sys::rights::Own;
 use crate::sys::seccomp::{self, Answer};
@@ -73,17 +73,28 @@ impl Pool {
             self.crew.begin();
             // If this one has to wait, another is there for the rest.
             let _ = self.wake();
-            let call = slot.request();
-            self.serve(&own, &call);
-            slot.free();
+            self.finish(slot, |call| self.serve(&own, call));
             self.crew.rest();
-            // Whoever waits for a share of this user's is found by the next look.
-            let mut in_hand = self.in_hand();
-            if let Some(count) = in_hand.get_mut(&call.uid) {
-                *count -= 1;
-            }
-            in_hand.retain(|_, count| *count > 0);
         }
+    }
+
+    /// Does what a request asks for that the calling thread has taken.
+    fn finish(&self, slot: OpenSlot<'_>, serve: impl FnOnce(&Open)) {
+        let call = slot.request();
+        or_instead(
+            || serve(&call),
+            || {
+                // ENOENT: it is gone.
+                let _ = seccomp::answer(self.source.listener(), call.id, Answer::Errno(libc::EIO));
+            },
+        );
+        slot.free();
+        // Whoever waits for a share of this user's is found by the next look.
+        let mut in_hand = self.in_hand();
+        if let Some(count) = in_hand.get_mut(&call.uid) {
+            *count -= 1;
+        }
+        in_hand.retain(|_, count| *count > 0);
     }
 
     /// Waits for a request of a user who has not too many in hand, and takes it.
@@ -134,5 +145,48 @@ impl Pool {
             let answer = call.instead.map_or(errno, |_| not_ours(call.instead));
             let _ = seccomp::answer(listener, id, answer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Asks;
+    use super::*;
+    use crate::clock::ClockOffsets;
+    use crate::supervisor::timens::Owner;
+    use crate::supervisor::views::path::Path;
+    use crate::sys::seccomp::tests::Caller;
+    use crate::sys::shared;
+
+    #[test]
+    fn who_waits_for_an_open_that_panics_goes_on_and_its_place_is_free() {
+        let journal: &'static Journal = shared::map().unwrap();
+        let caller = Caller::start();
+        let proc = || std::fs::File::open("/proc").unwrap().into();
+        let pool = Pool::new(Source {
+            journal,
+            listener: caller.listener().try_clone_to_owned().unwrap(),
+            proc: proc(),
+            keeper: proc(),
+            offsets: ClockOffsets::default(),
+            owner: Owner::default(),
+            leaves_to_kernel: false,
+            opener: None,
+        });
+        let posted = journal.opens.post(Open {
+            id: caller.id,
+            tid: 1,
+            uid: 7,
+            directory: libc::AT_FDCWD,
+            flags: 0,
+            resolve: 0,
+            instead: None,
+            asks: Asks::File,
+            path: Path::NONE,
+        });
+        assert_eq!(posted, Some(()));
+        pool.finish(pool.take(), |_| panic!("as a test has it"));
+        assert!(!journal.opens.any() && pool.in_hand().is_empty());
+        assert_eq!(caller.errno(), libc::EIO);
     }
 }

@@ -1,9 +1,11 @@
 //! An agent of the test's own, with its socket, its records and its log.
 
+use crate::harness::host_watch::HostWatch;
 use crate::harness::process::{Finished, Run, alone, elsewhen};
 use crate::harness::sys;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -12,17 +14,32 @@ use tempfile::TempDir;
 pub(crate) struct Agent {
     child: Option<Child>,
     directory: TempDir,
+    program: Vec<OsString>,
     words: Vec<String>,
+    ends_by: i32,
+    /// No container moves the host's clocks.
+    _watch: HostWatch,
 }
 
 impl Agent {
     /// Starts one with these further words.
     pub(crate) fn start(words: &[&str]) -> Self {
+        Self::start_by(vec![elsewhen().into()], words, libc::SIGTERM)
+    }
+
+    /// Starts one by these words, which end with elsewhen; what they are the first of ends by that signal.
+    pub(crate) fn start_by(program: Vec<OsString>, words: &[&str], ends_by: i32) -> Self {
         let mut agent = Self {
             child: None,
             directory: tempfile::tempdir().unwrap(),
+            program,
             words: words.iter().map(|word| (*word).to_owned()).collect(),
+            ends_by,
+            _watch: HostWatch::start(),
         };
+        // Whoever it runs as keeps its records there.
+        let open = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(agent.directory(), open).unwrap();
         agent.start_again();
         agent
     }
@@ -38,8 +55,9 @@ impl Agent {
             .append(true)
             .open(self.path("log"))
             .unwrap();
-        let mut command = Command::new(elsewhen());
+        let mut command = Command::new(&self.program[0]);
         command
+            .args(&self.program[1..])
             .args(["agent", "--socket"])
             .arg(self.socket())
             .args(&self.words)
@@ -97,7 +115,10 @@ impl Agent {
         let start = std::time::Instant::now();
         while !is_there() {
             let log = self.log();
-            assert!(start.elapsed().as_secs() < 60, "no {count} {event}:\n{log}");
+            assert!(
+                start.elapsed().as_secs() < 120,
+                "no {count} {event}:\n{log}"
+            );
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
@@ -111,8 +132,8 @@ impl Agent {
 
     /// Runs elsewhen where it sees this agent's containers.
     pub(crate) fn elsewhen<S: AsRef<OsStr>>(&self, words: &[S]) -> Finished {
-        let mut all: Vec<std::ffi::OsString> = vec!["env".into()];
-        let mut directory = std::ffi::OsString::from("ELSEWHEN_RUNTIME_DIR=");
+        let mut all: Vec<OsString> = vec!["env".into()];
+        let mut directory = OsString::from("ELSEWHEN_RUNTIME_DIR=");
         directory.push(self.path("records"));
         all.extend([directory, elsewhen().into()]);
         all.extend(words.iter().map(|word| word.as_ref().to_owned()));
@@ -132,7 +153,7 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         if self.child.is_some() {
-            self.end(libc::SIGTERM);
+            self.end(self.ends_by);
         }
     }
 }

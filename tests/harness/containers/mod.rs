@@ -10,7 +10,7 @@ pub(crate) use bundle::Bundle;
 use super::process::{Finished, Run, Running};
 use super::sys::wait_until;
 use super::{Missing, root, tools};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
@@ -64,6 +64,27 @@ impl Container {
         })
     }
 
+    /// One of runc's whose root is this machine's own system, with these clocks (as options of
+    /// `elsewhen oci-profile`) and these capabilities besides the usual few.
+    pub(crate) fn of_host(
+        agent: &Agent,
+        clocks: &[impl AsRef<str>],
+        capabilities: &[&str],
+        program: &[impl AsRef<OsStr>],
+    ) -> Result<Self, Missing> {
+        let clocks: Vec<&str> = clocks.iter().map(AsRef::as_ref).collect();
+        let program = program.iter().map(|word| word.as_ref().to_str().unwrap());
+        let program: Vec<&str> = program.collect();
+        let mut bundle = Bundle::of_host(&program, "/usr", agent.profile(&clocks))?;
+        for set in ["bounding", "effective", "permitted"] {
+            let held = &mut bundle.config["process"]["capabilities"][set];
+            let more = capabilities.iter().map(|name| (*name).into());
+            held.as_array_mut().unwrap().extend(more);
+        }
+        bundle.write();
+        Self::new(Runtime::Runc, bundle)
+    }
+
     /// The words that have the runtime do something.
     pub(crate) fn words(&self, words: &[&str]) -> Vec<OsString> {
         let mut all = self.runtime.words(self.state.path()).expect("was there");
@@ -75,7 +96,7 @@ impl Container {
     pub(crate) fn start(&self) -> Running {
         let path = self.bundle.path().to_str().unwrap().to_owned();
         let words = self.words(&["run", "--bundle", &path, &self.id]);
-        Run::on_host().limit(120).start(&words)
+        Run::on_host().limit(300).start(&words)
     }
 
     /// The same to the end.

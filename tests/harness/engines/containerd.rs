@@ -14,6 +14,7 @@ pub(crate) struct Containerd {
     words: Vec<OsString>,
     runtime: String,
     root: String,
+    options: Vec<String>,
     _daemon: Running,
 }
 
@@ -45,13 +46,14 @@ impl Containerd {
         Ok(Self {
             words: client,
             runtime: stage.runtime("runc")?.display().to_string(),
-            root: stage.at("root").display().to_string(),
+            root: stage.root().display().to_string(),
+            options: options(stage),
             _daemon: daemon,
         })
     }
 
     fn of(&self, words: &[&str]) -> Finished {
-        Run::on_host().through(&self.words).run(words)
+        Run::on_host().limit(240).through(&self.words).run(words)
     }
 
     fn container(
@@ -70,17 +72,34 @@ impl Containerd {
         for (clock, word) in offsets {
             words.push(format!("--annotation=org.elsewhen.{clock}={word}"));
         }
+        words.extend(self.options.clone());
         words.extend(["--rootfs".into(), self.root.clone(), name.into()]);
         words.extend(command.iter().map(ToString::to_string));
         words
     }
 }
 
+/// What a container on Debian's root has besides.
+fn options(stage: &Stage) -> Vec<String> {
+    if stage.debian().is_none() {
+        return Vec::new();
+    }
+    let mnt = stage.at("mnt");
+    vec![
+        "--read-only".into(),
+        "--mount=type=tmpfs,src=tmpfs,dst=/tmp,options=mode=1777".into(),
+        format!(
+            "--mount=type=bind,src={},dst=/mnt,options=rbind:ro",
+            mnt.display()
+        ),
+    ]
+}
+
 impl Engine for Containerd {
     fn run(&self, offsets: &[(&str, &str)], command: &[&str]) -> Finished {
         // With containerd's own profile, into which the rules go.
         let words = self.container(&["run", "--rm", "--seccomp"], offsets, "once", command);
-        Run::on_host().through(&self.words).run(&words)
+        Run::on_host().limit(240).through(&self.words).run(&words)
     }
 
     fn start(&self, name: &str, offsets: &[(&str, &str)], command: &[&str]) {

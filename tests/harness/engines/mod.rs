@@ -1,7 +1,10 @@
 //! Container engines with state of their own, the agent, and what every engine's containers have to do.
 
+pub(crate) mod bare;
 pub(crate) mod containerd;
+pub(crate) mod debian;
 pub(crate) mod docker;
+pub(crate) mod hosts;
 pub(crate) mod podman;
 pub(crate) mod stage;
 

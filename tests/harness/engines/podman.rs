@@ -2,15 +2,16 @@
 
 use std::ffi::OsString;
 
-use super::Engine;
 use super::stage::Stage;
 use super::stage::without_hybrid_cgroups;
+use super::{Engine, debian};
 use crate::harness::process::{Finished, Run};
 use crate::harness::{Missing, tools};
 
 /// Podman with one runtime.
 pub(crate) struct Podman {
     words: Vec<OsString>,
+    image: Vec<String>,
 }
 
 impl Podman {
@@ -39,7 +40,18 @@ impl Podman {
         if runtime == "crun" {
             without_hybrid_cgroups(&mut words);
         }
-        let podman = Self { words };
+        if let Some(root) = stage.debian() {
+            let image = vec![
+                "--read-only".into(),
+                format!("--user={}", debian::USER),
+                format!("--volume={}:/mnt:ro", stage.at("mnt").display()),
+                "--rootfs".into(),
+                root.display().to_string(),
+            ];
+            return Ok(Self { words, image });
+        }
+        let image = vec!["elsewhen-test".into()];
+        let podman = Self { words, image };
         let archive = stage.archive();
         let import = [
             "import".as_ref(),
@@ -54,7 +66,7 @@ impl Podman {
     }
 
     fn of(&self, words: &[&str]) -> Finished {
-        Run::on_host().through(&self.words).run(words)
+        Run::on_host().limit(240).through(&self.words).run(words)
     }
 
     fn container(&self, first: &[&str], offsets: &[(&str, &str)], command: &[&str]) -> Finished {
@@ -69,9 +81,9 @@ impl Podman {
         for (clock, word) in offsets {
             words.push(format!("--annotation=org.elsewhen.{clock}={word}"));
         }
-        words.push("elsewhen-test".into());
+        words.extend(self.image.clone());
         words.extend(command.iter().map(ToString::to_string));
-        Run::on_host().through(&self.words).run(&words)
+        Run::on_host().limit(240).through(&self.words).run(&words)
     }
 
     /// With another option for this one container.

@@ -4,18 +4,45 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::debian;
 use crate::harness::guests::{self, Kind};
+use crate::harness::host_watch::HostWatch;
 use crate::harness::process::{Run, Running, alone, elsewhen};
 use crate::harness::{Missing, root, sys, tools};
 
 /// A directory with all of it. Dropped, the agent ends, with all that it has started.
 pub(crate) struct Stage {
     waits: PathBuf,
+    debian: Option<PathBuf>,
     _agent: Running,
     dir: TempDir,
+    /// No container moves the host's clocks.
+    _watch: HostWatch,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // What an engine has left to tidy up would write into the directory while it is removed.
+        let start = Instant::now();
+        while is_in_use(self.dir.path()) && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Whether a process other than the agent has a path below the directory among its words.
+fn is_in_use(dir: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = dir.as_os_str().as_bytes();
+    let lines = fs::read_dir("/proc").unwrap().flatten();
+    let lines = lines.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines
+        .filter(|line| !line.split(|byte| *byte == 0).any(|word| word == b"agent"))
+        .any(|line| line.windows(dir.len()).any(|part| part == dir))
 }
 
 impl Stage {
@@ -38,6 +65,22 @@ impl Stage {
         // An engine's sockets have short paths.
         let dir = guests::public_directory();
         make_root(&dir.path().join("root"), &busybox, &waits);
+        Ok(Self::with(dir, waits, None, before))
+    }
+
+    /// The same, with a root of Debian's, which is read-only, and guests in `/mnt`.
+    ///
+    /// # Errors
+    /// What is missing here.
+    pub(crate) fn on_debian() -> Result<Self, Missing> {
+        let debian = debian::root()?;
+        let dir = guests::public_directory();
+        debian::make_guests(&dir.path().join("mnt"))?;
+        debian::make_frame(&debian, &dir.path().join("root"));
+        Ok(Self::with(dir, PathBuf::new(), Some(debian), &[]))
+    }
+
+    fn with(dir: TempDir, waits: PathBuf, debian: Option<PathBuf>, before: &[&str]) -> Self {
         let socket = dir.path().join("agent.sock");
         let agent = Run::on_host().through(before).start(&[
             elsewhen().as_os_str(),
@@ -47,11 +90,23 @@ impl Stage {
         ]);
         let is_there = || socket.exists();
         sys::wait_until(is_there, "the agent listens");
-        Ok(Self {
+        Self {
             waits,
+            debian,
             _agent: agent,
             dir,
-        })
+            _watch: HostWatch::start(),
+        }
+    }
+
+    /// Debian's root, if containers are to have that.
+    pub(crate) fn debian(&self) -> Option<&Path> {
+        self.debian.as_deref()
+    }
+
+    /// The containers' root.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.debian.clone().unwrap_or_else(|| self.at("root"))
     }
 
     /// A path in the stage's directory.
@@ -70,17 +125,29 @@ impl Stage {
     /// The runtime is not installed.
     pub(crate) fn runtime(&self, name: &str) -> Result<PathBuf, Missing> {
         tools::find(name)?;
-        let script = self.at(&format!("elsewhen-{name}"));
         let text = format!(
             "#!/bin/sh\nexec {} oci-runtime --runtime {name} --socket {} -- \"$@\"\n",
             elsewhen().display(),
             self.at("agent.sock").display()
         );
+        Ok(self.script(&format!("elsewhen-{name}"), &text))
+    }
+
+    /// An executable file with this text.
+    pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
+        let script = self.at(name);
         alone(|| {
             fs::write(&script, text).unwrap();
             fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
         });
-        Ok(script)
+        script
+    }
+
+    /// Puts a program into the root; where it is there.
+    pub(crate) fn add(&self, program: &Path) -> String {
+        let copied = guests::copy(program, &self.at("root/bin"), 0o755);
+        let inside = copied.strip_prefix(self.at("root")).unwrap();
+        format!("/{}", inside.display())
     }
 
     /// The root as an archive, which engines import.

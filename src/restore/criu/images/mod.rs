@@ -8,7 +8,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use crate::line::shown;
+use crate::{Error, Result, file};
 use protobuf::{Value, fields};
 
 /// What the words for a dump begin with.
@@ -35,8 +36,13 @@ impl Images {
     /// # Errors
     /// There is no such directory.
     pub(super) fn open(name: PathBuf) -> Result<Self> {
-        let directory = File::open(&name)
-            .map_err(|error| Error::os("cannot open CRIU's directory of images", error))?;
+        let directory = File::open(&name).map_err(|error| {
+            let name = shown(name.as_os_str());
+            Error::os(
+                format!("cannot open CRIU's directory of images, `{name}`"),
+                error,
+            )
+        })?;
         let of = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
         let held = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
         let path = fs::canonicalize(&name).ok();
@@ -89,27 +95,30 @@ impl Images {
         })
     }
 
-    /// Has the filters in the images notify nobody.
+    /// Has the filters of elsewhen's in the images notify nobody; whether there are others that notify
+    /// somebody.
     ///
     /// CRIU restores a filter, but nobody listens to it any more: what it notifies would fail with
     /// `ENOSYS`. And there would be one more of them at each restore.
     ///
     /// # Errors
     /// The file cannot be read or written, or is of an unknown form.
-    pub(super) fn let_filters_pass(&self) -> Result<()> {
+    pub(super) fn let_filters_pass(&self) -> Result<bool> {
         const NAME: &str = "seccomp.img";
         let bytes = match self.read(NAME) {
             Ok(bytes) => bytes,
             // No process had one.
-            Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(()),
+            Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let changed = filters::let_pass(&bytes)
-            .ok_or_else(|| Error::new(format!("CRIU's `{NAME}` is of an unknown form")))?;
-        let new = self.file("seccomp.img.new");
-        fs::write(&new, changed)
-            .and_then(|()| fs::rename(&new, self.file(NAME)))
-            .map_err(|error| Error::os(format!("cannot write CRIU's `{NAME}`"), error))
+        let passing = filters::let_pass(&bytes).ok_or_else(|| {
+            Error::new(format!(
+                "CRIU's `{NAME}` is of an unknown form; use another version of CRIU"
+            ))
+        })?;
+        file::replace(&self.file(NAME), &passing.file)
+            .map_err(|error| Error::os(format!("cannot write CRIU's `{NAME}`"), error))?;
+        Ok(passing.has_foreign)
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {

@@ -1,10 +1,11 @@
 //! A mount of one live file by itself, for somebody's mount namespace.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::process::getpid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{forget_name, open, path_of, serving};
@@ -41,14 +42,18 @@ pub(in super::super) fn tree(source: &Source, name: &str) -> Result<OwnedFd, i32
     );
     let file = file.map_err(errno)?;
     let (ours, theirs) = channel::pair().map_err(|e| e.raw_os_error().unwrap_or(libc::EMFILE))?;
+    let worker = getpid().as_raw_nonzero().get();
     let child = match process::fork().map_err(|e| e.raw_os_error().unwrap_or(libc::EAGAIN))? {
         Forked::Parent(child) => child,
         Forked::Child => {
+            let keep = [&user, &mounts, &file, &theirs].map(AsRawFd::as_raw_fd);
+            process::be_helper_of(worker, &keep);
             // EINVAL: it is its own.
             let _ = move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User));
             let flags = OpenTreeFlags::OPEN_TREE_CLONE
                 | OpenTreeFlags::OPEN_TREE_CLOEXEC
                 | OpenTreeFlags::AT_EMPTY_PATH;
+            process::be_helper_of(worker, &keep);
             let tree = move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))
                 .and_then(|()| open_tree(&file, "", flags));
             let code = match tree {
