@@ -282,6 +282,44 @@ fn the_kernels_own_interface_works_inside() {
     }
 }
 
+/// Whoever made it: uptime(1) counts back to the time of boot, which `uptime -s` reads.
+#[test]
+fn the_time_of_boot_is_the_readers_in_inner_namespaces_of_the_kernels() {
+    need!(privilege());
+    need!(tools::find("unshare").map(drop));
+    // The host's seconds since its boot, less those that the namespace shows.
+    let script = "echo $(( $(date +%s) - $(awk '$1 == \"btime\" { print $2 }' /proc/stat) ))
+        cut -d. -f1 /proc/uptime
+        exec 3</proc/stat
+        unshare --time --boottime 7000000 sh -c '
+            echo $(( $(date +%s) - $(awk \"\\$1 == \\\"btime\\\" { print \\$2 }\" <&3) ))
+            cut -d. -f1 /proc/uptime'";
+    let ahead = |words: &[OsString], seconds: i64| {
+        let mut words = words.to_vec();
+        words.extend(["sh", "-c", script].map(OsString::from));
+        let host = std::fs::read_to_string("/proc/uptime").unwrap();
+        let host: i64 = host.split('.').next().unwrap().parse().unwrap();
+        let run = auto([1_000_000, 0, 0, 0]).run(&words).succeeded();
+        let told: Vec<i64> = run.stdout.lines().map(|n| n.parse().unwrap()).collect();
+        let [since, uptime, since_inner, uptime_inner] = told[..] else {
+            panic!("{run:#?}");
+        };
+        for (told, wanted) in [
+            (since, seconds),
+            (uptime, seconds),
+            (since_inner, 7_000_000),
+            (uptime_inner, 7_000_000),
+        ] {
+            let distance = told - host - wanted;
+            assert!((-2..60).contains(&distance), "{distance} off: {run:#?}");
+        }
+    };
+    ahead(&[], 0);
+    ahead(&inner("auto", [0, 0, 0, 3_000_000]), 3_000_000);
+    let unshare = ["unshare", "--time", "--boottime", "2000000"];
+    ahead(&unshare.map(OsString::from), 2_000_000);
+}
+
 #[test]
 fn absolute_sleeps_end_in_time_in_inner_namespaces_of_the_kernels() {
     need!(privilege());

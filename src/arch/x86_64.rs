@@ -193,16 +193,16 @@ pub(crate) fn stack(registers: &libc::user_regs_struct) -> u64 {
 pub(crate) const RESTART: i32 = 512;
 
 /// Whether a thread is stopped at the end of the call `number(args)` whose `syscall` lies before
-/// `after`, and which has not been made: it was taken out of its notification.
+/// `after`, and which has not been made: it was taken out of its notification. `None`: wherever it is.
 pub(crate) fn is_at_call(
     registers: &libc::user_regs_struct,
-    after: u64,
+    after: Option<u64>,
     number: u32,
     args: &[u64; 6],
 ) -> bool {
     let r = registers;
     let restart = u64::from(RESTART.cast_unsigned()).wrapping_neg();
-    r.rip == after
+    after.is_none_or(|after| r.rip == after)
         && r.orig_rax & 0xffff_ffff == u64::from(number)
         && [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] == *args
         && r.rax == restart

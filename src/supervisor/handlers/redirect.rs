@@ -36,10 +36,18 @@ impl Handlers<'_> {
         let offsets = &found.offsets;
         // A closed image has asked, for a time that it has converted by the caller's own offset. A
         // child that has been moved meanwhile converts it anew.
-        if let Some(restart) = self.injector.in_gate(task, data.instruction_pointer) {
+        let stands = stands(task, data.instruction_pointer).ok()?;
+        let after = stands.after(data);
+        let in_gate = match after {
+            Some(after) => self.injector.in_gate(task, after),
+            None if is_closed(data) => self.injector.gate_restart(task),
+            None => None,
+        };
+        if let Some(restart) = in_gate {
+            let again = Place::Again { at: restart };
             return match found.is_closed {
                 true => Some(Answer::Continue),
-                false => self.post(task, notification, offsets, Place::Again { at: restart }),
+                false => self.post(task, notification, offsets, after, again),
             };
         }
         let call = match kind {
@@ -50,11 +58,10 @@ impl Handlers<'_> {
             }
             Kind::Unknown => None,
         };
-        let after = data.instruction_pointer;
         let number = data.nr.cast_unsigned();
         let mut site = None;
         let place = match call {
-            Some(call) if is_bridge(task, after).ok()? => Place::Here {
+            Some(call) if stands == Stands::AtBridge => Place::Here {
                 call,
                 cookie: cookie(data.nr.cast_unsigned(), call),
                 times: times(task, data, offsets, call).ok()?,
@@ -70,7 +77,7 @@ impl Handlers<'_> {
                         return self.warnings.host_time(task, proc, missing);
                     }
                 };
-                if matches!(kind, Kind::Wait(_)) {
+                if let (Kind::Wait(_), Some(after)) = (kind, after) {
                     site = self.sites.open(task, after).map(|site| (site, gate.entry));
                 }
                 Place::Gate {
@@ -78,11 +85,10 @@ impl Handlers<'_> {
                     call,
                 }
             }
-            None if kind == Kind::Unknown => match self.rewind(task, after, number) {
-                Ok(Some(at)) => Place::Again { at },
-                Ok(None) => return Some(Answer::Continue),
-                Err(Missing::Gone) => return None,
-                Err(_) => return Some(Answer::Continue),
+            None if kind == Kind::Unknown => match after.map(|at| self.rewind(task, at, number)) {
+                Some(Ok(Some(at))) => Place::Again { at },
+                Some(Err(Missing::Gone)) => return None,
+                _ => return Some(Answer::Continue),
             },
             None => return Some(Answer::Continue),
         };
@@ -95,7 +101,7 @@ impl Handlers<'_> {
             }
             self.sites.patch(&site, number, To::Gate(gate));
         }
-        let answer = self.post(task, notification, offsets, place);
+        let answer = self.post(task, notification, offsets, after, place);
         if let (Some(setting), Some(_)) = (setting, &self.errand) {
             let (journal, proc) = (self.service.journal, self.service.proc.as_fd());
             journal.settings.note(proc, &setting);
@@ -103,12 +109,13 @@ impl Handlers<'_> {
         answer
     }
 
-    /// Has the thread go on elsewhere.
+    /// Has the thread go on elsewhere; its `syscall` lies before `after`, if that is known.
     pub(super) fn post(
         &mut self,
         task: &Task<'_>,
         notification: &Notification,
         offsets: &ClockOffsets,
+        after: Option<u64>,
         place: Place,
     ) -> Option<Answer> {
         let service = self.service;
@@ -128,7 +135,7 @@ impl Handlers<'_> {
             number: data.nr.cast_unsigned(),
             args: data.args,
             offsets: *offsets,
-            after: data.instruction_pointer,
+            after,
             place,
         };
         self.errand = match visits {
@@ -225,15 +232,52 @@ fn time_of(data: &libc::seccomp_data, told: u16) -> u64 {
     data.args[usize::from(time & 0x38) / 8]
 }
 
-/// Whether the call is made where a C library looks for a thread that is to be cancelled: the thread
-/// has to wait in this very place (glibc 2.41: `__syscall_cancel_arch`, musl: `__syscall_cp_asm`).
-fn is_bridge(task: &Task<'_>, after: u64) -> Result<bool, Missing> {
+/// What stands before the address that the kernel has named for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// A `syscall` where a C library looks for a thread that is to be cancelled: the thread has to wait in
+    /// this very place (glibc 2.41: `__syscall_cancel_arch`, musl: `__syscall_cp_asm`).
+    AtBridge,
+    /// Any other `syscall`.
+    AtCall,
+    /// None: user-mode Linux names an address of its own (`arch/um/kernel/process.c: get_thread_reg`).
+    ///
+    /// DIFFERENCE: a bridge is not seen there, so that a thread that waits cannot be cancelled.
+    Unknown,
+}
+
+impl Stands {
+    /// The address behind the call, if it is known.
+    pub(super) fn after(self, data: &libc::seccomp_data) -> Option<u64> {
+        (self != Self::Unknown).then_some(data.instruction_pointer)
+    }
+}
+
+/// Looks at the code before `after`.
+pub(super) fn stands(task: &Task<'_>, after: u64) -> Result<Stands, Missing> {
     let mut bytes = [0; arch::BRIDGE.len()];
     match task.peek(before_bridge(after), &mut bytes) {
-        Ok(()) => Ok(bytes == arch::BRIDGE),
+        Ok(()) if bytes == arch::BRIDGE => Ok(Stands::AtBridge),
+        Ok(()) if is_call(&bytes) => Ok(Stands::AtCall),
         Err(Fault::Gone) => Err(Missing::Gone),
-        Err(_) => Ok(false),
+        _ => Ok(Stands::Unknown),
     }
+}
+
+/// Whether a `syscall` stands where it does in [`arch::BRIDGE`].
+fn is_call(bytes: &[u8; arch::BRIDGE.len()]) -> bool {
+    let after = usize::try_from(arch::BRIDGE_BEFORE).expect("a few bytes");
+    bytes[..after].ends_with(&arch::SYSCALL)
+}
+
+/// Whether a call carries the cookie of a closed image's gate.
+fn is_closed(data: &libc::seccomp_data) -> bool {
+    const CLOSED: u32 = WAIT_COOKIE ^ 1 << 31;
+    let cookie = CLOSED + data.nr.cast_unsigned();
+    data.args[4..]
+        .iter()
+        .any(|spare| spare >> 32 == u64::from(cookie))
+        || data.args[5] >> 48 == u64::from(CLOSED >> 16)
 }
 
 /// The cookie as it is put into its register, without the end of the time's address.

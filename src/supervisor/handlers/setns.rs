@@ -8,6 +8,7 @@ use super::{Handlers, errno};
 use crate::inject::{Found, Task};
 use crate::supervisor::redirect::Place;
 use crate::supervisor::timens::{Credentials, Mark, Owner};
+use crate::supervisor::views::may_look_at;
 use crate::supervisor::{namespaces, status};
 use crate::sys::namespace::share_memory;
 use crate::sys::seccomp::{Answer, Notification};
@@ -39,6 +40,10 @@ impl Handlers<'_> {
                         None => return Some(Answer::Continue),
                     },
                     Some(_) if types & CLONE_NEWTIME == 0 => return Some(Answer::Continue),
+                    // `kernel/nsproxy.c: validate_nsset`.
+                    Some(pid) if !may_look_at(proc, task.tid(), pid) => {
+                        return Some(Answer::Errno(libc::EPERM));
+                    }
                     Some(pid) => match self.service.members().namespace(pid) {
                         Some((id, _)) => id,
                         None => return Some(Answer::Errno(libc::ESRCH)),

@@ -1,6 +1,7 @@
 //! Calls of unshare(2) and setns(2) that are the kernel's in part: the thread makes its call twice.
 
 use super::Handlers;
+use super::redirect::stands;
 use crate::clock::ClockOffsets;
 use crate::inject::Task;
 use crate::supervisor::namespaces;
@@ -44,7 +45,9 @@ impl Handlers<'_> {
             enters: split.enters,
             is_granted: split.is_granted,
         };
-        self.post(task, notification, offsets, place)
+        let data = &notification.data;
+        let after = stands(task, data.instruction_pointer).ok()?.after(data);
+        self.post(task, notification, offsets, after, place)
     }
 
     /// What was asked for when the thread began with this call, if the kernel's half of it is done.

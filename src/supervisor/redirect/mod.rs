@@ -176,7 +176,7 @@ mod tests {
             number: 0,
             args: [0; 6],
             offsets: ClockOffsets::default(),
-            after: 0,
+            after: None,
             place: Place::Again { at: 0 },
         });
         let visited = pool.visit_by(slot.unwrap(), |_| panic!("as a test has it"));

@@ -32,8 +32,8 @@ pub(in super::super) struct Request {
     pub(in super::super) args: [u64; 6],
     /// Of the thread's clocks.
     pub(in super::super) offsets: ClockOffsets,
-    /// The address behind its `syscall`.
-    pub(in super::super) after: u64,
+    /// The address behind its `syscall`, if the kernel has told it.
+    pub(in super::super) after: Option<u64>,
     pub(in super::super) place: Place,
 }
 

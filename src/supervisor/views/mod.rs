@@ -18,7 +18,9 @@ mod caller;
 mod descriptor;
 mod file;
 mod how;
+mod kernels;
 mod live;
+mod look;
 mod path;
 mod pool;
 mod snapshot;
@@ -47,6 +49,7 @@ use crate::sys::seccomp::{Answer, Notification};
 use caller::Caller;
 use file::View;
 pub(super) use live::Live;
+pub(super) use look::may_look_at;
 use path::{Name, Path};
 pub(super) use pool::Pool;
 
@@ -346,6 +349,7 @@ impl Source {
         let view = opened.view;
         let text = match view {
             View::Uptime | View::ProcessStat if offsets.boottime.is_zero() => return None,
+            View::Stat => opened.text(&self.offsets_for_stat(call.tid, offsets))?,
             _ => opened.text(&offsets)?,
         };
         drop(taken);
@@ -378,6 +382,14 @@ impl Source {
 
     fn offsets_of(&self, pid: i32) -> Option<ClockOffsets> {
         self.members().namespace(pid).map(|(_, offsets)| offsets)
+    }
+
+    /// The same for `/proc/stat`, of whose text the kernel makes what this process is to see.
+    fn offsets_for_stat(&self, pid: i32, mut offsets: ClockOffsets) -> ClockOffsets {
+        if self.leaves_to_kernel {
+            offsets.boottime = kernels::boottime(self.proc.as_fd(), pid).unwrap_or_default();
+        }
+        offsets
     }
 
     fn members(&self) -> Members<'_> {

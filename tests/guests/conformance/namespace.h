@@ -263,6 +263,17 @@ static void drop(int capability)
     must("capset", syscall(SYS_capset, &header, sets) == 0);
 }
 
+/* All that is permitted, as after a change of the user. */
+static void make_effective(void)
+{
+    unsigned header[2] = { 0x20080522, 0 }, sets[2][3];
+
+    must("capget", syscall(SYS_capget, header, sets) == 0);
+    sets[0][0] = sets[0][1];
+    sets[1][0] = sets[1][1];
+    must("capset", syscall(SYS_capset, header, sets) == 0);
+}
+
 static int has(int capability)
 {
     unsigned header[2] = { 0x20080522, 0 }, sets[2][3];
@@ -271,4 +282,4 @@ static int has(int capability)
     return sets[capability / 32][0] >> capability % 32 & 1;
 }
 
-enum { CAP_KILL_ = 5, CAP_SYS_ADMIN_ = 21, CAP_SYS_TIME_ = 25 };
+enum { CAP_KILL_ = 5, CAP_SYS_PTRACE_ = 19, CAP_SYS_ADMIN_ = 21, CAP_SYS_TIME_ = 25 };

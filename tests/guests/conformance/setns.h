@@ -1,5 +1,7 @@
 /* setns(2) (kernel/time/namespace.c: timens_install). */
 
+#include <sys/prctl.h>
+
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
@@ -190,6 +192,34 @@ ROW(setns_by_a_pidfd)
     could("no-type", setns(fd, 0));
     could("setns", setns(fd, CLONE_NEWTIME));
     look();
+    end_of(other);
+}
+
+/* The process has a capability that this one lacks, or is another user's. */
+ROW(setns_by_a_pidfd_takes_the_right_to_look_at_the_process)
+{
+    pid_t other = stranger();
+    int fd = (int)syscall(SYS_pidfd_open, other, 0);
+
+    drop(CAP_SYS_PTRACE_);
+    could("setns", setns(fd, CLONE_NEWTIME));
+    could("both", setns(fd, CLONE_NEWTIME | CLONE_NEWUTS));
+    say_where();
+    end_of(other);
+}
+
+ROW_OF_ROOT(setns_by_a_pidfd_of_another_users_process)
+{
+    pid_t other = stranger();
+    int fd = (int)syscall(SYS_pidfd_open, other, 0);
+
+    /* Still with the right to any namespace. */
+    drop(CAP_SYS_PTRACE_);
+    must("keep", prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0);
+    must("setuid", syscall(SYS_setresuid, 65534, 65534, 65534) == 0);
+    make_effective();
+    could("setns", setns(fd, CLONE_NEWTIME));
+    say_where();
     end_of(other);
 }
 

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::super::file::View;
 use super::mount::{Mounted, lacks_for_good, mount};
-use super::node::Nodes;
+use super::node::{Node, Nodes};
 use super::protocol::{self, Request, op};
 use crate::supervisor::namespaces;
 use crate::supervisor::timens::Records;
@@ -173,6 +174,10 @@ impl Server<'_> {
             .source
             .offsets_of(request.tid)
             .unwrap_or(self.source.offsets);
+        let offsets = match node {
+            Node::View(View::Stat) => self.source.offsets_for_stat(request.tid, offsets),
+            _ => offsets,
+        };
         let start = usize::try_from(position).unwrap_or(usize::MAX);
         let is_new = start == 0 || !self.texts.contains_key(&handle);
         if is_new {
