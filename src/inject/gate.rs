@@ -56,7 +56,8 @@ impl Injector {
             open: gate.open().map(at),
         };
         let is_new = hint.is_some_and(|hint| hint.is_new);
-        let is_there = has_gate || is_new && self.put_in_held(task, base);
+        // What is open already is the thread's own.
+        let is_there = has_gate || is_new && !task.has_mem() && self.put_in_held(task, base);
         if !is_there {
             let mem = task.mem().map_err(|_| gone_or(task, Missing::Denied))?;
             if !force::write(task.tid(), mem, bytes, at(range.start)) {

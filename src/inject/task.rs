@@ -144,6 +144,11 @@ impl<'a> Task<'a> {
         open(self.proc, self.tid, name, write)
     }
 
+    /// Whether the memory is open already.
+    pub(super) fn has_mem(&self) -> bool {
+        self.mem.get().is_some()
+    }
+
     /// The memory as it is now, held even if the thread ends: opened, and only then checked.
     pub(crate) fn mem(&self) -> Result<&File, Fault> {
         if let Some(mem) = self.mem.get() {
