@@ -1,8 +1,9 @@
 //! `user.max_time_namespaces`, of each user namespace (`kernel/ucount.c: inc_ucount`).
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::process::getpid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::Owner;
@@ -44,10 +45,14 @@ fn limit(proc: BorrowedFd<'_>, user_namespace: u64, tid: i32) -> Option<usize> {
     }
     let there = at_or_above(proc, tid, user_namespace)?;
     let (ours, theirs) = channel::pair().ok()?;
+    let worker = getpid().as_raw_nonzero().get();
     let child = match process::fork().ok()? {
         Forked::Parent(child) => child,
         Forked::Child => {
+            let keep = [proc.as_raw_fd(), there.as_raw_fd(), theirs.as_raw_fd()];
+            process::be_helper_of(worker, &keep);
             let entered = move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::User));
+            process::be_helper_of(worker, &keep);
             if let (Ok(()), Some(limit)) = (entered, read(proc)) {
                 let _ = channel::send(theirs.as_fd(), &limit.to_ne_bytes(), None);
             }

@@ -1,13 +1,14 @@
 //! Whether a thread may look at a process: the kernel is asked, by a child that goes where the thread is.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
+use rustix::process::getpid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::caller::Caller;
-use crate::sys::process::{self, Forked};
+use crate::sys::process::{self, Change, Forked};
 use crate::sys::rights::Rights;
 
 /// Whether thread `tid` may look at process `pid` (`kernel/ptrace.c: __ptrace_may_access` with
@@ -29,20 +30,38 @@ pub(in super::super) fn may_look_at(proc: BorrowedFd<'_>, tid: i32, pid: i32) ->
     ) else {
         return true;
     };
+    let link = format!("{pid}/ns/user");
+    let worker = getpid().as_raw_nonzero().get();
     let child = match process::fork() {
         Ok(Forked::Parent(child)) => child,
         Ok(Forked::Child) => {
-            let is_refused = take_on(&rights, &there, &here).is_ok()
-                && matches!(
-                    openat(proc, format!("{pid}/ns/user"), FLAGS, Mode::empty()),
-                    Err(Errno::ACCESS | Errno::PERM)
-                );
-            process::exit_now(i32::from(is_refused))
+            let keep = [proc.as_raw_fd(), there.as_raw_fd(), here.as_raw_fd()];
+            process::be_helper_of(worker, &keep);
+            if take_on(&rights, &there, &here).is_err() {
+                process::exit_now(0);
+            }
+            process::be_helper_of(worker, &keep);
+            process::exit_now(match openat(proc, &link, FLAGS, Mode::empty()) {
+                Err(Errno::ACCESS | Errno::PERM) => REFUSED,
+                Err(Errno::NOENT) => HIDDEN,
+                _ => 0,
+            })
         }
         Err(_) => return true,
     };
-    !matches!(process::wait_for_end(child), Ok(process::Change::Exited(1)))
+    match process::wait_for_end(child) {
+        Ok(Change::Exited(REFUSED)) => false,
+        // By `hidepid` (proc(5)), unless it is gone.
+        Ok(Change::Exited(HIDDEN)) => statat(proc, &link, AtFlags::SYMLINK_NOFOLLOW).is_err(),
+        // Only somebody who may kill it there ends it so.
+        Ok(Change::Killed(_)) => false,
+        _ => true,
+    }
 }
+
+/// With what the child ends.
+const REFUSED: i32 = 1;
+const HIDDEN: i32 = 2;
 
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
