@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::sys::process::exit_now;
+
 /// The threads of a pool.
 #[derive(Clone)]
 pub(super) struct Crew {
@@ -21,7 +23,14 @@ pub(super) struct Crew {
 ///
 /// What it has changed must bear being left half done.
 pub(super) fn or_instead<R>(work: impl FnOnce() -> R, instead: impl FnOnce() -> R) -> R {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| instead())
+    let process = std::process::id();
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        // A child that was forked amid the work has no part in what its parent has in hand.
+        if std::process::id() != process {
+            exit_now(101);
+        }
+        instead()
+    })
 }
 
 impl Crew {
