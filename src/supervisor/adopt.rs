@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{AtFlags, statat};
 
 use super::counters::Counters;
 use super::door::Outer;
@@ -108,11 +109,17 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
         // A worker that hangs, and who serves live files, are to become children of this process.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|e| Error::os("cannot adopt orphans", e.into()))?;
-        Ok((means, registration))
+        Ok((means, registration, first))
     });
-    let (means, registration) = prepared.inspect_err(|_| inherited.give_back())?;
+    let (means, registration, first) = prepared.inspect_err(|_| inherited.give_back())?;
     let _ = rustix::thread::set_name(c"elsewhen");
     means.journal.note_adopted();
+    // The kernel's namespace of the tree's own, before anybody is asked about who is in another.
+    if let Some((pid, _)) = first
+        && let Ok(stat) = statat(&means.proc, format!("{pid}/ns/time"), AtFlags::empty())
+    {
+        means.journal.kernels(stat.st_ino);
+    }
     seccomp::wake_synchronously(listener.as_fd());
     Keeper::new(Setting {
         command: None,
