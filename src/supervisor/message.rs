@@ -103,11 +103,14 @@ pub(super) fn wait_for_front(front: BorrowedFd<'_>) {
 /// What a warning's message begins with; the rest is its line.
 const WARNING: u8 = b'w';
 
-/// Hands a line to the front for its standard error; false if there is no front any more.
-pub(super) fn warn(to: BorrowedFd<'_>, line: &str) -> bool {
+/// Hands a line to the front for its standard error.
+///
+/// # Errors
+/// `EAGAIN`: it has not read earlier ones yet. Any other: there is no front any more.
+pub(super) fn warn(to: BorrowedFd<'_>, line: &str) -> std::io::Result<()> {
     let mut bytes = vec![WARNING];
     bytes.extend(line.as_bytes().iter().take(MOST_BYTES - 1));
-    channel::send(to, &bytes, None).is_ok()
+    channel::send(to, &bytes, None)
 }
 
 /// The longest message.

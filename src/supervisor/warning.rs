@@ -92,10 +92,12 @@ impl Warnings {
 
     fn say(&mut self, task: &Task<'_>, proc: BorrowedFd<'_>, line: &str) -> bool {
         if let Some(front) = &self.front {
-            if message::warn(front.as_fd(), line) {
-                return true;
+            match message::warn(front.as_fd(), line) {
+                Ok(()) => return true,
+                // Whoever makes agents busy is not to be heard no more.
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => self.front = None,
             }
-            self.front = None;
         }
         let line = format!("elsewhen: warning: {line}\n");
         write_to_stderr_of(task, proc, line.as_bytes()).is_some()

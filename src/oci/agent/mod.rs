@@ -258,7 +258,10 @@ impl Agent {
                     line("refused", why).write();
                 }
                 // A container can cause as many as it likes.
-                Said::Warning(what) => self.limit.write(line("warning", what)),
+                Said::Warning(what) => {
+                    let line = line("warning", what);
+                    pair.limit.write(line);
+                }
             }
         }
     }

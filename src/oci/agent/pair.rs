@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
 
+use super::log::Limit;
 use super::order::Order;
 use crate::sys::channel;
 use crate::{Error, Result};
@@ -18,6 +19,8 @@ pub(super) struct Pair {
     socket: Option<OwnedFd>,
     /// Whether it has yet to serve.
     pub(super) is_waiting: bool,
+    /// Of what its programs cause.
+    pub(super) limit: Limit,
 }
 
 /// What a keeper has said.
@@ -53,6 +56,7 @@ impl Pair {
             user: order.user,
             socket: Some(ours),
             is_waiting: true,
+            limit: Limit::default(),
         })
     }
 
