@@ -10,6 +10,7 @@
 //!
 //! DIFFERENCE: a frame on a stack that the thread has left otherwise (swapcontext(3) in a handler) is not found.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::threads;
@@ -29,8 +30,9 @@ const PAGE: u64 = 4096;
 /// interrupted; `gate` is that of its process, if there is one, and where it lies.
 pub(super) fn renew(tid: i32, registers: &libc::user_regs_struct, gate: Option<(u64, &Gate)>) {
     let mut seen: Vec<Range<u64>> = Vec::new();
-    let mut pointers = vec![arch::stack(registers)];
-    while let Some(pointer) = pointers.pop() {
+    // The nearest first: those further up may be of handlers that have returned.
+    let mut pointers = VecDeque::from([arch::stack(registers)]);
+    while let Some(pointer) = pointers.pop_front() {
         if seen.len() == STACKS || seen.iter().any(|range| range.contains(&pointer)) {
             continue;
         }
@@ -46,7 +48,7 @@ pub(super) fn renew(tid: i32, registers: &libc::user_regs_struct, gate: Option<(
             if !arch::load_saved(words, &mut saved) {
                 continue;
             }
-            pointers.push(arch::stack(&saved));
+            pointers.push_back(arch::stack(&saved));
             if threads::renew_interrupted(tid, &mut saved, gate) {
                 let mut words = words.to_vec();
                 arch::store_saved(&saved, &mut words);
