@@ -440,7 +440,7 @@ fn a_child_that_mounts_for_a_guest_holds_nothing_else_and_ends_with_its_worker()
         go.display()
     );
     let words = need!(beside_stuck_opens("1", "0", &at, &script));
-    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]).limit(60);
+    let run = Run::inside(&["--backend=guest", "--boottime=+1000000"]);
     let running = run.start(&words);
     let worker = wait_for("worker", || worker(keeper(running.pid())?));
     let descriptors = |pid: &i32| std::fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count);

@@ -228,7 +228,8 @@ impl Criu {
         for _ in 0..50 {
             let ended = self.run(through, &["restore", "-d"], true);
             // Outside of a pid namespace another process can have taken a number meanwhile.
-            if !ended.log.contains("Can't fork for") {
+            let is_taken = ["Can't fork for", " intersects with pid"];
+            if !is_taken.iter().any(|why| ended.log.contains(why)) {
                 return ended;
             }
             std::thread::sleep(std::time::Duration::from_millis(200));

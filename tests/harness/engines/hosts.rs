@@ -136,6 +136,8 @@ impl Host {
             "run",
             "--detach",
             "--network=none",
+            // With the container, and not in a journal of the machine's.
+            "--log-driver=k8s-file",
             "--ulimit=nofile=1024:1024",
             "--ulimit=nproc=1000:1000",
             "--name",
