@@ -31,6 +31,7 @@ pub(in super::super) fn may_look_at(proc: BorrowedFd<'_>, tid: i32, pid: i32) ->
         return true;
     };
     let link = format!("{pid}/ns/user");
+    let found = statat(proc, &link, AtFlags::empty()).map(|stat| stat.st_ino);
     let worker = getpid().as_raw_nonzero().get();
     let child = match process::fork() {
         Ok(Forked::Parent(child)) => child,
@@ -44,6 +45,8 @@ pub(in super::super) fn may_look_at(proc: BorrowedFd<'_>, tid: i32, pid: i32) ->
             process::exit_now(match openat(proc, &link, FLAGS, Mode::empty()) {
                 Err(Errno::ACCESS | Errno::PERM) => REFUSED,
                 Err(Errno::NOENT) => HIDDEN,
+                // Linux 5.10 gives who may not look another file.
+                Ok(file) if fstat(&file).map(|stat| stat.st_ino) != found => REFUSED,
                 _ => 0,
             })
         }
