@@ -7,7 +7,7 @@ static void say_agrees(const char *what, double told, clockid_t id, double slack
 {
     double now = (double)reading(id, VDSO) / 1e9, difference = now - told;
 
-    say("%s %s", what, difference > -slack && difference < slack + 5 ? "agrees" : "differs");
+    say("%s %s", what, difference > -slack && difference < slack + 300 ? "agrees" : "differs");
 }
 
 static double uptime_field(int which)
