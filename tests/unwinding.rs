@@ -133,10 +133,10 @@ fn attached(world: &Run, guest: &Path, call: &str) -> Result<Finished, Missing> 
         command.extend(["-p", &pid.unwrap(), "-ex", "bt"].map(OsString::from));
         let said = Run::on_host().run(&command);
         let was_there = start.elapsed() < Duration::from_millis(milliseconds);
-        // The wait goes on after gdb has let go, and ends at its time.
+        // The wait goes on after gdb has let go, and ends at its time, if that was still to come.
         let waited = waiting.finish().succeeded();
-        assert!(waited.stdout.contains(" in time"), "{waited:#?}");
         if was_there {
+            assert!(waited.stdout.contains(" in time"), "{waited:#?}");
             return Ok(said.succeeded());
         }
     }
