@@ -220,7 +220,7 @@ int main(int argc, char **argv)
         until = from_now(w->clock, !strcmp(mode, "wait") ? atoi(argv[3]) : 60000);
         error = alpha_calls(w, &until);
         if (!strcmp(mode, "wait"))
-            printf("%s: %s %s\n", w->name, error_name(error), when(w, &until, start));
+            printf("%s: %s %s\n", w->name, error_name(error), when(w, &until, start + atoi(argv[3]) * 1000000LL));
     }
     return 0;
 }
