@@ -160,22 +160,20 @@ fn nanos((sec, nsec): (i64, u64)) -> i128 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::at_hand;
     use super::*;
 
     #[test]
     fn without_types_the_same_layout_is_chosen() {
         let Some(vvar) = Host::find().unwrap().vvar else {
-            eprintln!("skipped: no `[vvar]`");
-            return;
+            return at_hand::skipped("no `[vvar]`");
         };
         let Ok(stated) = host::with_btf(btf::layouts) else {
-            eprintln!("skipped: no type information");
-            return;
+            return at_hand::skipped("this kernel has no type information");
         };
         let known = known_layouts();
         if known.is_empty() {
-            eprintln!("skipped: the layouts of this kernel are not known");
-            return;
+            return at_hand::skipped("the layouts of this kernel are not known");
         }
         let chosen = |layouts| {
             // Of later kernels only the types tell the page of time namespaces.

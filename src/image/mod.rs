@@ -9,6 +9,8 @@
 
 #[path = "arch/x86_64.rs"]
 mod arch;
+#[cfg(test)]
+mod at_hand;
 mod btf;
 mod bytes;
 mod compose;
@@ -347,43 +349,31 @@ fn keep_kernel_function(
 mod tests {
     use super::*;
 
-    /// The vDSO of other kernels and their types, if they have them, `NAME.vdso` and `NAME.btf`, as
-    /// they can be had from a kernel image.
     #[test]
-    fn other_kernels_are_composed_for_too() {
-        let Some(directory) = std::env::var_os("ELSEWHEN_TEST_KERNELS") else {
-            eprintln!("skipped: `ELSEWHEN_TEST_KERNELS` names no directory of vDSOs");
-            return;
-        };
-        let mut found = 0;
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_none_or(|name| name != "vdso") {
+    fn the_vdso_of_each_kernel_is_composed_for() {
+        for kernel in at_hand::kernels() {
+            let release = kernel.release;
+            let Some(host) = kernel.vdso else {
+                at_hand::skipped("this kernel gives programs no vDSO");
                 continue;
-            }
-            found += 1;
-            let host = std::fs::read(&path).unwrap();
+            };
             let kept = compose(&host, true).and_then(|mut composed| {
                 keep_kernel_function(&host, &mut composed.bytes, composed.blob_at)?;
                 Ok(composed.gate.map(|gate| gate.range()))
             });
-            println!("{path:?}: the kernel's function: {kept:x?}");
+            println!("{release}: the kernel's function: {kept:x?}");
             let Composed {
                 bytes: mut image,
                 blob_at,
                 gate,
             } = compose(&host, false).unwrap();
-            println!("{path:?}: gate at {:x?}", gate.as_ref().map(Gate::range));
-            assert!(gate.is_some(), "{path:?}");
-            // Not every kernel has them.
-            let Ok(types) = std::fs::read(path.with_extension("btf")) else {
-                continue;
-            };
-            let layouts = btf::layouts(&types);
-            assert!(!layouts.is_empty(), "{path:?}");
-            for layout in layouts {
+            println!("{release}: gate at {:x?}", gate.as_ref().map(Gate::range));
+            assert!(gate.is_some(), "{release}");
+            let layouts = kernel.types.map(|types| btf::layouts(&types));
+            assert!(layouts != Some(Vec::new()), "{release}");
+            for layout in layouts.unwrap_or_default() {
                 println!(
-                    "{path:?}: code at {:#x}, {layout:?}",
+                    "{release}: code at {:#x}, {layout:?}",
                     blob_at + blob::TEXT.start
                 );
                 assert!(layout::is_within_a_page(&layout));
@@ -392,6 +382,5 @@ mod tests {
                     .unwrap();
             }
         }
-        assert!(found > 0);
     }
 }

@@ -11,7 +11,8 @@ use elsewhen::image::ReadPath;
 use crate::clocks::{SHIFTED, call, offsets, raw};
 use crate::elf::finished;
 use crate::exact::readings_are_exact;
-use crate::placed::{ClockGettime, INSIDE, Placed, child, inside, skipped, test_name};
+use crate::placed::{ClockGettime, INSIDE, Placed, child, inside, test_name};
+use crate::skips::skipped;
 use crate::ways::all;
 
 /// Starts this test again in a time namespace of the kernel with these offsets of MONOTONIC and

@@ -13,6 +13,8 @@ mod kernel_namespace;
 mod parameters;
 mod placed;
 mod processors;
+#[path = "../harness/skips.rs"]
+mod skips;
 mod started;
 mod unwinding;
 mod ways;

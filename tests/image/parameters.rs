@@ -6,6 +6,7 @@ use elsewhen::image::{Image, ReadPath, ReadPathChoice};
 use elsewhen::{ClockOffsets, Offset};
 
 use crate::elf::finished;
+use crate::skips::skipped;
 
 #[test]
 fn the_parameters_hold_the_offsets_and_end_with_the_magic() {
@@ -51,7 +52,7 @@ fn the_read_path_is_direct_where_the_clock_source_is_the_counter() {
     if source.is_ok_and(|name| name.trim() == "tsc") && has_types {
         assert_eq!(*Image::compose().unwrap().read_path(), ReadPath::Direct);
     } else {
-        eprintln!("skipped: no TSC clock source, or no type information");
+        skipped("no TSC clock source, or no type information");
     }
     let reason = "it was asked for".to_owned();
     let forced = |choice| Image::compose_with(choice).unwrap().read_path().clone();
@@ -73,8 +74,7 @@ fn one_page_changes_where_reads_are_direct() {
     // Where the kernel's functions have the room: not in all, but in those of 6.18.
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     if *image.read_path() != ReadPath::Direct || !release.starts_with("6.18.") {
-        eprintln!("skipped: no Linux 6.18, or reads are not direct");
-        return;
+        return skipped("no Linux 6.18, or reads are not direct");
     }
     assert_eq!(image.changed().len(), 4096);
 }

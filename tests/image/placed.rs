@@ -11,6 +11,7 @@ use elsewhen::image::Image;
 use object::{Object, ObjectSymbol};
 
 use crate::elf::{parse, with_sections};
+use crate::skips::skipped;
 
 pub(crate) type ClockGettime = extern "C" fn(i32, *mut libc::timespec) -> i32;
 pub(crate) type Gettimeofday = extern "C" fn(*mut libc::timeval, *mut [i32; 2]) -> i32;
@@ -37,12 +38,6 @@ pub(crate) fn child(name: &str) -> Command {
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1");
     command
-}
-
-/// Says why a test is skipped, where it may be.
-pub(crate) fn skipped(why: &str) {
-    assert!(env::var_os("CI").is_none(), "{why}");
-    eprintln!("skipped: {why}");
 }
 
 /// True in the child that runs `name` alone; elsewhere starts that child and judges it.

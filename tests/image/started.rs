@@ -10,7 +10,8 @@ use elsewhen::ClockOffsets;
 use elsewhen::image::Image;
 
 use crate::clocks::{call, offsets, raw};
-use crate::placed::{ClockGettime, INSIDE, child, skipped, test_name};
+use crate::placed::{ClockGettime, INSIDE, child, test_name};
+use crate::skips::skipped;
 use crate::ways::all;
 
 /// Runs `name` in a child that has had the image from before its first instruction.
