@@ -10,7 +10,7 @@ use crate::clock::ClockOffsets;
 use crate::image::{Image, ReadPathChoice};
 use crate::line::shown;
 use crate::registry::{self, Found, Member, RunningNamespace};
-use crate::supervisor::{self, AdoptedFilter, Adoption, Counters, Joined, Outer, Plan};
+use crate::supervisor::{self, AdoptedFilter, Adoption, Beside, Counters, Joined, Outer, Plan};
 use crate::{Error, Result, kernel};
 
 /// A time namespace for programs to be started in.
@@ -318,6 +318,17 @@ impl TimeNamespace {
         filter: AdoptedFilter,
         ready: Option<OwnedFd>,
     ) -> Result<Infallible> {
+        self.adopt_from(None, listener, filter, ready)
+    }
+
+    /// The same for a tree that begins with a process, which was started then in the kernel's ticks.
+    pub(crate) fn adopt_from(
+        &self,
+        first: Option<(i32, u64)>,
+        listener: OwnedFd,
+        filter: AdoptedFilter,
+        ready: Option<OwnedFd>,
+    ) -> Result<Infallible> {
         if self.kernels.is_some() {
             return Err(Error::new(
                 "running processes cannot be put into a time namespace of the kernel's",
@@ -330,19 +341,22 @@ impl TimeNamespace {
                 filter,
                 ready,
                 container: None,
+                beside: None,
+                first,
                 counters: None,
             },
         )
     }
 
     /// The same for the processes of a container, which is one's id and the user who has made it, and
-    /// whose namespace is `member`.
+    /// whose namespace is `member`; `beside` of one that CRIU has restored.
     pub(crate) fn adopt_container(
         mut self,
         listener: OwnedFd,
         ready: OwnedFd,
         container: (String, u32),
         member: Member,
+        beside: Option<Beside>,
         counters: Option<&'static Counters>,
     ) -> Result<Infallible> {
         self.plan.joins = Some(Joined {
@@ -358,6 +372,8 @@ impl TimeNamespace {
                 filter: AdoptedFilter::Profile,
                 ready: Some(ready),
                 container: Some(container),
+                beside,
+                first: None,
                 counters,
             },
         )

@@ -7,7 +7,7 @@ mod harness;
 use harness::clock::SECOND;
 use harness::containers::{Agent, Bundle, Container, Runtime};
 use harness::guests::{self, Kind};
-use harness::process::{Finished, Run, elsewhen};
+use harness::process::{AS_NOBODY, Finished, Run, elsewhen};
 use harness::{Missing, need, root};
 use std::ffi::OsString;
 
@@ -103,13 +103,7 @@ fn of_another_users_container_it_says_that_it_may_not_write_its_memory() {
     need!(root());
     let directory = guests::public_directory();
     let copy = guests::copy(&elsewhen(), directory.path(), 0o755);
-    let words = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
-    let mut program: Vec<OsString> = words.map(OsString::from).to_vec();
+    let mut program: Vec<OsString> = AS_NOBODY.map(OsString::from).to_vec();
     program.push(copy.into());
     let agent = Agent::start_by(program, &["--mode", "0666"], libc::SIGTERM);
     // What it cannot do it says at its start.

@@ -3,14 +3,14 @@
 
 mod harness;
 
+use harness::adopt;
 use harness::containers::{Agent, Bundle, Container, Runtime};
-use harness::process::{Run, alone, elsewhen};
-use harness::{need, sys, tools};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use harness::guests::{self, Kind};
+use harness::process::{AS_NOBODY, Run, Running, alone, elsewhen};
+use harness::{need, supervisor, sys, tools};
 use std::fs::File;
-use std::io::{IoSlice, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
@@ -18,24 +18,8 @@ use std::process::Command;
 /// A message as a runtime sends it.
 const MESSAGE: &str = r#"{"ociVersion":"1.0.2","fds":["seccompFd"],"pid":7,"metadata":"","state":{"ociVersion":"1.0.2","id":"c","status":"creating","pid":7,"bundle":"/nowhere"}}"#;
 
-/// Sends bytes with descriptors.
 fn send(agent: &Agent, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) {
-    let stream = UnixStream::connect(agent.socket()).unwrap();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(20))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        assert!(ancillary.push(SendAncillaryMessage::ScmRights(descriptors)));
-    }
-    let (first, rest) = bytes.split_at(bytes.len().min(1 << 10));
-    sendmsg(
-        &stream,
-        &[IoSlice::new(first)],
-        &mut ancillary,
-        SendFlags::NOSIGNAL,
-    )
-    .unwrap();
-    // The agent may have heard enough.
-    let _ = (&stream).write_all(rest);
+    adopt::send(&agent.socket(), bytes, descriptors);
 }
 
 /// A container gets its clocks, so the agent is at work.
@@ -168,13 +152,7 @@ fn asked_by_another(agent: &Agent) -> Result<(), harness::Missing> {
         script.as_ref(),
         socket.as_os_str(),
     ];
-    let user = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
-    Run::on_host().through(&user).run(&words).succeeded();
+    Run::on_host().through(&AS_NOBODY).run(&words).succeeded();
     Ok(())
 }
 
@@ -195,6 +173,118 @@ fn another_user_may_ask_only_if_the_agent_is_told_so() {
         assert!(refused.contains(why), "{refused}");
         assert_eq!(Agent::value(refused, "user"), "65534");
     }
+}
+
+/// Who may ask, and is neither root nor the agent's own user.
+const ADMITTED: u32 = 65534;
+
+fn agent_that_admits() -> Agent {
+    let user = ADMITTED.to_string();
+    Agent::start(&["--mode", "0666", "--user", &user])
+}
+
+/// Has the admitted user send messages of containers with these ids and annotations, one after another.
+fn send_admitted(agent: &Agent, ids: &[String], annotations: &str, listener: BorrowedFd<'_>) {
+    let user = rustix::process::Uid::from_raw(ADMITTED);
+    let send_all = || {
+        // Of this thread alone, as for setresuid(2) of the kernel; it ends with it.
+        rustix::thread::set_thread_res_uid(None, user, None).unwrap();
+        for id in ids {
+            send(agent, message(id, annotations).as_bytes(), &[listener]);
+        }
+    };
+    std::thread::scope(|scope| scope.spawn(send_all).join().unwrap());
+}
+
+/// [`MESSAGE`] of a container with this id and these annotations.
+fn message(id: &str, annotations: &str) -> String {
+    let annotated = format!(r#""id":"{id}","annotations":{{{annotations}}}"#);
+    MESSAGE.replace(r#""id":"c""#, &annotated)
+}
+
+/// A listener whose process makes no call that is notified, and that process.
+fn quiet_listener() -> Result<(OwnedFd, Running), harness::Missing> {
+    let guest = guests::build("adopted", Kind::Glibc)?;
+    let counter = adopt::Counter::new();
+    let running = Run::on_host().start(&[guest, counter.path()]);
+    Ok((counter.take(), running))
+}
+
+/// Waits until the agent has said this of a container of this id.
+fn wait_until_told(agent: &Agent, event: &str, id: &str) -> String {
+    let pair = format!(" container={id} ");
+    let find = || {
+        agent
+            .events(event)
+            .into_iter()
+            .find(|line| line.contains(&pair))
+    };
+    supervisor::wait_for(&format!("{event} of {id}"), find)
+}
+
+#[test]
+fn who_is_admitted_takes_no_name_in_roots_list() {
+    need!(harness::root());
+    let (listener, guest) = need!(quiet_listener());
+    let agent = agent_that_admits();
+    let name = r#""org.elsewhen.name":"staging""#;
+    send_admitted(&agent, &["theirs".into()], name, listener.as_fd());
+    let line = wait_until_told(&agent, "refused", "theirs");
+    assert!(line.contains("`name`"), "{line}");
+    assert_eq!(Agent::value(&line, "user"), ADMITTED.to_string());
+    assert_eq!(agent.events("container"), Vec::<String>::new());
+    // Without one they are served, and root has it.
+    send_admitted(&agent, &["unnamed".into()], "", listener.as_fd());
+    wait_until_told(&agent, "container", "unnamed");
+    send(
+        &agent,
+        message("of-root", name).as_bytes(),
+        &[listener.as_fd()],
+    );
+    wait_until_told(&agent, "container", "of-root");
+    assert_eq!(agent.events("refused"), [line]);
+    expect_end(&agent, listener, guest);
+}
+
+/// As many of one user's containers may be about to start.
+const MOST_WAITING: usize = 256;
+
+#[test]
+fn a_user_whose_containers_do_not_start_keeps_neither_root_waiting_nor_the_machine_busy() {
+    need!(harness::root());
+    let (listener, guest) = need!(quiet_listener());
+    let agent = agent_that_admits();
+    let ids: Vec<String> = (0..=MOST_WAITING).map(|i| format!("theirs-{i}")).collect();
+    send_admitted(&agent, &ids, "", listener.as_fd());
+    let line = wait_until_told(&agent, "refused", &ids[MOST_WAITING]);
+    assert!(line.contains("too many of the user's containers"), "{line}");
+    // None before it.
+    assert_eq!(agent.events("refused"), [line]);
+    assert_eq!(supervisor::children(agent.pid()).len(), MOST_WAITING);
+    send(
+        &agent,
+        message("of-root", "").as_bytes(),
+        &[listener.as_fd()],
+    );
+    wait_until_told(&agent, "container", "of-root");
+    // There is room again once theirs are gone.
+    expect_end(&agent, listener, guest);
+    let (listener, guest) = need!(quiet_listener());
+    send_admitted(&agent, &["later".into()], "", listener.as_fd());
+    let is_served = || supervisor::children(agent.pid()).len() == 1;
+    sys::wait_until(is_served, "a later container is served");
+    expect_end(&agent, listener, guest);
+}
+
+/// The process ends, which has never made a call, and with it all keepers.
+fn expect_end(agent: &Agent, listener: OwnedFd, guest: Running) {
+    drop(listener);
+    guest.signal(libc::SIGKILL);
+    guest.finish();
+    sys::wait_until(
+        || supervisor::children(agent.pid()).is_empty(),
+        "no keeper is left",
+    );
 }
 
 #[test]

@@ -35,15 +35,15 @@ fn expect_agreement(agent: &Agent, user: u32) -> Result<(), Missing> {
     for tool in ["uptime", "ps"] {
         tools::find(tool)?;
     }
-    let script = "cut -d' ' -f1 /proc/uptime\n\
-                  date +%s\n\
+    let script = "date +%s\n\
+                  cut -d' ' -f1 /proc/uptime\n\
                   sed -n 's/^btime //p' /proc/stat\n\
                   date -d \"$(uptime -s)\" +%s\n\
                   date -d \"$(ps -o lstart= -p 1)\" +%s\n\
                   sh -c 'date -d \"$(ps -o lstart= -p $$)\" +%s'\n\
                   date +%s";
     let done = printed(agent, script, user)?;
-    let [uptime, first, btime, booted, init, child, last] = numbers(&done)[..] else {
+    let [first, uptime, btime, booted, init, child, last] = numbers(&done)[..] else {
         panic!("{done:#?}");
     };
     let near = |one: i128, other: i128| (one - other).abs() <= 2 + last - first;

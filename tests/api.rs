@@ -10,6 +10,7 @@ use harness::{guests, need, root, sys, tools};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A namespace this many seconds ahead.
 fn ahead(seconds: i64) -> TimeNamespace {
@@ -256,6 +257,39 @@ fn many_threads_start_commands_in_many_namespaces_at_once() {
             });
         }
     });
+}
+
+#[test]
+fn commands_start_while_other_threads_start_and_end() {
+    need!(tools::find("true"));
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    // So many that the standard library's table of them grows and shrinks.
+                    std::thread::scope(|scope| {
+                        for _ in 0..16 {
+                            scope.spawn(std::thread::yield_now);
+                        }
+                    });
+                }
+            });
+        }
+        let _done = Done(&is_done);
+        for _ in 0..100 {
+            text(Command::new("true").time_namespace(&ahead(50_000)));
+        }
+    });
+}
+
+/// Says when it goes that something is done, however that comes.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]

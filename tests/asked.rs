@@ -20,8 +20,8 @@ struct Asked {
 /// until a time that has passed seldom does otherwise.
 fn asked(libc: Libc) -> Result<Vec<Asked>, Missing> {
     let program = Program::with(libc)?;
-    let host = program.run(&Run::on_host(), &["count", "500"]);
-    let there = program.run(&inside(), &["count", "500"]);
+    let host = program.run(&Run::on_host(), &["count", "threads", "500"]);
+    let there = program.run(&inside(), &["count", "threads", "500"]);
     let number = |word: &str| word.parse::<i32>().unwrap();
     let both = lines(&host).into_iter().zip(lines(&there));
     let asked: Vec<Asked> = both

@@ -38,6 +38,9 @@ const STATIC: [&str; 6] = [
     "host", "crowded", "kernel", "inside", "filtered", "notified",
 ];
 
+/// Where files are opened.
+const OPENING: [&str; 3] = ["host", "kernel", "inside"];
+
 /// The worlds of a wait: by the C library, by an instruction of the bench's own, of a clock that the
 /// kernel shifts too, and of one that the supervisor takes part in.
 const BY_LIBC: [&str; 5] = ["host", "inside", "libfaketime", "filtered", "notified"];
@@ -45,7 +48,7 @@ const PLAIN: [&str; 4] = ["host", "inside", "filtered", "notified"];
 const OF_MONOTONIC: [&str; 5] = ["host", "kernel", "inside", "filtered", "notified"];
 const SUPERVISED: [&str; 5] = ["host", "inside", "across", "filtered", "notified"];
 
-const ROWS: [(&str, &[&str]); 36] = [
+const ROWS: [(&str, &[&str]); 38] = [
     ("clock_realtime", &READING),
     ("clock_monotonic", &READING),
     ("clock_boottime", &READING),
@@ -64,6 +67,8 @@ const ROWS: [(&str, &[&str]); 36] = [
     ("first_monotonic_coarse", &READING),
     ("unlisted_call", &CALLING),
     ("clock_system_call", &STATIC),
+    ("open", &OPENING),
+    ("open_uptime", &OPENING),
     ("exec", &STATIC),
     ("exec_three_calls", &STATIC),
     ("exec_dynamic", &CALLING),

@@ -71,12 +71,20 @@ fn nothing_goes_wrong(libc: Libc, args: &[&str], of: usize) {
     let finished = program.run(&inside(), args);
     let lines = lines(&finished);
     assert_eq!(lines.len(), of, "{finished:#?}");
-    // LIMITATIONS.md: a thread can be cancelled within a stub, of which glibc knows nothing.
-    let most = u32::from(libc == Libc::Here && rounds() == FULL);
     for line in lines {
-        assert_eq!(line[1], "wrong", "{finished:#?}");
-        let wrong: u32 = line[2].parse().unwrap();
-        assert!(wrong <= most, "{finished:#?}");
+        assert_eq!(line[1..3], ["wrong", "0"], "{finished:#?}");
+        // LIMITATIONS.md: a thread can be cancelled within a stub, of which no unwind table tells. One in some
+        // 70,000 was, on a busy machine.
+        let most = match libc {
+            Libc::Here if rounds() == FULL => 5,
+            Libc::Here => 1,
+            _ => 0,
+        };
+        let lost: u32 = match line[3..] {
+            ["lost", lost] => lost.parse().unwrap(),
+            _ => 0,
+        };
+        assert!(lost <= most, "{finished:#?}");
     }
 }
 
@@ -151,7 +159,7 @@ def get():
     except queue.Empty: return 'empty'
 def sleep(): return time.sleep(0.05)
 def join():
-    (t := threading.Thread(target=time.sleep, args=[0.3])).start()
+    (t := threading.Thread(target=time.sleep, args=[60], daemon=True)).start()
     t.join(0.05); return t.is_alive()
 for each in [event, condition, lock, semaphore, get, sleep, join] * 2: took(each)
 ";

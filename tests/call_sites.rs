@@ -102,6 +102,22 @@ fn a_site_goes_on_being_right_once_it_is_patched() {
     every_result_is_right(Kind::Glibc, &ahead(), 2 * SITES, calls, false);
 }
 
+/// Of each state in between: only the first thread that comes to the site can complete it.
+#[test]
+fn a_site_whose_patcher_has_died_is_completed_at_its_next_use() {
+    for kind in Kind::C {
+        let guest = need!(guests::build("site_halved", kind));
+        for (world, is_patched) in [(Run::on_host(), false), (ahead(), true), (behind(), true)] {
+            let run = world.run(&[&guest]).succeeded();
+            assert_eq!((count(&run, "wrong"), &*run.stderr), (0, ""), "{run:#?}");
+            // Four uses of each site, and one at least of what was made of it.
+            let patched = count(&run, "patched");
+            assert_eq!(patched > 0, is_patched, "{run:#?}");
+            assert!(count(&run, "right") >= 4 * SITES + patched, "{run:#?}");
+        }
+    }
+}
+
 /// Relative waits that the kernel begins again at the `syscall` instruction, under a patched `mov`.
 fn threads_may_be_blocked(mode: &str) {
     let rounds = if is_full() { 40 } else { 8 };

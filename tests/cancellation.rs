@@ -78,28 +78,31 @@ fn a_thread_can_be_cancelled_after_each_instruction_of_a_wait() {
     }
 }
 
-/// DIFFERENCE: as above; a cancellation seldom meets just those instructions.
+/// DIFFERENCE: as above. One in some 70,000 cancellations meets just those instructions; the guest tells it from others.
 #[test]
 fn a_thread_can_be_cancelled_at_any_moment_around_a_wait() {
     for kind in KINDS {
         let guest = need!(guests::build("cancel", kind));
         let rounds = agreement::rounds(200, 5_000);
-        let spared = match kind {
-            Kind::Cpp | Kind::CppStatic => 1,
+        let lost_at_most = match kind {
+            Kind::Cpp | Kind::CppStatic if rounds == "200" => 1,
+            Kind::Cpp | Kind::CppStatic => 2,
             _ => 0,
         };
         // That the guest is right is soon seen on the host.
         for (run, rounds, most) in [
             (agreement::host(), "200", 0),
-            (agreement::inside(&agreement::AHEAD), &*rounds, spared),
+            (agreement::inside(&agreement::AHEAD), &*rounds, lost_at_most),
         ] {
             let words = [guest.as_os_str(), "race".as_ref(), rounds.as_ref()];
             let run = run.limit(1800).run(&words).succeeded();
             assert!(run.stdout.lines().count() > 6, "{run:#?}");
             for line in run.stdout.lines() {
-                let (_, count) = line.rsplit_once(": ").unwrap();
-                let count: u32 = count.strip_suffix(" wrong").unwrap().parse().unwrap();
-                assert!(count <= most, "{run:#?}");
+                let (_, counts) = line.rsplit_once(": ").unwrap();
+                let lost = counts.strip_prefix("0 wrong, ");
+                let lost = lost.unwrap_or_else(|| panic!("{line}: {run:#?}"));
+                let lost: u32 = lost.strip_suffix(" lost").unwrap().parse().unwrap();
+                assert!(lost <= most, "{run:#?}");
             }
         }
     }

@@ -207,6 +207,16 @@ fn a_program_without_libc_reads_the_shifted_clock() {
     }
 }
 
+/// Reads in the vDSO: nobody hears of these.
+#[test]
+fn a_program_reads_the_shifted_clock_after_either_of_the_first_calls_of_a_libc() {
+    let guest = need!(guests::build("nolibc", Kind::NoLibcVdso));
+    for first in ["brk", "tls"] {
+        let words = [guest.as_os_str(), first.as_ref()];
+        Run::shifted().run(&words).expect_shifted();
+    }
+}
+
 #[test]
 fn bash_and_date_take_turns_without_a_step_back() {
     need!(tools::find("bash"));

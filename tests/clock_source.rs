@@ -12,8 +12,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use harness::guests::{self, Kind};
-use harness::need;
 use harness::process::Run;
+use harness::{need, skip};
 
 const DIRECTORY: &str = "/sys/devices/system/clocksource/clocksource0";
 
@@ -75,8 +75,7 @@ fn a_program_reads_on_exactly_while_the_clock_source_changes() {
         .filter(|name| *name != "tsc")
         .collect();
     if others.is_empty() || Source::current() != "tsc" {
-        eprintln!("skipped: this machine has no TSC clock source, or no other");
-        return;
+        skip!("this machine has no TSC clock source, or no other");
     }
 
     let offsets = ["+1000000.000000001", "-5.5", "+77.999999999", "-0.25"];

@@ -7,6 +7,7 @@ mod harness;
 use harness::engines::{self, Engine, podman::Podman, stage::Stage};
 use harness::process::Run;
 use harness::{SHIFT, guests, need, tools};
+use std::ffi::OsStr;
 
 #[test]
 fn containers_of_podman_have_their_clocks_with_runc() {
@@ -47,6 +48,33 @@ fn what_podman_takes_away_from_a_container_does_not_take_its_clocks() {
         if let Err(why) = read.check_shifted() {
             panic!("{option}: {why}");
         }
+    }
+}
+
+#[test]
+fn a_privileged_container_of_podmans_keeps_a_profile_that_it_is_given() {
+    let stage = need!(Stage::new());
+    let profile = stage.at("shifted.json");
+    let ahead = format!("+{SHIFT}");
+    let words = ["oci-profile", "--format=docker", "--realtime", &ahead];
+    let mut words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+    let socket = stage.at("agent.sock");
+    words.extend(["--socket".as_ref(), socket.as_os_str()]);
+    let elsewhen = [harness::process::elsewhen()];
+    let made = Run::on_host().through(&elsewhen).run(&words).succeeded();
+    std::fs::write(&profile, made.stdout).unwrap();
+    let profile = format!("--security-opt=seccomp={}", profile.display());
+    for runtime in ["runc", "crun"] {
+        let podman = need!(Podman::bare(&stage, runtime));
+        let with = |options: &[&str]| podman.run_by(options, &[], &["/bin/date", "+%s"]);
+        for options in [&[&*profile][..], &["--privileged", &profile]] {
+            if let Err(why) = with(options).check_shifted() {
+                panic!("{runtime} {options:?}: {why}");
+            }
+        }
+        // It is the profile that does it.
+        let read = with(&["--privileged"]).succeeded();
+        read.host("REALTIME").check_lines(&read.stdout).unwrap();
     }
 }
 

@@ -1,7 +1,6 @@
 //! Containers of Podman's that move from one host to another, and their clocks with them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
-#[allow(unused_macros, unused_imports, reason = "for other tests")]
 mod harness;
 
 use harness::clock::{self, SECOND};
@@ -11,11 +10,12 @@ use harness::engines::stage::Stage;
 use harness::guests::{self, Kind};
 use harness::need;
 use harness::process::Run;
-use harness::sys::wait_until;
-use harness::ticks::Tick;
+use harness::restored::{PAUSE, pause};
+use harness::ticks::{self, Tick};
 use std::ffi::OsStr;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const NAME: &str = "elsewhen-moves";
 const DAYS: i128 = 86_400 * SECOND;
@@ -27,8 +27,25 @@ fn ticks(host: &Host, more: usize) -> Vec<Tick> {
         lines.iter().map(|line| Tick::parse(line)).collect()
     };
     let had = read().len();
-    wait_until(|| read().len() >= had + more, "its ticks");
-    read()
+    let start = Instant::now();
+    loop {
+        let ticks = read();
+        if ticks.len() >= had + more {
+            return ticks;
+        }
+        let is_late = start.elapsed() > Duration::from_secs(120);
+        assert!(!is_late, "no ticks: {}", host.state(NAME));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What a further program reads in it, which waits for absolute times.
+fn exec(host: &Host, program: &str) -> Vec<Tick> {
+    let script = format!("{program} /dev/stdout | busybox head -n 5");
+    let ended = host.exec(NAME, &["sh", "-c", &script]).succeeded();
+    let ticks: Vec<Tick> = ended.stdout.lines().map(Tick::parse).collect();
+    assert_eq!(ticks.len(), 5);
+    ticks
 }
 
 /// The archive without the clocks is refused.
@@ -51,7 +68,6 @@ fn expect_refusal(host: &Host, archive: &Path) {
 /// A container that ticks goes from one host to the other, and back; `words` are Podman's for it. What its
 /// clocks are ahead of the first host's is `realtime` and `boottime`.
 fn moves(words: &[&str], realtime: i128, boottime: i128) {
-    const PAUSE: i128 = 2 * SECOND;
     let criu = need!(Criu::find());
     criu.act_with(&["--policy realtime=continue"]);
     let (_, options) = criu.for_runc();
@@ -74,7 +90,7 @@ fn moves(words: &[&str], realtime: i128, boottime: i128) {
         let had = ticks(&hosts[from], 1).len();
         let archive = stage.at(&format!("archive{turn}.tar"));
         hosts[from].checkpoint(NAME, &archive);
-        std::thread::sleep(Duration::from_nanos(u64::try_from(PAUSE).unwrap()));
+        pause();
         paused += PAUSE;
         if turn == 0 {
             expect_refusal(&hosts[to], &archive);
@@ -91,6 +107,14 @@ fn moves(words: &[&str], realtime: i128, boottime: i128) {
                 pair[1].tai - pair[0].tai,
             ];
             assert!(steps.iter().all(|step| *step >= 0), "{pair:?}");
+        }
+        if realtime != 0 {
+            let more = exec(&hosts[to], &program);
+            ticks::expect_between(
+                *all.last().unwrap(),
+                &more,
+                *ticks(&hosts[to], 2).last().unwrap(),
+            );
         }
         let last = *all.last().unwrap();
         let host = before.until(clock::Host::now(), "REALTIME");

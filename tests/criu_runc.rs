@@ -1,7 +1,6 @@
 //! A container of runc's that goes on with its clocks.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
-#[allow(unused_macros, unused_imports, reason = "for other tests")]
 mod harness;
 
 use harness::clock::{Host, SECOND};

@@ -1,34 +1,17 @@
 //! Servers that CRIU dumps and restores, with their clocks.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
-#[allow(unused_macros, unused_imports, reason = "for other tests")]
 mod harness;
 
 use harness::clock::{Host, SECOND};
-use harness::criu::{self, Criu, LATER};
+use harness::criu::{Criu, LATER};
 use harness::need;
 use harness::process::Run;
+use harness::restored::{PAUSE, Restored, SHIFTED, pause};
 use harness::servers::{Postgres, Redis, as_postgres};
 use harness::sys::wait_until;
 use harness::tools;
 use std::ffi::OsString;
-use std::time::Duration;
-
-const SHIFTED: [&str; 7] = [
-    "--backend=guest",
-    "--monotonic",
-    "+100d",
-    "--boottime",
-    "+50d",
-    "--realtime",
-    "+400d",
-];
-
-const PAUSE: i128 = 3 * SECOND;
-
-fn pause() {
-    std::thread::sleep(Duration::from_nanos(u64::try_from(PAUSE).unwrap()));
-}
 
 /// The host's REALTIME.
 fn now() -> i128 {
@@ -51,6 +34,7 @@ fn what_redis_has_been_told_to_forget_is_forgotten_in_due_time() {
         value.unwrap().trim().parse().unwrap()
     };
     let pid = i32::try_from(info("process_id")).unwrap();
+    let _server = Restored::new(pid);
     // It has threads, of which each is given its clocks.
     let threads = || {
         std::fs::read_dir(format!("/proc/{pid}/task"))
@@ -81,7 +65,6 @@ fn what_redis_has_been_told_to_forget_is_forgotten_in_due_time() {
         // Its own timer looks for what is due: nobody asks for the key.
         wait_until(|| number(&["dbsize"]) == 1, "`soon` is forgotten");
     }
-    criu::end(pid);
 }
 
 #[test]
@@ -99,6 +82,7 @@ fn the_processes_of_postgresql_go_on_together() {
         run.start(&[&own[..], &as_postgres(&[&session[..], command].concat())].concat())
     }));
     let pid = postgres.pid();
+    let _server = Restored::new(pid);
     // Those that stay.
     let processes = || -> Vec<i32> {
         let pids = postgres.ask(
@@ -139,5 +123,4 @@ fn the_processes_of_postgresql_go_on_together() {
         had.iter().all(|one| children.contains(one)),
         "{had:?} {children:?}"
     );
-    criu::end(pid);
 }

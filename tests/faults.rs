@@ -6,6 +6,8 @@
 mod harness;
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -58,7 +60,9 @@ fn every_start_survives_a_worker_killed(kills: u32, kind: Kind) {
     let program = need!(guests::build("now", kind));
     let each = 12 * kills;
     let words = storm(&storm_program, "exec", 8, each, &program);
-    let mut run = Run::shifted().limit(600).start(&words);
+    // What is lost waits for ever.
+    let limit = if is_full() { 600 } else { 200 };
+    let mut run = Run::shifted().limit(limit).start(&words);
     let front = run.pid();
     let keeper = wait_for("keeper", || keeper(front));
     let mut random = Random::new();
@@ -111,11 +115,21 @@ fn a_worker_killed_amid_unshare_leaves_no_success_without_a_time_namespace() {
 #[test]
 fn a_stopped_worker_is_replaced() {
     let now = need!(guests::build("now", Kind::MuslStatic));
-    let script = format!("sleep 0.5; {}", now.display());
-    let run = Run::shifted().start(&["sh", "-c", &script]);
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!(
+        "mkfifo new && mv new gate; read line <gate; {}",
+        now.display()
+    );
+    let run = Run::shifted().in_dir(dir.path());
+    let run = run.start(&["sh", "-c", &script]);
     let front = run.pid();
+    let gate = dir.path().join("gate");
+    sys::wait_until(|| gate.exists(), "the shell has begun");
     let worker = wait_for("worker", || worker(keeper(front)?));
     sys::kill(worker, libc::SIGSTOP);
+    // Held open until the end, so that it opens at once and what is written stays.
+    let mut gate = File::options().read(true).write(true).open(gate).unwrap();
+    gate.write_all(b"go\n").unwrap();
     run.finish().expect_shifted();
     assert!(!is_running(worker));
 }
@@ -205,12 +219,10 @@ fn an_empty_control_group_of_a_killed_supervisor_goes_with_the_next_start() {
     sys::wait_until(|| running.output().contains("ready"), "it runs");
     let keeper = wait_for("keeper", || keeper(running.pid()));
     let worker = wait_for("worker", || worker(keeper));
-    // A worker that goes on would remove it.
-    let kills = [libc::SIGSTOP, libc::SIGKILL];
-    for (pid, signal) in [worker, keeper].into_iter().zip(kills) {
-        sys::kill(pid, signal);
-    }
+    // A worker that goes on would remove it, and so would one in its place.
+    sys::kill(keeper, libc::SIGSTOP);
     sys::kill(worker, libc::SIGKILL);
+    sys::kill(keeper, libc::SIGKILL);
     drop(running);
     let own = cgroup::own_directory().unwrap();
     let of_killed = own.join(format!("elsewhen-{name}-{keeper}"));

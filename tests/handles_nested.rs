@@ -5,9 +5,9 @@ mod harness;
 
 use harness::clock::{Host, Reading, SECOND};
 use harness::handles::{Place, complaint, pids, until_in};
-use harness::process::{Finished, Run, elsewhen};
+use harness::process::{Finished, elsewhen};
 use harness::sys::wait_until;
-use harness::{Missing, need, root};
+use harness::{kernel_backend, need, root};
 use serde_json::Value;
 
 /// A script with `elsewhen` in it, also between single quotes.
@@ -169,16 +169,6 @@ fn refuse_what_was_made_inside(backend: &str) {
     // The tree's own is another matter.
     let pid = running.pid().to_string();
     place.tool(&["exec", &pid, "true"]).succeeded();
-}
-
-/// A command in a time namespace of the kernel's, or why there is none.
-fn kernel_backend() -> Result<(), Missing> {
-    let check = Run::on_host().run(&[elsewhen().to_str().unwrap(), "check", "--json"]);
-    let report: Value = serde_json::from_str(&check.stdout).unwrap();
-    match report["kernel_backend"]["works"] == true {
-        true => Ok(()),
-        false => Err(Missing(format!("{}", report["kernel_backend"]))),
-    }
 }
 
 #[test]

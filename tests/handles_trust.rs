@@ -299,6 +299,9 @@ fn a_users_forged_record_does_not_lead_root_astray() {
         .by_ordinary_user(public.path())
         .run(&["true"])
         .succeeded();
+    // Root looks at the records of those who run something.
+    let own_process = Run::on_host().by_ordinary_user(public.path());
+    let _own_process = own_process.start(&["sleep", "600"]);
     let forged = name("forged");
     let own = i64::from(std::process::id());
     let place = Place::usual();

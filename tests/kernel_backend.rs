@@ -1,37 +1,30 @@
 //! `elsewhen run --backend=kernel` against the kernel's own time namespaces.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
+mod harness;
+
+use harness::process::{Run, alone};
+use harness::{guests, kernel_backend, need};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 const ELSEWHEN: &str = env!("CARGO_BIN_EXE_elsewhen");
 
-/// Whether time namespaces can be made here; says so if not, and fails in CI.
-fn available() -> bool {
-    let output = Command::new(ELSEWHEN)
-        .args(["check", "--json"])
-        .output()
-        .unwrap();
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let backend = &report["kernel_backend"];
-    if backend["works"] == true {
-        return true;
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "cannot be tested: {backend}"
-    );
-    eprintln!("skipped: {backend}");
-    false
+fn run(args: &[&str]) -> Output {
+    let mut command = Command::new(ELSEWHEN);
+    output(command.args(["run", "--backend=kernel"]).args(args))
 }
 
-fn run(args: &[&str]) -> Output {
-    Command::new(ELSEWHEN)
-        .args(["run", "--backend=kernel"])
-        .args(args)
-        .output()
-        .unwrap()
+/// Not while another test copies what it is to run: a copy that is open for writing elsewhere does not run.
+fn start(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    alone(|| command.spawn()).unwrap()
+}
+
+fn output(command: &mut Command) -> Output {
+    let child = start(command.stderr(Stdio::piped()));
+    child.wait_with_output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -59,9 +52,7 @@ fn assert_shifted(text: &str, before: f64, shift: f64) {
 
 #[test]
 fn the_command_and_its_children_see_the_offsets() {
-    if !available() {
-        return;
-    }
+    need!(kernel_backend());
     let before = host_uptime();
     let output = run(&["--boottime", "+100d", "cat", "/proc/uptime"]);
     assert_shifted(&stdout(&output), before, 8_640_000.0);
@@ -76,9 +67,7 @@ fn the_command_and_its_children_see_the_offsets() {
 
 #[test]
 fn offsets_reach_the_kernel_to_the_nanosecond() {
-    if !available() {
-        return;
-    }
+    need!(kernel_backend());
     let options = ["--monotonic", "-0.25", "--boottime=+1d0.000000001s"];
     let command = ["cat", "/proc/self/timens_offsets"];
     let output = run(&[&options[..], &command].concat());
@@ -94,9 +83,7 @@ fn offsets_reach_the_kernel_to_the_nanosecond() {
 
 #[test]
 fn the_command_is_in_the_namespace_that_its_children_get() {
-    if !available() {
-        return;
-    }
+    need!(kernel_backend());
     let links = ["/proc/self/ns/time", "/proc/self/ns/time_for_children"];
     let output = run(&["readlink", links[0], links[1]]);
     let text = stdout(&output);
@@ -106,10 +93,23 @@ fn the_command_is_in_the_namespace_that_its_children_get() {
 }
 
 #[test]
+fn no_process_and_no_filter_of_elsewhens_stays() {
+    need!(kernel_backend());
+    let script = "echo $$ $PPID; grep ^Seccomp: /proc/self/status";
+    let mut command = Command::new(ELSEWHEN);
+    command.args(["run", "--backend=kernel", "--boottime=+1d"]);
+    let child = start(command.args(["sh", "-c", script]));
+    let (started, own) = (child.id(), std::process::id());
+    let output = child.wait_with_output().unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let filter = status.lines().find(|line| line.starts_with("Seccomp:"));
+    let expected = format!("{started} {own}\n{}\n", filter.unwrap());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
+
+#[test]
 fn a_shift_inside_a_shifted_namespace_is_added() {
-    if !available() {
-        return;
-    }
+    need!(kernel_backend());
     let before = host_uptime();
     let inner = [ELSEWHEN, "run", "--backend=kernel", "--boottime", "+1d"];
     let output = run(&[&["--boottime", "+1d"], &inner[..], &["cat", "/proc/uptime"]].concat());
@@ -118,37 +118,29 @@ fn a_shift_inside_a_shifted_namespace_is_added() {
 
 #[test]
 fn auto_takes_the_kernel_where_that_suffices() {
-    if !available() {
-        return;
-    }
+    need!(kernel_backend());
     let before = host_uptime();
-    let output = Command::new(ELSEWHEN)
-        .args(["run", "--boottime", "+1h", "cat", "/proc/uptime"])
-        .output()
-        .unwrap();
+    let mut command = Command::new(ELSEWHEN);
+    let output = output(command.args(["run", "--boottime", "+1h", "cat", "/proc/uptime"]));
     assert_shifted(&stdout(&output), before, 3_600.0);
 }
 
 #[test]
 fn the_exit_status_is_the_commands() {
-    if !available() {
-        return;
-    }
+    need!(kernel_backend());
     assert_eq!(run(&["sh", "-c", "exit 7"]).status.code(), Some(7));
     assert_eq!(
         run(&["sh", "-c", "kill -TERM $$"]).status.signal(),
         Some(libc::SIGTERM)
     );
     let script = format!("{ELSEWHEN} run --backend=kernel sh -c 'kill -9 $$'; exit $?");
-    let outer = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let outer = output(Command::new("sh").args(["-c", &script]));
     assert_eq!(outer.status.code(), Some(137));
 }
 
 #[test]
 fn a_command_that_cannot_run_gives_126_or_127_and_one_line() {
-    if !available() {
-        return;
-    }
+    need!(kernel_backend());
     let directory = tempfile::tempdir().unwrap();
     let orphan = directory.path().join("orphan");
     std::fs::write(&orphan, "#!/nonexistent/interpreter\n").unwrap();
@@ -178,9 +170,7 @@ fn a_command_that_cannot_run_gives_126_or_127_and_one_line() {
 
 #[test]
 fn arguments_reach_the_command_as_they_are() {
-    if !available() {
-        return;
-    }
+    need!(kernel_backend());
     let table: &[(&[&str], &str)] = &[
         (
             &["echo", "-e", "--", "--realtime", "x"],
@@ -197,14 +187,12 @@ fn arguments_reach_the_command_as_they_are() {
 
 #[test]
 fn the_command_inherits_signals_and_descriptors_as_the_caller_had_them() {
-    if !available() {
-        return;
-    }
+    need!(kernel_backend());
     let show = "grep -E '^Sig(Ign|Blk)' /proc/self/status; ls /proc/self/fd";
     for setting in ["true", "trap '' PIPE INT", "exec 0<&-", "exec 7</dev/null"] {
         let outcome = |prefix: &str| {
             let script = format!("{setting}; exec {prefix} sh -c \"{show}\"");
-            stdout(&Command::new("sh").args(["-c", &script]).output().unwrap())
+            stdout(&output(Command::new("sh").args(["-c", &script])))
         };
         let through = format!("{ELSEWHEN} run --backend=kernel --monotonic +1d");
         assert_eq!(outcome(&through), outcome(""), "{setting}");
@@ -213,33 +201,14 @@ fn the_command_inherits_signals_and_descriptors_as_the_caller_had_them() {
 
 #[test]
 fn without_privilege_the_way_out_is_named() {
-    if !available() {
-        return;
-    }
-    let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .args([
-            ELSEWHEN,
-            "run",
-            "--backend=kernel",
-            "--monotonic",
-            "+1d",
-            "true",
-        ])
-        .output();
-    let Ok(output) = output else {
-        eprintln!("skipped: no setpriv(1)");
-        return;
-    };
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    if stderr.starts_with("setpriv:") {
-        eprintln!("skipped: {stderr}");
-        return;
-    }
+    need!(kernel_backend());
+    let public = guests::public_directory();
+    let run = Run::inside(&["--backend=kernel", "--monotonic", "+1d"]);
+    let run = run.by_ordinary_user(public.path()).run(&["true"]);
     assert_eq!(
-        stderr,
+        run.stderr,
         "elsewhen: cannot make a time namespace: operation not permitted; \
          run it as root or in a user namespace, or use `--backend=guest`\n"
     );
-    assert_eq!(output.status.code(), Some(125));
+    assert_eq!(run.code, 125);
 }

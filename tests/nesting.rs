@@ -232,7 +232,7 @@ fn a_supervisor_inside_is_as_the_kernel_has_it() {
 #[test]
 fn an_inner_command_can_be_stopped_and_ended_by_its_front() {
     let dir = guests::public_directory();
-    let command = inner(5, "sh -c 'echo $$ >pid; echo ready; exec sleep 1000'");
+    let command = inner(5, "sh -c 'echo ready; echo $$ >pid; exec sleep 1000'");
     let script = format!(
         "{command} & front=$!; while ! test -s pid; do sleep 0.05; done; kill -TERM $front; wait $front; echo $?; \
          kill -0 $(cat pid) 2>/dev/null && echo alive"

@@ -5,7 +5,7 @@ mod harness;
 
 use harness::clock::{Reading, SECOND};
 use harness::guests::{self, Kind};
-use harness::process::{Finished, Run};
+use harness::process::{AS_NOBODY, Finished, Run};
 use harness::{need, root, skip, tools, ways};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -180,13 +180,7 @@ fn a_binary_that_its_user_cannot_read_runs_shifted() {
     let dir = guests::public_directory();
     for kind in [Kind::MuslStatic, Kind::Glibc] {
         let now = guests::copy(&need!(guests::build("now", kind)), dir.path(), 0o711);
-        let user = [
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-        ];
-        let command = [&user.map(OsStr::new)[..], &[now.as_os_str()]].concat();
+        let command = [&AS_NOBODY.map(OsStr::new)[..], &[now.as_os_str()]].concat();
         Run::shifted().run(&command).expect_shifted();
     }
 }
@@ -218,13 +212,7 @@ fn a_setuid_binary_changes_its_user_and_runs_shifted() {
     );
     std::os::unix::fs::chown(&now, Some(65533), None).unwrap();
     std::fs::set_permissions(&now, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
-    let user = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
-    let command = [&user.map(OsStr::new)[..], &words(&now, &["uid"])].concat();
+    let command = [&AS_NOBODY.map(OsStr::new)[..], &words(&now, &["uid"])].concat();
 
     let host = Run::on_host().run(&command).succeeded();
     if !host.stdout.starts_with("65533\n") {

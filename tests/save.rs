@@ -385,9 +385,12 @@ fn a_file_that_cannot_be_believed_is_refused_before_anything_runs() {
     for (options, why) in [
         (
             &["--resume", "/nonexistent/clocks.json"][..],
-            "no such file",
+            "no such file or directory; name a file that `elsewhen save` has written",
         ),
-        (&["--resume", "/proc"], "directory"),
+        (
+            &["--resume", "/proc"],
+            "is a directory; name a file that `elsewhen save` has written",
+        ),
         (&["--resume", "/dev/zero"], "too long"),
         (&["--policy", "monotonic=host"], "--resume FILE"),
     ] {

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use harness::guests::{self, Kind};
 use harness::process::{Run, alone, elsewhen};
 use harness::supervisor::{is_running, keeper, wait_for, worker};
-use harness::{Missing, SHIFT, is_root, need, root, skip, sys, tools, worlds};
+use harness::{Missing, SHIFT, debian13, is_root, need, root, skip, sys, tools, worlds};
 
 /// All clocks that the files show are ahead, each by another time.
 fn shifted() -> Run {
@@ -86,6 +86,26 @@ fn uptime_agrees_with_date() {
     expect_ahead("sed -n 's/^btime //p' /proc/stat", 200 * DAY);
     let run = shifted().run(&["uptime", "-p"]).succeeded();
     assert!(run.stdout.contains("week"), "{run:#?}");
+}
+
+/// coreutils since Debian 13 ask the clocks where nobody has written a login record.
+#[test]
+fn who_says_when_the_machine_was_booted_without_a_login_record() {
+    let root = need!(debian13::make());
+    let chroot = need!(tools::find("chroot"));
+    let script = "export TZ=UTC0; ! [ -e /var/run/utmp ] || exit
+        booted=$(who -b | sed 's/ *system boot *//')
+        [ -n \"$booted\" ] && date -d \"$booted\" +%s";
+    let words = [chroot.as_os_str(), root.as_os_str()];
+    let words = [&words[..], &["sh", "-c", script].map(OsStr::new)].concat();
+    let booted = |run: Run| {
+        let run = run.run(&words).succeeded();
+        let seconds = run.stdout.trim().parse::<i128>();
+        seconds.unwrap_or_else(|_| panic!("{run:#?}"))
+    };
+    // It prints whole minutes.
+    let distance = booted(shifted()) - booted(Run::on_host()) - 200 * DAY;
+    assert!((-60..=60).contains(&distance), "{distance} s off");
 }
 
 #[test]
@@ -197,7 +217,7 @@ fn a_user_and_pid_namespace_has_its_own_processes() {
         skip!("no user namespaces");
     }
     let words = [guest.as_os_str(), "ways".as_ref(), dir.path().as_os_str()];
-    let place = place.map(std::ffi::OsStr::new);
+    let place = place.map(OsStr::new);
     let words = [&place[..], &words].concat();
     let host = Run::on_host().run(&words).succeeded();
     let inside = shifted().run(&words).succeeded();

@@ -48,7 +48,7 @@ fn a_thread_on_a_small_stack_waits() {
 
 #[test]
 fn a_handler_on_a_stack_of_the_least_size_waits() {
-    agrees(&["alternate-stack", "1024"]);
+    agrees(&["alternate-stack", "512"]);
 }
 
 /// DIFFERENCE: the gate needs a stack (LIMITATIONS.md).

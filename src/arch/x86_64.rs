@@ -51,6 +51,7 @@ pub(crate) mod nr {
     pub(crate) const SETNS: u32 = 308;
     pub(crate) const SECCOMP: u32 = 317;
     pub(crate) const EXECVEAT: u32 = 322;
+    pub(crate) const STATX: u32 = 332;
     /// The same in all three tables.
     pub(crate) const IO_URING_SETUP: u32 = 425;
     pub(crate) const OPEN_TREE: u32 = 428;

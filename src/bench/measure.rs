@@ -51,6 +51,10 @@ impl Bench {
         if let Action::Wait(wait) = row.action {
             waits::warm_up(wait)?;
         }
+        if let Action::Open(file) = row.action {
+            // After as many the call site has been patched.
+            timed(30, || File::open(file).map(drop))?;
+        }
         let mut all = Vec::new();
         for _ in 0..row.samples {
             match row.action {
@@ -82,6 +86,7 @@ impl Bench {
                 black_box(clock::read_by_system_call(libc::CLOCK_REALTIME)?);
                 Ok(())
             }),
+            Action::Open(file) => timed(times, || File::open(file).map(drop)),
             Action::Exec(Program::Short) => timed(times, || self.short.run()),
             Action::Exec(_) => timed(times, || self.three_calls.run()),
             Action::ExecDynamic => timed(times, || self.itself.run()),

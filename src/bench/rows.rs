@@ -93,6 +93,8 @@ pub(super) enum Action {
     Unlisted,
     /// clock_gettime(2) past the vDSO.
     Trapped,
+    /// open(2) and close(2) of this file.
+    Open(&'static str),
     /// Starting a smallest program.
     Exec(Program),
     /// Starting this program itself, a dynamic one.
@@ -132,8 +134,11 @@ const STATIC: [Side; 6] = [
     Side::Notified,
 ];
 
+/// Where files are opened; nothing else changes what that costs.
+const OPENING: [Side; 3] = [Side::Host, Side::Kernel, Side::Inside];
+
 /// The rows of the table but [`WAITS`], in its order.
-const TABLE: [Row; 23] = [
+const TABLE: [Row; 25] = [
     hot("clock_realtime", "REALTIME", libc::CLOCK_REALTIME),
     hot("clock_monotonic", "MONOTONIC", libc::CLOCK_MONOTONIC),
     hot("clock_boottime", "BOOTTIME", libc::CLOCK_BOOTTIME),
@@ -193,6 +198,20 @@ const TABLE: [Row; 23] = [
         Action::Trapped,
         &STATIC,
         (50, 3),
+    ),
+    call(
+        "open",
+        "open and close of a file (/dev/null)",
+        Action::Open("/dev/null"),
+        &OPENING,
+        (100, 3),
+    ),
+    call(
+        "open_uptime",
+        "open and close of /proc/uptime",
+        Action::Open("/proc/uptime"),
+        &OPENING,
+        (5, 2),
     ),
     call(
         "exec",

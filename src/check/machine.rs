@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use super::{Feature, TimeNamespaces};
 use crate::clock::Offset;
 use crate::kernel;
+use crate::sys::namespace::INITIAL_TIME_NS;
 
 /// A file's only line.
 fn line(path: &str) -> Option<String> {
@@ -63,7 +64,7 @@ pub(super) fn time_namespaces() -> TimeNamespaces {
         Some(_) => Feature::tried("5.6", &kernel::probe()),
         None => Feature::found("5.6", false, "this kernel has none (`CONFIG_TIME_NS`)"),
     };
-    let initial = format!("time:[{}]", kernel::INITIAL_TIME_NS);
+    let initial = format!("time:[{INITIAL_TIME_NS}]");
     let inside = own.is_some_and(|own| own.as_os_str() != initial.as_str());
     let file = fs::read_to_string(kernel::OFFSETS).unwrap_or_default();
     let offset = |clock| {

@@ -297,6 +297,8 @@ pub(crate) struct CriuKeeperArgs {
     #[arg(long)]
     pub(crate) like: Option<i32>,
     #[arg(long)]
+    pub(crate) first: i32,
+    #[arg(long)]
     pub(crate) name: Option<String>,
 }
 

@@ -32,6 +32,7 @@ pub(super) fn keeper(args: CriuKeeperArgs) -> std::result::Result<i32, Failure> 
             boottime: offset(&args.boottime)?,
         },
         like: args.like,
+        first: args.first,
         name: args.name,
     };
     order.carry_out()?;

@@ -17,10 +17,17 @@ use bpf::Program;
 pub(crate) use shifted::Shifted;
 use table::{CLONE_NEWTIME, NEGATIVE, READERS, SETTERS, SETTERS_OF_A_CLOCK};
 
-/// Requests of ioctl(2) that give a descriptor, which no server of a file can: `NS_GET_USERNS` of
-/// `linux/nsfs.h`, and `PIDFD_GET_TIME_NAMESPACE` and `PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE` of
-/// `linux/pidfd.h`.
-pub(crate) const ASKS_FOR_NAMESPACE: [u32; 3] = [0xb701, 0xff07, 0xff08];
+/// `linux/nsfs.h` and `linux/pidfd.h`.
+pub(crate) const NS_GET_USERNS: u32 = 0xb701;
+const PIDFD_GET_TIME_NAMESPACE: u32 = 0xff07;
+pub(crate) const PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE: u32 = 0xff08;
+
+/// Requests of ioctl(2) that give a descriptor, which no server of a file can.
+const ASKS_FOR_NAMESPACE: [u32; 3] = [
+    NS_GET_USERNS,
+    PIDFD_GET_TIME_NAMESPACE,
+    PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE,
+];
 
 /// No system call of any kernel has this number or a greater one.
 pub(crate) const FIRST_UNKNOWN: u32 = 1024;

@@ -15,6 +15,9 @@ const MS_REMOUNT: u32 = 32;
 /// `OPEN_TREE_CLONE` of `linux/mount.h`.
 const OPEN_TREE_CLONE: u32 = 1;
 
+/// Flags of calls that name a file: links are not followed, or a descriptor is meant.
+const ITSELF: u32 = (libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH).cast_unsigned();
+
 /// The rules, each ending in a verdict for its number.
 pub(super) fn rules(p: &mut Program) {
     for (number, path) in OPENS {
@@ -43,17 +46,21 @@ pub(super) fn rules_for_names(p: &mut Program) {
         (nr::READLINK, 0, None),
         (nr::NEWFSTATAT, 1, Some(3)),
         (nr::READLINKAT, 1, None),
+        (nr::STATX, 1, Some(2)),
     ] {
-        p.when_eq(number, |p| {
-            if let Some(flags) = flags {
-                // Where links are not followed, and descriptors.
-                p.load_arg_low(flags);
-                p.when_ne(0, Program::allow);
-            }
+        let ask = |p: &mut Program| {
             p.load_arg_high(5);
             p.when_eq(EXCHANGE_COOKIE + number, Program::notify);
             p.when_eq(OPEN_COOKIE + number, |p| p.allow_if_same(5, path, u32::MAX));
             p.notify();
+        };
+        p.when_eq(number, |p| match flags {
+            None => ask(p),
+            Some(flags) => {
+                p.load_arg_low(flags);
+                p.when_clear(ITSELF, ask);
+                p.allow();
+            }
         });
     }
     // A mount of such a file keeps the namespace.

@@ -204,6 +204,38 @@ fn an_open_is_looked_at_only_where_it_could_be_of_a_view() {
 }
 
 #[test]
+fn a_name_is_looked_at_only_where_links_are_followed() {
+    const NOFOLLOW: u64 = 0x100;
+    const NO_AUTOMOUNT: u64 = 0x800;
+    const EMPTY_PATH: u64 = 0x1000;
+    let with = program(LAX);
+    let without = program(Rules {
+        timens: false,
+        ..LAX
+    });
+    for (number, place) in [(nr::NEWFSTATAT, 3), (nr::STATX, 2)] {
+        let call = |flags: u64, cookie: u64| {
+            let mut args = [0x7fff_1234_5678; 6];
+            args[place] = flags;
+            args[5] = cookie;
+            verdict(&with, AUDIT_NATIVE, number, args)
+        };
+        for flags in [0, NO_AUTOMOUNT] {
+            assert_eq!(call(flags, 7), NOTIFY, "{number} {flags:x}");
+            let cookie = |high: u32| u64::from(high + number) << 32 | 0x1234_5678;
+            assert_eq!(call(flags, cookie(OPEN_COOKIE)), ALLOW);
+            assert_eq!(call(flags, cookie(OPEN_COOKIE) + 1), NOTIFY);
+            assert_eq!(call(flags, cookie(EXCHANGE_COOKIE)), NOTIFY);
+        }
+        for flags in [NOFOLLOW, EMPTY_PATH, NOFOLLOW | NO_AUTOMOUNT] {
+            assert_eq!(call(flags, 7), ALLOW, "{number} {flags:x}");
+        }
+        let other = verdict(&without, AUDIT_NATIVE, number, [0; 6]);
+        assert_eq!(other, ALLOW, "{number}");
+    }
+}
+
+#[test]
 fn only_binds_clones_and_requests_for_a_namespace_are_asked_about() {
     const OTHERS: Rules = Rules {
         timens: false,

@@ -21,9 +21,8 @@ impl GateAt {
     /// Where the patched sites of this system call lead.
     pub(crate) fn of(&self, number: u32) -> Option<u64> {
         match number {
-            nr::OPEN | nr::OPENAT | nr::STAT | nr::NEWFSTATAT | nr::READLINK | nr::READLINKAT => {
-                self.open
-            }
+            nr::OPEN | nr::OPENAT | nr::STAT | nr::NEWFSTATAT | nr::STATX => self.open,
+            nr::READLINK | nr::READLINKAT => self.open,
             _ => Some(self.entry),
         }
     }

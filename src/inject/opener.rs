@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use crate::sys::{channel, process};
+use crate::sys::{channel, process, thread};
 
 /// The asking side, in a worker.
 pub(crate) struct Opener(OwnedFd);
@@ -22,9 +22,10 @@ impl Opener {
     /// ends, with its process.
     pub(crate) fn start(proc: OwnedFd) -> io::Result<Self> {
         let (ours, theirs) = channel::pair()?;
-        std::thread::Builder::new()
-            .stack_size(64 << 10)
-            .spawn(move || while answer(&ours, proc.as_fd()).is_some() {})?;
+        thread::start(
+            64 << 10,
+            move || while answer(&ours, proc.as_fd()).is_some() {},
+        )?;
         Ok(Self(theirs))
     }
 

@@ -10,7 +10,6 @@ mod sys;
 
 pub(crate) use exec::exec;
 pub(crate) use offsets::stated;
-pub(crate) use sys::INITIAL_TIME_NS;
 
 use std::fs::File;
 use std::io;

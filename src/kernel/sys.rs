@@ -6,9 +6,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// The inode of the initial time namespace (`include/linux/proc_ns.h: PROC_TIME_INIT_INO`).
-pub(crate) const INITIAL_TIME_NS: u64 = 0xEFFF_FFFA;
-
 /// Not yet in the C library's headers everywhere.
 const CLONE_NEWTIME: libc::c_int = 0x80;
 

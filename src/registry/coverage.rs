@@ -85,7 +85,10 @@ pub(crate) fn coverage(handle: &str) -> Result<Coverage> {
         .with_way_out("engines tell a container's id by its name: `podman inspect --format '{{.Id}}' NAME`"));
     };
     if let Some(i) = members.tree_of(process) {
-        return Ok(covered(&trees[i], Some(process.pid)));
+        let mut coverage = covered(&trees[i], Some(process.pid));
+        // The record of what CRIU has restored does not name it.
+        coverage.container = coverage.container.or_else(|| id_of(handle));
+        return Ok(coverage);
     }
     let around = trees.iter().find(|tree| {
         let first = tree.record().first.map(|(pid, _)| pid);
@@ -99,10 +102,15 @@ pub(crate) fn coverage(handle: &str) -> Result<Coverage> {
     let container = around.and_then(|tree| tree.record().container.clone());
     Ok(Coverage {
         pid: Some(process.pid),
-        container: container.or_else(|| handle.parse::<i32>().is_err().then(|| handle.to_owned())),
+        container: container.or_else(|| id_of(handle)),
         clocks,
         entered: Vec::new(),
     })
+}
+
+/// A handle that is no process's number.
+fn id_of(handle: &str) -> Option<String> {
+    handle.parse::<i32>().is_err().then(|| handle.to_owned())
 }
 
 /// How long a runtime may take to give the filter to what it starts by `exec`.

@@ -8,11 +8,11 @@ use super::kernel;
 use super::living::{self, Living};
 use super::members::Members;
 use super::processes::Table;
-use super::record::{Member, own_namespace};
+use super::record::Member;
 use crate::clock::ClockOffsets;
 use crate::image::ReadPathChoice;
-use crate::kernel::INITIAL_TIME_NS;
 use crate::line::shown;
+use crate::sys::namespace::INITIAL_TIME_NS;
 use crate::{Error, Result};
 
 /// A namespace to be joined.
@@ -79,7 +79,7 @@ pub(crate) fn find(handle: &str) -> Result<Found> {
         offsets: tree.all_offsets(),
         own_offsets: tree.offsets(),
         leaves_to_kernel: record.leaves_to_kernel,
-        kernels: kernels_to_enter(handle, tree),
+        kernels: kernels_to_enter(handle, tree, kernel::own(&trees, &table)),
         is_known: tree.keeper().is_some() || matches!(record.time_namespace, 0 | INITIAL_TIME_NS),
         strict: record.strict,
         host_proc: record.host_proc,
@@ -88,10 +88,10 @@ pub(crate) fn find(handle: &str) -> Result<Found> {
     })
 }
 
-/// The kernel's namespace that a tree is in, unless this process is in it.
-fn kernels_to_enter(handle: &str, tree: &Living) -> Result<Option<File>> {
+/// The kernel's namespace that a tree is in, unless this process is in it, as its `own` is that.
+fn kernels_to_enter(handle: &str, tree: &Living, own: u64) -> Result<Option<File>> {
     let record = tree.record();
-    if record.time_namespace == own_namespace("time") {
+    if record.time_namespace == own {
         return Ok(None);
     }
     if !record.leaves_to_kernel {

@@ -9,7 +9,7 @@ use super::members::Members;
 use super::processes::{Process, Table};
 use super::record::Id;
 use crate::clock::ClockOffsets;
-use crate::kernel::INITIAL_TIME_NS;
+use crate::sys::namespace::INITIAL_TIME_NS;
 use crate::{Error, Result};
 
 /// A time namespace that runs now, as [`TimeNamespace::list`](crate::TimeNamespace::list) gives it.

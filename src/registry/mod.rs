@@ -21,12 +21,13 @@ mod processes;
 mod record;
 mod register;
 
-pub(crate) use container::{Container, container};
+pub(crate) use container::{Container, container, restored};
 pub(crate) use coverage::{Clocks, Coverage, coverage};
 pub(crate) use directory::{overridden, own_socket, probe, shared_file, socket};
 pub(crate) use find::{Found, find, made_inside};
 pub(crate) use kernel::{offsets as kernels_offsets_of, own_offsets as kernels_offsets};
 pub(crate) use list::all;
 pub use list::{RunningNamespace, RunningProcess, RunningTree};
+pub(crate) use processes::started;
 pub(crate) use record::{Member, is_name};
-pub(crate) use register::{Registration, Tree, register};
+pub(crate) use register::{Registration, Tree, expect_free, register};

@@ -86,12 +86,17 @@ impl Table {
 
 /// When process `pid` was started, in the kernel's ticks (field 22 of proc_pid_stat(5)); `None` if it is
 /// gone.
-pub(super) fn started(pid: i32) -> Option<u64> {
+pub(crate) fn started(pid: i32) -> Option<u64> {
     let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let text = String::from_utf8_lossy(&text);
     // The name in field 2 may hold anything.
     let (_, tail) = text.rsplit_once(") ")?;
     tail.split(' ').nth(19)?.parse().ok()
+}
+
+/// This process.
+pub(super) fn this() -> Option<Process> {
+    read(rustix::process::getpid().as_raw_nonzero().get())
 }
 
 fn read(pid: i32) -> Option<Process> {

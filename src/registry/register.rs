@@ -9,8 +9,8 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, un
 use rustix::process::{geteuid, getpid};
 
 use super::directory::{Directory, SUFFIX};
-use super::living;
 use super::record::{self, Id, Member, Record, VERSION, Words};
+use super::{kernel, living};
 use crate::clock::{ClockOffsets, Offset};
 use crate::image::ReadPathChoice;
 use crate::{Error, Result, sys};
@@ -75,16 +75,11 @@ pub(crate) fn register(tree: &Tree<'_>) -> Result<Option<Registration>> {
             .ok()
             .and_then(|directory| write(directory, tree).ok()));
     };
-    let cannot = |e: io::Error| Error::os(format!("cannot take the name `{name}`"), e);
+    let cannot = |e: io::Error| cannot(name, e);
     let directory = Directory::make_own(tree.directory)?;
     lock(&directory).map_err(cannot)?;
-    let owner = owner(tree);
-    let is_taken = living::held(&directory).iter().any(|other| {
-        let is_same = tree.joins.is_some_and(|joins| joins.id == other.id());
-        other.name() == Some(name) && other.owner() == owner && !is_same
-    });
-    if is_taken {
-        return Err(cannot(io::Error::from_raw_os_error(libc::EEXIST)).with_way_out(
+    if is_taken(&directory, name, owner(tree), tree.joins) {
+        return Err(taken(name).with_way_out(
             "a namespace of that name is running: choose another, or join it by `elsewhen exec`",
         ));
     }
@@ -92,6 +87,34 @@ pub(crate) fn register(tree: &Tree<'_>) -> Result<Option<Registration>> {
     // By itself it would be let go only when all copies of the descriptor are closed.
     let _ = flock(registration.directory.fd(), FlockOperation::Unlock);
     Ok(Some(registration))
+}
+
+/// Whether this user can begin a namespace of this name now.
+///
+/// # Errors
+/// `EEXIST`: another namespace of this user's has the name. The directory of this user's records is somebody
+/// else's.
+pub(crate) fn expect_free(name: &str) -> Result<()> {
+    let user = geteuid().as_raw();
+    match Directory::own()? {
+        Some(directory) if is_taken(&directory, name, user, None) => Err(taken(name)),
+        _ => Ok(()),
+    }
+}
+
+fn is_taken(directory: &Directory, name: &str, owner: u32, joins: Option<&Member>) -> bool {
+    living::held(directory).iter().any(|other| {
+        let is_same = joins.is_some_and(|joins| joins.id == other.id());
+        other.name() == Some(name) && other.owner() == owner && !is_same
+    })
+}
+
+fn taken(name: &str) -> Error {
+    cannot(name, io::Error::from_raw_os_error(libc::EEXIST))
+}
+
+fn cannot(name: &str, error: io::Error) -> Error {
+    Error::os(format!("cannot take the name `{name}`"), error)
 }
 
 fn owner(tree: &Tree<'_>) -> u32 {
@@ -169,7 +192,7 @@ fn record(tree: &Tree<'_>) -> Option<Record> {
         front: tree.front,
         keeper: getpid().as_raw_nonzero().get(),
         pid_namespace: record::own_namespace("pid"),
-        time_namespace: record::own_namespace("time"),
+        time_namespace: kernel::own_now(),
         inner: tree.inner,
         offsets: Words::from(&tree.offsets),
         leaves_to_kernel: tree.leaves_to_kernel,

@@ -229,7 +229,7 @@ impl SavedClocks {
             Ok(found) => OpenOptions::new()
                 .read(true)
                 .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-                .open(format!("/proc/self/fd/{}", found.as_raw_fd())),
+                .open(format!("/proc/thread-self/fd/{}", found.as_raw_fd())),
             Err(error) => Err(error),
         };
         Self::read_from(path, file)
@@ -239,7 +239,7 @@ impl SavedClocks {
         let name = shown(path.as_os_str());
         let mut bytes = Vec::new();
         file.and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-            .map_err(|error| Error::os(format!("cannot read `{name}`"), error))?;
+            .map_err(|error| not_opened(&name, error))?;
         if bytes.len() as u64 > MOST_BYTES {
             return Err(Error::new(format!(
                 "`{name}`: it is too long to be a file of clocks; \
@@ -372,6 +372,18 @@ fn in_range(whose: &str, readings: &Readings) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn not_opened(name: &str, error: io::Error) -> Error {
+    let is_elsewhere = matches!(
+        error.raw_os_error(),
+        Some(libc::ENOENT | libc::ENOTDIR | libc::EISDIR)
+    );
+    let error = Error::os(format!("cannot read `{name}`"), error);
+    match is_elsewhere {
+        true => error.with_way_out("name a file that `elsewhen save` has written"),
+        false => error,
+    }
 }
 
 fn not_read(error: &serde_json::Error) -> Error {

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, statat};
 
+use super::beside::Beside;
 use super::counters::Counters;
 use super::door::Outer;
 use super::enter::Plan;
@@ -47,6 +48,10 @@ pub(crate) struct Adoption {
     /// The container that the processes are in, and the user who has made it: its first call tells which
     /// process it begins with, so that is waited for.
     pub(crate) container: Option<(String, u32)>,
+    /// Of a container that CRIU has restored: its first process.
+    pub(crate) beside: Option<Beside>,
+    /// Of no container: the process that the tree begins with, and when it was started.
+    pub(crate) first: Option<(i32, u64)>,
     pub(crate) counters: Option<&'static Counters>,
 }
 
@@ -60,6 +65,8 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
         filter,
         ready,
         container,
+        beside,
+        first,
         counters,
     } = adoption;
     check_outer()?;
@@ -81,15 +88,19 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
         None => plan.offsets,
     };
     let image = Image::compose_with(plan.reads)?;
-    let own_image = image.patch(&offsets, 0)?;
     Force::find(image.host())?;
     let opening = check_opening()?;
     let inherited = signal::Inherited::set_aside();
     let prepared = Means::gather().and_then(|means| {
         let first = match &container {
             Some(_) => Some(first_process(&means, &listener)?),
-            None => None,
+            None => first,
         };
+        let offsets = match (&beside, first) {
+            (Some(beside), Some((pid, _))) => beside.offsets(means.proc.as_fd(), pid, &offsets)?,
+            _ => offsets,
+        };
+        let own_image = image.patch(&offsets, 0)?;
         let registration = register(&Tree {
             directory: plan.directory.as_deref(),
             name: plan.name.as_deref(),
@@ -109,11 +120,16 @@ pub(crate) fn adopt(plan: &Plan, adoption: Adoption) -> Result<Infallible> {
         // A worker that hangs, and who serves live files, are to become children of this process.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|e| Error::os("cannot adopt orphans", e.into()))?;
-        Ok((means, registration, first))
+        Ok((means, registration, first, offsets, own_image))
     });
-    let (means, registration, first) = prepared.inspect_err(|_| inherited.give_back())?;
+    let (means, registration, first, offsets, own_image) =
+        prepared.inspect_err(|_| inherited.give_back())?;
     let _ = rustix::thread::set_name(c"elsewhen");
-    means.journal.note_adopted();
+    // The time as it is seen from here: a namespace of the kernel's shifts it.
+    let seen = |pid| Some((pid, namespaces::start_of(means.proc.as_fd(), pid)?));
+    means
+        .journal
+        .note_adopted(first.and_then(|(pid, _)| seen(pid)));
     // The kernel's namespace of the tree's own, before anybody is asked about who is in another.
     if let Some((pid, _)) = first
         && let Ok(stat) = statat(&means.proc, format!("{pid}/ns/time"), AtFlags::empty())

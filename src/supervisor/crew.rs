@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::sys::process::exit_now;
+use crate::sys::thread;
 
 /// The threads of a pool.
 #[derive(Clone)]
@@ -53,10 +54,7 @@ impl Crew {
             return Ok(());
         }
         self.rest();
-        let started = std::thread::Builder::new()
-            .stack_size(self.stack)
-            .spawn(wait);
-        if let Err(e) = started {
+        if let Err(e) = thread::start(self.stack, wait) {
             self.begin();
             self.all.fetch_sub(1, Ordering::SeqCst);
             return Err(e);

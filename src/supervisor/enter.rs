@@ -10,7 +10,7 @@ use super::door::Outer;
 use super::front;
 use super::keeper::{Command, Keeper, Setting};
 use super::means::{Means, check_proc, doing};
-use super::message;
+use super::message::{self, Message};
 use super::split::{Joined, Split};
 use super::worker::Service;
 use super::yama::Opening;
@@ -143,8 +143,9 @@ impl Stage {
             }
         };
         drop(theirs);
-        message::wait_for_front(self.front.as_fd());
+        Message::Born.send(self.front.as_fd());
         let listener = take_listener(&ours);
+        message::wait_for_front(self.front.as_fd(), command);
         let service = listener.map(|listener| {
             seccomp::wake_synchronously(listener.as_fd());
             Service {
@@ -170,6 +171,43 @@ impl Stage {
         });
         // Without a listener the command has failed before its start and is about to say why: what
         // is left to do is what an anchor does.
+        self.stay_with(command, ours, signals, service, registration)
+    }
+
+    fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
+        let own = outer.offsets()?;
+        let offsets = match plan.joins {
+            Some(_) => outer.anchor_at(&self.split.offsets),
+            None => outer.anchor(&self.split.offsets),
+        }?;
+        let registration = self.register(plan, offsets, Around::Namespace(own))?;
+        let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
+        let (ours, theirs) = channel::pair().map_err(doing("make a socket pair"))?;
+        let command = match process::fork().map_err(doing("start the command"))? {
+            Forked::Parent(pid) => pid,
+            Forked::Child => {
+                drop(ours);
+                drop(registration);
+                wait_for_keeper(&theirs)?;
+                self.inherited.give_back();
+                return Ok(());
+            }
+        };
+        drop(theirs);
+        Message::Born.send(self.front.as_fd());
+        message::wait_for_front(self.front.as_fd(), command);
+        self.stay_with(command, ours, signals, None, registration)
+    }
+
+    /// Becomes the keeper of the command, which waits at the other end of `waiting`.
+    fn stay_with(
+        self,
+        command: i32,
+        waiting: OwnedFd,
+        signals: OwnedFd,
+        service: Option<Service>,
+        registration: Option<Registration>,
+    ) -> ! {
         Keeper::new(Setting {
             command: Some(Command {
                 pid: command,
@@ -181,37 +219,7 @@ impl Stage {
             service,
             registration,
         })
-        .stay(Some(ours))
-    }
-
-    fn anchor(self, plan: &Plan, outer: Outer) -> Result<()> {
-        let own = outer.offsets()?;
-        let offsets = match plan.joins {
-            Some(_) => outer.anchor_at(&self.split.offsets),
-            None => outer.anchor(&self.split.offsets),
-        }?;
-        let registration = self.register(plan, offsets, Around::Namespace(own))?;
-        let signals = signal::descriptor(false).map_err(doing("make a signal descriptor"))?;
-        message::wait_for_front(self.front.as_fd());
-        match process::fork().map_err(doing("start the command"))? {
-            Forked::Child => {
-                drop(registration);
-                self.inherited.give_back();
-                Ok(())
-            }
-            Forked::Parent(command) => Keeper::new(Setting {
-                command: Some(Command {
-                    pid: command,
-                    front: self.front,
-                    front_pid: self.front_pid,
-                }),
-                warnings: None,
-                signals,
-                service: None,
-                registration,
-            })
-            .stay(None),
-        }
+        .stay(Some(waiting))
     }
 
     /// Writes the tree's record.
@@ -263,11 +271,7 @@ impl Stage {
         channel::send(keeper.as_fd(), b"!", Some(listener.as_fd()))
             .map_err(doing("hand the listener to the keeper"))?;
         drop(listener);
-        let mut ready = [0];
-        match channel::receive(keeper, &mut ready, true) {
-            Ok(received) if received.len == 1 => {}
-            _ => return Err(Error::new("the keeper has died before the command started")),
-        }
+        wait_for_keeper(keeper)?;
         self.inherited.give_back();
         Ok(())
     }
@@ -285,6 +289,15 @@ enum Around<'a> {
 fn take_listener(from: &OwnedFd) -> Option<OwnedFd> {
     let mut byte = [0];
     channel::receive(from, &mut byte, true).ok()?.descriptor
+}
+
+/// In the command's process: waits until it may start.
+fn wait_for_keeper(keeper: &OwnedFd) -> Result<()> {
+    let mut ready = [0];
+    match channel::receive(keeper, &mut ready, true) {
+        Ok(received) if received.len == 1 => Ok(()),
+        _ => Err(Error::new("the keeper has died before the command started")),
+    }
 }
 
 /// Installs the filter, giving up gaining privileges by exec only where the kernel demands it.

@@ -8,10 +8,12 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 
 use super::message::{End, Incoming, Message, receive};
 use super::witness::{Sorted, Witness};
-use crate::sys::{process, signal};
+use crate::sys::process;
+use crate::sys::signal::{self, Set};
 
 /// Waits for the command and ends this process in its stead. Every signal must be blocked.
 pub(super) fn run(keeper: i32, channel: OwnedFd) -> ! {
@@ -26,12 +28,12 @@ pub(super) fn run(keeper: i32, channel: OwnedFd) -> ! {
     let mut front = Front {
         keeper,
         keeper_end: None,
-        witness: Witness::start(signals.as_fd()),
+        witness: Witness::start(),
         channel,
         signals,
         from_terminal: Vec::new(),
     };
-    Message::Ready.send(front.channel.as_fd());
+    front.await_command();
     loop {
         front.wait();
         front.pass_signals_on();
@@ -52,13 +54,47 @@ struct Front {
 }
 
 impl Front {
+    /// Passes on all that has come until the command's process was there.
+    ///
+    /// What the group was sent until then has not reached the command; what came since waits there, and is
+    /// one with what is passed on now.
+    fn await_command(&mut self) {
+        loop {
+            let mut fds = [PollFd::new(&self.channel, PollFlags::IN)];
+            let _ = poll(&mut fds, None);
+            match receive(self.channel.as_fd()) {
+                Incoming::Message(Message::Born) => break,
+                Incoming::Closed => self.keeper_gone(),
+                Incoming::Warning(line) => warn(&line),
+                Incoming::Message(_) | Incoming::Nothing => {}
+            }
+        }
+        // Those that are counted one by one are left to the witness.
+        let mut wanted = Set::NOT_QUEUED.without(libc::SIGCHLD);
+        while let Some(arrived) = signal::take(wanted) {
+            wanted = wanted.without(arrived.signal);
+            Message::Signal(arrived.signal).send(self.channel.as_fd());
+            if arrived.by_kernel {
+                self.from_terminal.push(arrived.signal);
+            }
+        }
+        Message::Ready.send(self.channel.as_fd());
+        // What the witness has of it is forgotten.
+        self.pass_signals_on();
+    }
+
     fn wait(&self) {
         let mut fds = [
             PollFd::new(&self.channel, PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
         ];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let is_behind = self.witness.as_ref().is_some_and(Witness::is_behind);
         // EINTR cannot be: all signals are blocked. Any other error shows up at the reads.
-        let _ = poll(&mut fds, None);
+        let _ = poll(&mut fds, is_behind.then_some(&now));
     }
 
     /// Passes on what was sent to this process alone; the keeper judges what its group was sent.
@@ -102,9 +138,9 @@ impl Front {
         }
     }
 
-    fn arrived(&self) -> Sorted {
-        if let Some(witness) = &self.witness {
-            return witness.sort(self.signals.as_fd());
+    fn arrived(&mut self) -> Sorted {
+        if let Some(witness) = &mut self.witness {
+            return witness.sort();
         }
         let mut sorted = Sorted::default();
         while let Some(arrived) = signal::next(self.signals.as_fd()) {

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::journal::Journal;
 use super::status::{Signals, signals};
-use crate::sys::clock;
 use crate::sys::seccomp::{self, Answer};
+use crate::sys::{clock, thread};
 
 /// Sleeps that can be in hand.
 const SLEEPS: usize = 1024;
@@ -134,9 +134,7 @@ impl Held {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.is_running {
             let inner = Arc::clone(&self.0);
-            std::thread::Builder::new()
-                .stack_size(64 << 10)
-                .spawn(move || inner.run())?;
+            thread::start(64 << 10, move || inner.run())?;
             state.is_running = true;
         }
         state.is_rung = true;

@@ -37,6 +37,10 @@ pub(super) struct Journal {
     inner: AtomicBool,
     /// Whether the tree does not descend from the keeper.
     adopted: AtomicBool,
+    /// The process that such a tree begins with, or 0.
+    first: AtomicI32,
+    /// Its start time, since pids are used again.
+    first_started: AtomicU64,
     /// The kernel's time namespace that the tree's own stands for, by inode number, or 0.
     kernels: AtomicU64,
     pub(super) slots: [Slot; SLOTS],
@@ -121,9 +125,18 @@ impl Journal {
         self.inner.load(Ordering::Acquire)
     }
 
-    /// Notes that the tree was there before its keeper.
-    pub(super) fn note_adopted(&self) {
+    /// Notes that the tree was there before its keeper, and the process that it begins with.
+    pub(super) fn note_adopted(&self, first: Option<(i32, u64)>) {
+        let (pid, started) = first.unwrap_or((0, 0));
+        self.first.store(pid, Ordering::Relaxed);
+        self.first_started.store(started, Ordering::Relaxed);
         self.adopted.store(true, Ordering::Release);
+    }
+
+    /// The process that an adopted tree begins with, and when it was started.
+    pub(super) fn first(&self) -> Option<(i32, u64)> {
+        let started = self.first_started.load(Ordering::Relaxed);
+        Some((self.first.load(Ordering::Relaxed), started)).filter(|(pid, _)| *pid != 0)
     }
 
     /// Whether the tree was there before its keeper, and does not descend from it.

@@ -8,11 +8,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::time::Timespec;
 
 use super::message::{End, Incoming, Message, receive};
-use super::namespaces::{is_runnable, is_zombie};
+use super::namespaces::{is_runnable, is_stopped, is_zombie};
 use super::redirect::Pool;
+use super::status::is_pending;
 use super::watchdog::Patience;
 use super::worker::{self, Openers, Service};
 use super::yama::Opening;
@@ -254,7 +256,7 @@ impl Keeper {
             Change::Killed(signal) => self.command_ended(End::Killed(signal)),
             // It cannot be held back until the front has looked whether the command goes on
             // already; sent from here, its stop and its going on keep their order.
-            Change::Stopped(libc::SIGSTOP) => return self.signal_front(libc::SIGSTOP),
+            Change::Stopped(libc::SIGSTOP) => return self.stop_front(),
             Change::Stopped(signal) => Message::Stopped(signal),
             Change::Continued => Message::Continued,
         };
@@ -286,6 +288,19 @@ impl Keeper {
             && let Some(front) = &self.front
         {
             Message::Still.send(front.as_fd());
+        }
+    }
+
+    /// Stops the front, unless it was stopped with the command and goes on already: a stop would take back the
+    /// signal by which it does, and the command would never hear of that.
+    fn stop_front(&self) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let has_its_own = open("/proc", flags, Mode::empty()).is_ok_and(|proc| {
+            let proc = proc.as_fd();
+            is_stopped(proc, self.front_pid) || is_pending(proc, self.front_pid, libc::SIGCONT)
+        });
+        if !has_its_own {
+            self.signal_front(libc::SIGSTOP);
         }
     }
 

@@ -4,9 +4,9 @@ use std::os::fd::BorrowedFd;
 
 use super::journal::Journal;
 use super::namespaces;
-use super::timens::{Mark, Owner};
+use super::timens::{Mark, Owner, Standing, Who};
 use crate::clock::ClockOffsets;
-use crate::sys::namespace::share_memory;
+use crate::sys::namespace::{self, share_memory};
 
 /// What can be asked about the members of a tree.
 #[derive(Clone, Copy)]
@@ -25,12 +25,19 @@ impl Members<'_> {
     /// Whether the tree's own namespace passes for the first one, as its clocks that a time namespace of
     /// Linux has are the host's.
     pub(super) fn is_first(&self) -> bool {
-        self.offsets.monotonic.is_zero() && self.offsets.boottime.is_zero()
+        let is_kernels_first = matches!(self.own_kernels(), 0 | namespace::INITIAL_TIME_NS);
+        is_kernels_first && self.offsets.monotonic.is_zero() && self.offsets.boottime.is_zero()
     }
 
-    /// The number (0 is the tree's own) and the offsets of a process's namespace.
-    pub(super) fn namespace(&self, pid: i32) -> Option<(u64, ClockOffsets)> {
-        self.adopt(pid);
+    /// The number (0 is the tree's own) and the offsets of a process's namespace. Who is not of this tree
+    /// is in its own too, as what is outside of it is not to be seen; but not who is in another namespace of
+    /// the kernel's, which is left to the kernel: `None`, as of a process that is gone.
+    ///
+    /// DIFFERENCE: in an adopted tree all that have a filter are taken for its own.
+    pub(super) fn namespace(&self, pid: i32, who: Who<'_>) -> Option<(u64, ClockOffsets)> {
+        if self.adopt(pid, who) == Standing::Stranger {
+            return None;
+        }
         if let Some(mark) = self.mark_of(pid) {
             let leader = namespaces::process_of(self.proc, pid)?;
             let id = match mark.pid == leader || share_memory(mark.pid, leader) {

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use crate::sys::channel;
+use crate::sys::{channel, process};
 
 /// Keeper to front: how the command fares. Front to keeper: a signal to pass on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,9 @@ pub(super) enum Message {
     Continued,
     /// The front asks whether the command is stopped still, and is told so.
     Still,
-    /// The front is ready to pass signals on: the command may start.
+    /// The command's process is there, and blocks all signals.
+    Born,
+    /// What came before that has been passed on: the command may start.
     Ready,
     /// A signal for the command.
     Signal(i32),
@@ -39,6 +41,7 @@ impl Message {
             Message::Stopped(signal) => (b's', signal),
             Message::Continued => (b'c', 0),
             Message::Still => (b'?', 0),
+            Message::Born => (b'b', 0),
             Message::Ready => (b'r', 0),
             Message::Signal(signal) => (b'k', signal),
             Message::GroupSignal(signal) => (b'g', signal),
@@ -58,6 +61,7 @@ impl Message {
             b's' => Message::Stopped(number),
             b'c' => Message::Continued,
             b'?' => Message::Still,
+            b'b' => Message::Born,
             b'r' => Message::Ready,
             b'k' => Message::Signal(number),
             b'g' => Message::GroupSignal(number),
@@ -94,10 +98,19 @@ impl End {
     }
 }
 
-/// Waits for the front's first message, [`Message::Ready`], or its end.
-pub(super) fn wait_for_front(front: BorrowedFd<'_>) {
-    let mut bytes = [0; MOST_BYTES];
-    let _ = channel::receive(front, &mut bytes, true);
+/// Passes on to the command what the front had before there was one, until its [`Message::Ready`] or its end.
+pub(super) fn wait_for_front(front: BorrowedFd<'_>, command: i32) {
+    loop {
+        let mut bytes = [0; 5];
+        match channel::receive(front, &mut bytes, true) {
+            Ok(received) if received.len == 5 => match Message::decode(bytes) {
+                Some(Message::Signal(signal)) => process::kill(command, signal),
+                Some(Message::Ready) => return,
+                _ => {}
+            },
+            _ => return,
+        }
+    }
 }
 
 /// What a warning's message begins with; the rest is its line.

@@ -14,6 +14,7 @@
 //! processes are in the new namespace, and the outer worker serves them.
 
 mod adopt;
+mod beside;
 mod cgroup;
 mod clock_of;
 mod counters;
@@ -48,6 +49,7 @@ mod yama;
 
 pub use adopt::AdoptedFilter;
 pub(crate) use adopt::{Adoption, adopt, check_adopter};
+pub(crate) use beside::Beside;
 pub(crate) use cgroup::probe as probe_cgroup;
 pub(crate) use counters::Counters;
 pub(crate) use door::Outer;

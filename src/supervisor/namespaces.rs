@@ -70,17 +70,7 @@ pub(super) fn of(
     if !journal.has_inner() {
         return Some((0, *own));
     }
-    // A parent may die between two reads, and its pid may be used again: only a chain that reads
-    // the same twice is true.
-    let mut last = chain(proc, pid)?;
-    for _ in 0..100 {
-        let again = chain(proc, pid)?;
-        if again == last {
-            break;
-        }
-        last = again;
-    }
-    for stat in last {
+    for stat in true_chain(proc, pid)? {
         for (i, slot) in journal.slots.iter().enumerate().take(SLOTS) {
             if slot.is(stat) {
                 return Some((i as u64 + 1, slot.offsets()?));
@@ -119,6 +109,21 @@ impl Slot {
 }
 
 /// A process and its ancestors, nearest first.
+///
+/// A parent may die between two reads, and its pid may be used again: only a chain that reads the same twice is
+/// true.
+fn true_chain(proc: BorrowedFd<'_>, pid: i32) -> Option<Vec<Stat>> {
+    let mut last = chain(proc, pid)?;
+    for _ in 0..100 {
+        let again = chain(proc, pid)?;
+        if again == last {
+            break;
+        }
+        last = again;
+    }
+    Some(last)
+}
+
 fn chain(proc: BorrowedFd<'_>, pid: i32) -> Option<Vec<Stat>> {
     let mut chain = Vec::new();
     let mut pid = pid;
@@ -183,6 +188,13 @@ pub(super) fn is_runnable(proc: BorrowedFd<'_>, pid: i32) -> bool {
         .is_some_and(|(_, tail)| tail.starts_with('R'))
 }
 
+/// Whether process `pid` is stopped.
+pub(super) fn is_stopped(proc: BorrowedFd<'_>, pid: i32) -> bool {
+    let text = stat_text(proc, pid).unwrap_or_default();
+    text.rsplit_once(") ")
+        .is_some_and(|(_, tail)| tail.starts_with('T'))
+}
+
 /// Whether process `pid` has ended, and is in no namespace any more.
 pub(super) fn is_zombie(proc: BorrowedFd<'_>, pid: i32) -> bool {
     stat_text(proc, pid).is_some_and(|text| is_of_zombie(&text))
@@ -205,7 +217,7 @@ pub(super) fn parent_of(proc: BorrowedFd<'_>, pid: i32) -> Option<i32> {
 
 /// Whether process `pid` descends from `ancestor`.
 pub(super) fn descends(proc: BorrowedFd<'_>, pid: i32, ancestor: i32) -> bool {
-    chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))
+    true_chain(proc, pid).is_some_and(|chain| chain.iter().any(|stat| stat.parent == ancestor))
 }
 
 /// Whether process `pid` may belong to the tree that the calling process, a child of the keeper, serves: it
@@ -218,6 +230,21 @@ pub(super) fn is_member(journal: &Journal, proc: BorrowedFd<'_>, pid: i32) -> bo
             descends(proc, pid, keeper)
         }
     }
+}
+
+/// Whether process `pid` is below the keeper, or, where the keeper has adopted the tree, below its first process.
+///
+/// Of those that [`is_member`] names it leaves out who was orphaned in an adopted tree: others may have a
+/// filter too.
+pub(super) fn is_below(journal: &Journal, proc: BorrowedFd<'_>, pid: i32) -> bool {
+    if !journal.is_adopted() {
+        return is_member(journal, proc, pid);
+    }
+    let Some((first, started)) = journal.first() else {
+        return false;
+    };
+    let is_first = |stat: &Stat| (stat.pid, stat.started) == (first, started);
+    true_chain(proc, pid).is_some_and(|chain| chain.iter().any(is_first))
 }
 
 /// When process `pid` was started, in the kernel's ticks; `None` if it is gone.

@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
-use std::thread::Scope;
 use std::time::Instant;
 
 use super::handlers::{Errand, Handlers};
@@ -14,23 +13,23 @@ use super::journal::Journal;
 use super::keeper::is_hung_up;
 use super::redirect::{Pool, RedirectSlot, Turn, Visited};
 use super::worker::{MOST_FAILURES, Service};
-use crate::sys::process;
 use crate::sys::seccomp::{self, Answer, Notification};
+use crate::sys::{process, thread};
 
 /// What the threads share.
-pub(super) struct Receiver<'a> {
-    service: &'a Service,
+pub(super) struct Receiver {
+    service: &'static Service,
     journal: &'static Journal,
-    handlers: Mutex<Handlers<'a>>,
+    handlers: Mutex<Handlers<'static>>,
     turn: Turn,
     /// The threads that redirect, if they are this process's.
     pool: Option<Pool>,
 }
 
-impl<'a> Receiver<'a> {
+impl Receiver {
     pub(super) fn new(
-        service: &'a Service,
-        handlers: Handlers<'a>,
+        service: &'static Service,
+        handlers: Handlers<'static>,
         turn: Turn,
         pool: Option<Pool>,
     ) -> Self {
@@ -44,22 +43,20 @@ impl<'a> Receiver<'a> {
     }
 
     /// Starts the first thread, which goes on with what a dead worker had in hand.
-    pub(super) fn start<'s>(&'s self, scope: &'s Scope<'s, '_>) -> std::io::Result<()> {
+    pub(super) fn start(&'static self) -> std::io::Result<()> {
         let first = move || {
             let _end = EndOfProcess;
             self.note_turn();
             if let Some(pending) = self.journal.pending() {
                 self.handle(&pending, true);
             }
-            self.receive(scope);
+            self.receive();
         };
-        std::thread::Builder::new()
-            .spawn_scoped(scope, first)
-            .map(drop)
+        thread::start(thread::STACK, first)
     }
 
     /// Receives as long as the turn is this thread's.
-    fn receive<'s>(&'s self, scope: &'s Scope<'s, '_>) {
+    fn receive(&'static self) {
         let listener = self.service.listener.as_fd();
         loop {
             let errand = match seccomp::receive(listener, self.journal.receive_into()) {
@@ -75,7 +72,7 @@ impl<'a> Receiver<'a> {
                 Err(_) => None,
             };
             let goes_on = match errand {
-                Some(errand) => self.run(errand, scope),
+                Some(errand) => self.run(errand),
                 None => true,
             };
             if !goes_on {
@@ -85,11 +82,11 @@ impl<'a> Receiver<'a> {
     }
 
     /// Does what a call has left to be done; false if this thread is not to receive any more.
-    fn run<'s>(&'s self, errand: Errand, scope: &'s Scope<'s, '_>) -> bool {
+    fn run(&'static self, errand: Errand) -> bool {
         match (errand, &self.pool) {
             (Errand::Visit(slot, mem), Some(pool)) => self.visit(pool, slot, mem),
             (Errand::ByPool, Some(_)) if !self.turn.is_watched() => {
-                self.have_watched(scope);
+                self.have_watched();
                 true
             }
             _ => true,
@@ -120,15 +117,15 @@ impl<'a> Receiver<'a> {
     }
 
     /// Has a thread stand by; without one there are no visits.
-    fn have_watched<'s>(&'s self, scope: &'s Scope<'s, '_>) {
+    fn have_watched(&'static self) {
         self.turn.set_watched(true);
         let stand_by = move || {
             let _end = EndOfProcess;
             self.turn.stand_by();
             self.note_turn();
-            self.receive(scope);
+            self.receive();
         };
-        let started = std::thread::Builder::new().spawn_scoped(scope, stand_by);
+        let started = thread::start(thread::STACK, stand_by);
         self.turn.set_watched(started.is_ok());
     }
 

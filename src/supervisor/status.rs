@@ -32,6 +32,13 @@ pub(super) fn signals(proc: BorrowedFd<'_>, tid: i32) -> Option<Signals> {
     })
 }
 
+/// Whether a signal waits for process `pid`, blocked or not; false if the process is gone.
+pub(super) fn is_pending(proc: BorrowedFd<'_>, pid: i32, signal: i32) -> bool {
+    let keys = ["SigPnd:", "ShdPnd:"];
+    masks(proc, pid, keys, |_| {})
+        .is_some_and(|[own, shared]| (own | shared) >> (signal - 1) & 1 != 0)
+}
+
 /// Whether the thread has a capability in the user namespace of this process; `None` if it is gone.
 pub(super) fn has_capability(proc: BorrowedFd<'_>, tid: i32, capability: u32) -> Option<bool> {
     let effective = effective(proc, tid)?;

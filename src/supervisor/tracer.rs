@@ -39,7 +39,7 @@ use super::worker::{MOST_FAILURES, Service, give_up};
 use crate::inject::{Injector, Task};
 use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
-use crate::sys::signal;
+use crate::sys::{signal, thread};
 
 /// What a call returns that a stop has taken out of its notification (`ERESTARTSYS`).
 const RESTART: i64 = -512;
@@ -62,7 +62,7 @@ impl Tracer {
         let signals = signal::descriptor(false)?;
         let (requests, inbox) = channel();
         let thread_bell = bell.try_clone()?;
-        std::thread::Builder::new().spawn(move || {
+        thread::start(thread::STACK, move || {
             let _end = EndOfWorker;
             let mut tracing = Tracing {
                 injector: Injector::new(service.image.clone()),
@@ -339,7 +339,7 @@ impl Tracing {
         }
         let _ = self
             .injector
-            .ensure(&task, |image| service.new_image(stopped.tid(), image));
+            .ensure(&task, |image| service.new_image(&task, image));
     }
 
     fn is_waiting(&self, exec: &Exec) -> bool {

@@ -18,16 +18,16 @@ use super::members::Members;
 use super::namespaces;
 use super::receiver::Receiver;
 use super::redirect::{Pool, Turn};
-use super::timens::{Mark, Owner};
+use super::timens::{Mark, Owner, Who};
 use super::tracer::Tracer;
 use super::views;
 use super::watchdog::{Watchdog, timer};
 use super::yama::Opening;
 use crate::clock::ClockOffsets;
 use crate::image::Image;
-use crate::inject::Opener;
-use crate::sys::process;
+use crate::inject::{Opener, Task};
 use crate::sys::ptrace::Waiting;
+use crate::sys::{process, thread};
 
 /// Workers that may fail over one notification before its call fails.
 pub(super) const MOST_FAILURES: u32 = 2;
@@ -149,14 +149,15 @@ impl Service {
     ///
     /// It has just executed its program, and is where its children, and its parent's, were to be
     /// (`kernel/nsproxy.c: exec_task_namespaces`).
-    pub(super) fn new_image(&self, pid: i32, image: &Image) -> Option<Cow<'_, [u8]>> {
+    pub(super) fn new_image(&self, task: &Task<'_>, image: &Image) -> Option<Cow<'_, [u8]>> {
+        let pid = task.tid();
         self.count(|counters| &counters.injections);
         let members = self.members();
         // A look at `/proc/PID/ns/time` takes a tenth of an exec. Where no program has made a namespace yet
         // one that the kernel has put into another (clone3(2)) has its parent's clocks, and is
         // adopted when somebody asks where it is.
         if self.journal.timens.any() {
-            members.adopt(pid);
+            members.adopt(pid, Who::Caller(&|| task.is_waiting()));
         }
         let (id, offsets) = match members.mark_of(pid) {
             Some(mark) => {
@@ -177,6 +178,10 @@ impl Service {
 
 /// Serves until no process is left under the filter.
 pub(super) fn run(service: &Service, front: Option<OwnedFd>, openers: Option<Openers>) -> ! {
+    thread::for_ever(service, |service| serve(service, front, openers))
+}
+
+fn serve(service: &'static Service, front: Option<OwnedFd>, openers: Option<Openers>) -> ! {
     let mut keep = service.descriptors().to_vec();
     keep.extend(front.as_ref().map(AsRawFd::as_raw_fd));
     let (opener, of_views) = openers
@@ -215,14 +220,13 @@ pub(super) fn run(service: &Service, front: Option<OwnedFd>, openers: Option<Ope
     let Ok(turn) = Turn::new() else {
         process::exit_now(1);
     };
-    let handlers = Handlers::new(service, front, tracer, opener.as_ref(), pool.clone(), views);
-    let receiver = Receiver::new(service, handlers, turn, pool);
-    std::thread::scope(|scope| {
-        if receiver.start(scope).is_err() {
-            process::exit_now(1);
-        }
-        watch_keeper(&service.keeper, service.cgroup.as_ref(), watched.as_ref())
-    })
+    let opener = opener.map(|opener| &*Box::leak(Box::new(opener)));
+    let handlers = Handlers::new(service, front, tracer, opener, pool.clone(), views);
+    let receiver = Box::leak(Box::new(Receiver::new(service, handlers, turn, pool)));
+    if receiver.start().is_err() {
+        process::exit_now(1);
+    }
+    watch_keeper(&service.keeper, service.cgroup.as_ref(), watched.as_ref())
 }
 
 /// Ends the worker for a fault of its tracer, which the notification received last has no part in:

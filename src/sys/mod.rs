@@ -16,3 +16,4 @@ pub(crate) mod rights;
 pub(crate) mod seccomp;
 pub(crate) mod shared;
 pub(crate) mod signal;
+pub(crate) mod thread;

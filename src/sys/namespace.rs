@@ -17,6 +17,9 @@ const PIDFD_GET_USER_NAMESPACE: libc::c_ulong = 0xff09;
 /// `linux/kcmp.h`.
 const KCMP_VM: libc::c_int = 1;
 
+/// The inode number of the first time namespace (`PROC_TIME_INIT_INO` of `linux/proc_ns.h`).
+pub(crate) const INITIAL_TIME_NS: u64 = 0xefff_fffa;
+
 /// The namespace above the user or pid namespace `fd`.
 ///
 /// # Errors

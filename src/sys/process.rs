@@ -138,12 +138,33 @@ pub(crate) fn dump_no_core() {
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
 }
 
-/// Has the calling process, which was forked for one piece of work, keep no descriptors but these, and end when
-/// the thread does that has forked it.
+/// Starts a process for one piece of work as somebody else; its process id, which is the caller's to wait for.
 ///
-/// To be called again after a change of ids or of the user namespace, which forgets it
-/// (`kernel/cred.c: commit_creds`).
-pub(crate) fn be_helper_of(parent: i32, keep: &[i32]) {
+/// It keeps no descriptors but `keep`, and ends when the calling thread does. It first takes on what it is to be,
+/// by `enter`, then does its `work`, and ends with the code that this returns.
+///
+/// # Errors
+/// As for fork(2).
+pub(crate) fn start_helper<T>(
+    keep: &[i32],
+    enter: impl FnOnce() -> T,
+    work: impl FnOnce(T) -> i32,
+) -> io::Result<i32> {
+    let parent = rustix::process::getpid().as_raw_nonzero().get();
+    match fork()? {
+        Forked::Parent(child) => Ok(child),
+        Forked::Child => {
+            be_helper_of(parent, keep);
+            let entered = enter();
+            // A change of ids or of the user namespace forgets it (`kernel/cred.c: commit_creds`).
+            be_helper_of(parent, keep);
+            exit_now(work(entered))
+        }
+    }
+}
+
+/// Has the calling process keep no descriptors but these, and end when the thread does that has forked it.
+fn be_helper_of(parent: i32, keep: &[i32]) {
     close_all_but(0, keep);
     dump_no_core();
     // SAFETY: values only.
@@ -233,9 +254,25 @@ pub(crate) fn close_all_but(first: u32, keep: &[i32]) {
     close_range(from, u32::MAX);
 }
 
+/// Gives the calling thread descriptors of its own (unshare(2), `CLONE_FILES`), and those that it starts: the three
+/// standard ones and `keep`, by the numbers that they have.
+///
+/// No owner of another descriptor may go over to these threads.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(crate) fn have_own_descriptors(keep: i32) -> io::Result<()> {
+    // SAFETY: values only. All that is open stays so, under the same numbers, until it is closed below.
+    if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    close_all_but(3, &[keep]);
+    Ok(())
+}
+
 fn close_range(first: u32, last: u32) {
-    // SAFETY: the caller is a process of its own after fork(2) and names what it still needs, or is about
-    // to end; no owner of a closed descriptor runs in it again.
+    // SAFETY: the caller is a process of its own after fork(2), or a thread with descriptors of its own, and names
+    // what it still needs, or is about to end; no owner of a closed descriptor runs in it again.
     let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if r == -1 {
         // Before 5.9: one by one, up to the limit.

@@ -14,7 +14,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-use super::memory;
+use super::{memory, thread};
 use crate::arch;
 
 /// A thread that this thread traces and that runs, or has stopped or ended without our knowing.
@@ -140,16 +140,10 @@ pub(crate) fn seize_from_dying(tid: i32) -> io::Result<Running> {
 /// # Errors
 /// As for [`seize`], or no thread can be started.
 pub(crate) fn while_tracing<R: Send>(tid: i32, work: impl FnOnce() -> R + Send) -> io::Result<R> {
-    std::thread::scope(|scope| {
-        let tracer = std::thread::Builder::new()
-            .stack_size(64 << 10)
-            .spawn_scoped(scope, || {
-                seize(tid)?.forget();
-                Ok(work())
-            })?;
-        let panicked = |_| Err(io::Error::other("a thread has panicked"));
-        tracer.join().unwrap_or_else(panicked)
-    })
+    thread::elsewhere(64 << 10, || {
+        seize(tid)?.forget();
+        Ok(work())
+    })?
 }
 
 impl Running {

@@ -5,7 +5,7 @@
 //! is one that the kernel gave.
 #![expect(
     unsafe_code,
-    reason = "sigprocmask(2), sigaction(2), setitimer(2), signalfd(2)"
+    reason = "sigprocmask(2), sigaction(2), setitimer(2), signalfd(2), sigpending(2), sigtimedwait(2)"
 )]
 
 use std::io;
@@ -122,6 +122,82 @@ pub(crate) struct Arrived {
     pub(crate) by_kernel: bool,
     /// The sender, where a process sent it.
     pub(crate) sender: i32,
+}
+
+impl Arrived {
+    /// Whether each such signal waits for its turn: of the others one waits at most, and those that are sent
+    /// meanwhile are one with it.
+    pub(crate) fn is_queued(self) -> bool {
+        self.signal >= FIRST_QUEUED
+    }
+}
+
+/// The kernel's first real-time signal (`asm/signal.h: SIGRTMIN`); the C library keeps some for itself.
+const FIRST_QUEUED: i32 = 32;
+
+/// Some signals, as the kernel has them: the first one in the lowest bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Set(pub(crate) u64);
+
+impl Set {
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const ALL: Self = Self(u64::MAX);
+    /// Those of which one waits at most.
+    pub(crate) const NOT_QUEUED: Self = Self((1 << (FIRST_QUEUED - 1)) - 1);
+
+    pub(crate) fn of(signal: i32) -> Self {
+        let bit = u32::try_from(signal).ok().and_then(|n| n.checked_sub(1));
+        Self(bit.and_then(|bit| 1_u64.checked_shl(bit)).unwrap_or(0))
+    }
+
+    pub(crate) fn has(self, signal: i32) -> bool {
+        self.0 & Self::of(signal).0 != 0
+    }
+
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn without(self, signal: i32) -> Self {
+        Self(self.0 & !Self::of(signal).0)
+    }
+}
+
+/// The signals that wait for this process, which blocks them.
+pub(crate) fn pending() -> Set {
+    let mut set = 0_u64;
+    // SAFETY: the kernel writes eight bytes at a live word; it cannot fail otherwise.
+    unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set, size_of::<u64>()) };
+    Set(set)
+}
+
+/// Takes one signal of `set` that waits for this process, if there is one.
+pub(crate) fn take(set: Set) -> Option<Arrived> {
+    let now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the kernel reads eight bytes and a timespec, and writes a siginfo_t; all are live. What was
+    // written is read only if it was, and of a signal that a process sent or that says nothing in its place.
+    unsafe {
+        let signal = libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            &raw const set.0,
+            info.as_mut_ptr(),
+            &raw const now,
+            size_of::<u64>(),
+        );
+        if signal <= 0 {
+            return None;
+        }
+        let info = info.assume_init();
+        Some(Arrived {
+            signal: info.si_signo,
+            by_kernel: info.si_code == libc::SI_KERNEL,
+            sender: info.si_pid(),
+        })
+    }
 }
 
 /// The next signal of a [`descriptor`], if one has come.

@@ -372,7 +372,7 @@ static pthread_t interrupt_me(struct interruption *i, int number)
 }
 
 /* Long enough that an interruption comes before the end, also where there is no CPU to be had. */
-#define LONG 1500
+#define LONG 2500
 
 /* Does this for each call of the table, each in a process of its own, all at once; and then once
  * more, when the call's site is known. What they print comes in any order.

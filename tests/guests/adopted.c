@@ -2,6 +2,7 @@
  * hands the listener over by a socket and becomes another program.
  *
  *   adopted SOCKET PROGRAM [ARG...]      executes PROGRAM under the filter
+ *   adopted SOCKET                       waits for a signal, and makes no call that is notified
  *   adopted - check AHEAD ROUNDS         as PROGRAM: reads, sleeps and executes itself, for ROUNDS rounds
  *                                        of a few milliseconds; CLOCK_REALTIME has to lie at or behind
  *                                        AHEAD seconds since 1970
@@ -144,12 +145,14 @@ int main(int argc, char **argv)
         printf("%s\n", when(CLOCK_REALTIME, deadline.tv_sec * SECOND + deadline.tv_nsec));
         return 0;
     }
-    if (argc < 3)
+    if (argc < 2)
         return 2;
     if (hand_over(argv[1])) {
         perror("adopted");
         return 2;
     }
+    if (argc == 2)
+        return pause();
     execvp(argv[2], argv + 2);
     return 127;
 }

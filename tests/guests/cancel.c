@@ -5,7 +5,7 @@
  *   cancel step            after each instruction of a wait whose time is past, by itself
  *   cancel disabled        while cancellation is disabled: the wait ends at its time
  *
- * Prints a line for each call, and for a race what was wrong. `cancel.cpp` is the same with a
+ * Prints a line for each call, and for a race what was wrong, and lost (`lost.h`). `cancel.cpp` is the same with a
  * destructor in the waiting function, which has to run as well.
  */
 #include "cancel.h"

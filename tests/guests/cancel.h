@@ -3,6 +3,10 @@
 #define _GNU_SOURCE
 #endif
 #include "absolute.h"
+/* For each wait by itself. */
+#define BOUND 40
+#include "bounded.h"
+#include "lost.h"
 #include "step.h"
 #include <sched.h>
 #include <ucontext.h>
@@ -132,6 +136,8 @@ static pthread_t start(struct job *job, const struct wait *w, int64_t from_now)
     }
     job->wait = w;
     job->from_now = from_now;
+    /* A thread that is not cancelled would be waited for for ever. */
+    bound(w->name);
     if (pthread_create(&thread, &attr, run, job))
         abort();
     return thread;
@@ -238,7 +244,7 @@ static unsigned random_below(unsigned limit)
 
 static void race(const struct wait *w, long rounds, int is_asynchronous)
 {
-    long n, cancelled = 0, returned = 0, wrong = 0;
+    long n, cancelled = 0, returned = 0, wrong = 0, lost = 0;
 
     for (n = 0; n < rounds; n++) {
         /* Long past; soon; or only the cancellation ends it. */
@@ -248,9 +254,11 @@ static void race(const struct wait *w, long rounds, int is_asynchronous)
         struct job job;
         pthread_t thread;
         void *result;
+        int is_wrong = 0;
 
         memset(&job, 0, sizeof job);
         job.is_asynchronous = is_asynchronous;
+        is_lost = 0;
         thread = start(&job, w, from_now);
         while (!__atomic_load_n(&job.started, __ATOMIC_SEQ_CST))
             sched_yield();
@@ -260,18 +268,19 @@ static void race(const struct wait *w, long rounds, int is_asynchronous)
         pthread_join(thread, &result);
         if (result == PTHREAD_CANCELED) {
             cancelled++;
-            if (job.cleaned != 1 || !is_destroyed(&job))
-                wrong++;
+            is_wrong = job.cleaned != 1 || !is_destroyed(&job);
         } else {
             returned++;
-            if (job.cleaned || !is_destroyed(&job) || from_now > 1000000000)
-                wrong++;
+            is_wrong = job.cleaned || !is_destroyed(&job) || from_now > 1000000000;
         }
         if (pthread_mutex_trylock(&mutex))
-            wrong++;
+            is_wrong = 1;
         pthread_mutex_unlock(&mutex);
+        wrong += is_wrong && !is_lost;
+        lost += is_wrong && is_lost;
     }
-    printf("%s%s: %ld wrong\n", w->name, is_asynchronous ? " at any instruction" : "", wrong);
+    printf("%s%s: %ld wrong, %ld lost\n", w->name, is_asynchronous ? " at any instruction" : "", wrong,
+           lost);
     fprintf(stderr, "%s: %ld cancelled, %ld returned\n", w->name, cancelled, returned);
     fflush(stdout);
 }
@@ -287,6 +296,8 @@ int main(int argc, char **argv)
         each_in_a_process(disabled);
         return 0;
     }
+    if (!strcmp(mode, "race"))
+        note_places();
     for (turn = 0; turn < (strcmp(mode, "race") ? 2 : 1); turn++)
         for (n = 0; n < WAITS; n++) {
             const struct wait *w = &waits[n];

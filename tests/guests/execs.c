@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,6 +25,28 @@ static void execute(void)
     char *argv[] = {program, seconds, 0};
 
     execve(program, argv, environ);
+}
+
+/* By its descriptor, as fexecve(3) does, which is closed meanwhile. */
+static void execute_descriptor(void)
+{
+    char *argv[] = {program, seconds, 0};
+
+    syscall(SYS_execveat, open(program, O_RDONLY | O_CLOEXEC), "", argv, environ, AT_EMPTY_PATH);
+}
+
+/* By its name in a directory, after names that are not there. */
+static void execute_in_directory(void)
+{
+    char *argv[] = {program, seconds, 0}, *slash = strrchr(program, '/');
+    int directory;
+
+    *slash = 0;
+    directory = open(program, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (syscall(SYS_execveat, directory, "nonexistent", argv, environ, 0) != -1 || errno != ENOENT ||
+        syscall(SYS_execveat, -1, slash + 1, argv, environ, 0) != -1 || errno != EBADF)
+        _exit(98);
+    syscall(SYS_execveat, directory, slash + 1, argv, environ, 0);
 }
 
 static void *execute_in_thread(void *unused)
@@ -268,6 +291,10 @@ int main(int argc, char **argv)
     seconds = argv[3];
     if (!strcmp(way, "plain"))
         execute();
+    else if (!strcmp(way, "descriptor"))
+        execute_descriptor();
+    else if (!strcmp(way, "directory"))
+        execute_in_directory();
     else if (!strcmp(way, "vfork"))
         from_vfork();
     else if (!strcmp(way, "thread"))

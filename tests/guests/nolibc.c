@@ -1,7 +1,8 @@
 /* A static program without libc: no brk and no arch_prctl before it reads the clock.
  *
  * Built with -DVDSO it finds clock_gettime in the vDSO that the auxiliary vector names, and
- * reads the clock there; otherwise by a system call, which is the first that it makes.
+ * reads the clock there; otherwise by a system call, which is the first that it makes. With an argument
+ * it makes one of the calls first by which C libraries begin: `brk` or `tls`.
  * Prints `SEC.NSEC`.
  */
 #include "nolibc.h"
@@ -18,6 +19,10 @@ __attribute__((used)) static void start(long *stack)
 
     if (!clock_gettime)
         call(231, 77, 0, 0);
+    if (*stack > 1 && *(char *)stack[2] == 'b')
+        call(12, 0, 0, 0);
+    if (*stack > 1 && *(char *)stack[2] == 't')
+        call(158, 0x1002, (long)text, 0);
     failed = clock_gettime(0, &now);
 #else
     (void)stack;

@@ -1,4 +1,4 @@
-# Threads, children and programs that keep time, and say `BACK` if a clock steps back.
+# Threads, children and programs that keep time, and say `BACK` if a clock steps back that may not.
 import os, subprocess, threading, time
 
 
@@ -32,10 +32,14 @@ threading.Thread(target=reads, args=("thread",), daemon=True).start()
 if os.fork() == 0:
     reads("child")
 while True:
-    # A program that starts has the same clocks.
+    # A program that starts has the same clocks. The time of day is the host's after a restore, which may come
+    # in between.
     before = time.time()
     said = subprocess.run(["date", "+%s.%N"], capture_output=True, text=True, check=True).stdout
-    if float(said) < before - 0.01:
-        say("BACK date", said.strip(), before)
+    after = time.time()
+    if after < before:
+        say("STEP", before, after)
+    elif not before - 0.01 < float(said) < after + 0.01:
+        say("BACK date", said.strip(), before, after)
     say("date")
     time.sleep(0.1)

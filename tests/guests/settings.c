@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "bounded.h"
 
 #define TENTH 100000000L
 
@@ -299,6 +300,7 @@ int main(int argc, char **argv)
     begins = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     setvbuf(stdout, NULL, _IONBF, 0);
     clock_id = atoi(argv[2]);
+    bound(argv[1]);
     if (!strcmp(argv[1], "sleep"))
         sleeps();
     else if (!strcmp(argv[1], "timerfd"))

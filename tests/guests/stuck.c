@@ -8,64 +8,24 @@
  * never told. Exits 77 where it may not mount.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
-#include <linux/fuse.h>
-#include <sched.h>
+#include "fuse.h"
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-static int device, asked[2];
-
-static void reply(__u64 unique, const void *body, size_t length)
-{
-    char buffer[512];
-    struct fuse_out_header *header = (void *)buffer;
-
-    memset(buffer, 0, sizeof buffer);
-    header->len = (__u32)(sizeof *header + length);
-    header->unique = unique;
-    memcpy(header + 1, body, length);
-    if (write(device, buffer, header->len) < 0)
-        perror("reply");
-}
+static int asked[2];
 
 static void serve(int answers_getattr)
 {
-    static char request[1 << 17];
-
-    while (read(device, request, sizeof request) > 0) {
-        const struct fuse_in_header *in = (const void *)request;
-
-        if (in->opcode == FUSE_INIT) {
-            struct fuse_init_out out;
-
-            memset(&out, 0, sizeof out);
-            out.major = FUSE_KERNEL_VERSION;
-            out.minor = 31;
-            out.max_write = 4096;
-            reply(in->unique, &out, sizeof out);
-        } else if (in->opcode == FUSE_GETATTR && answers_getattr) {
-            struct fuse_attr_out out;
-
-            memset(&out, 0, sizeof out);
-            out.attr_valid = 1000;
-            out.attr.ino = 1;
-            out.attr.mode = S_IFDIR | 0755;
-            out.attr.nlink = 2;
-            reply(in->unique, &out, sizeof out);
-        } else if (in->opcode == FUSE_LOOKUP) {
+    while (read_request())
+        if (in->opcode == FUSE_LOOKUP) {
             if (write(asked[1], "!", 1) < 0)
                 _exit(8);
+        } else if (in->opcode == FUSE_INIT || (in->opcode == FUSE_GETATTR && answers_getattr)) {
+            answer();
         }
-        /* And never answered, as all else. */
-    }
+    /* All else is never answered. */
 }
 
 static pid_t open_as(const char *path, int uid)
@@ -83,17 +43,11 @@ static pid_t open_as(const char *path, int uid)
 
 int main(int argc, char **argv)
 {
-    char options[100], path[4096], byte;
+    char path[4096], byte;
     pid_t server, command;
     int status = 0, count = argc > 2 ? atoi(argv[2]) : 0;
 
-    device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    if (argc < 5 || device < 0 || pipe(asked) || unshare(CLONE_NEWNS) ||
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
-        return 77;
-    snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other", device,
-             (int)getuid(), (int)getgid());
-    if (mount("stuck", argv[1], "fuse", MS_NOSUID | MS_NODEV, options))
+    if (argc < 5 || pipe(asked) || !mount_fuse("stuck", argv[1], ",allow_other"))
         return 77;
     server = fork();
     if (server == 0) {

@@ -16,8 +16,17 @@
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 
+/* Seconds after which a timer does not come any more. */
+#define LIMIT 30
+
 static char *self;
 static long long deadline;
+
+static void never(const char *name, clockid_t clock)
+{
+    printf("%s %d: never\n", name, clock);
+    exit(1);
+}
 
 /* Sets a timerfd to a time soon to come, which is remembered; the interval is in milliseconds. */
 static int arm(int fd, clockid_t clock, int flags, int interval)
@@ -40,9 +49,13 @@ static void finish(pid_t pid)
 /* Waits for a timer that was set here, or by a child no earlier than `since`. */
 static void expect_tick(const char *name, int fd, clockid_t clock, long long since)
 {
+    struct pollfd poll_for = { fd, POLLIN, 0 };
     uint64_t ticks = 0;
-    ssize_t size = read(fd, &ticks, sizeof ticks);
+    ssize_t size;
 
+    if (poll(&poll_for, 1, LIMIT * 1000) == 0)
+        never(name, clock);
+    size = read(fd, &ticks, sizeof ticks);
     printf("%s %d: %zd ticks %d %s\n", name, clock, size < 0 ? -errno : size, ticks > 0, when(clock, since));
 }
 
@@ -219,13 +232,15 @@ static timer_t new_timer(clockid_t clock)
 
 static void expect_signal(const char *name, clockid_t clock)
 {
-    struct timespec limit = { 30, 0 };
+    struct timespec limit = { LIMIT, 0 };
     sigset_t wanted;
     int number;
 
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGUSR1);
     number = sigtimedwait(&wanted, NULL, &limit);
+    if (number < 0 && errno == EAGAIN)
+        never(name, clock);
     printf("%s %d: signal %d %s\n", name, clock, number, when(clock, deadline));
 }
 

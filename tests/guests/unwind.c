@@ -164,13 +164,34 @@ static void by_steps(const struct wait *w)
     fflush(stdout);
 }
 
-/* Under a debugger a supervisor may answer the wait, so it does not show from outside. */
+/* Comes back when the thread has been in a call that waits for a while: under a debugger it need not sleep
+ * there, as a supervisor may answer it.
+ */
+static void until_called(pid_t tid)
+{
+    static const long calls[] = { SYS_clock_nanosleep, SYS_futex, SYS_mq_timedsend, SYS_mq_timedreceive };
+    const struct timespec moment = { 0, 10000000 };
+    char text[64];
+    int seen = 0;
+
+    while (seen < 30) {
+        int waits = 0;
+        size_t n;
+
+        if (thread_file(tid, "syscall", text, sizeof text) < 0)
+            return;
+        for (n = 0; n < sizeof calls / sizeof *calls; n++)
+            waits |= text[0] >= '0' && text[0] <= '9' && atol(text) == calls[n];
+        seen = waits ? seen + 1 : 0;
+        nanosleep(&moment, NULL);
+    }
+}
+
 static void *interrupt_later(void *arg)
 {
-    const struct timespec moment = { 0, 500000000 };
     struct interruption *i = (struct interruption *)arg;
 
-    nanosleep(&moment, NULL);
+    until_called(i->tid);
     syscall(SYS_tgkill, getpid(), i->tid, i->number);
     return NULL;
 }

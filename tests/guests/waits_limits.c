@@ -9,15 +9,10 @@
 #include "sites.h"
 #include <pthread.h>
 #include <signal.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-
-#ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51
-#endif
 
 /* A site that cannot be told from others by what stands before it. */
 __asm__(".p2align 6\nplain_site: mov $230, %eax\n mov %rcx, %r10\n nop\n syscall\n ret\n");
@@ -107,14 +102,30 @@ static void handle(int number)
     in_handler = SLEEP_SITE->call(CLOCK_REALTIME, TIMER_ABSTIME, (long)&time, 0, 0, 0);
 }
 
-/* A stack on which a handler has little more than what the kernel puts there. */
+static char *volatile frame;
+
+static void measure(int number)
+{
+    (void)number;
+    frame = __builtin_frame_address(0);
+}
+
+/* A stack on which a handler has `room` bytes beside what the kernel puts there, which is less than
+ * the kernel says beforehand (AT_MINSIGSTKSZ). */
 static void alternate_stack(size_t room)
 {
-    size_t size = getauxval(AT_MINSIGSTKSZ) + room;
     char *pages = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    stack_t stack = { .ss_sp = pages + 65536 - size, .ss_size = size };
-    struct sigaction action = { .sa_handler = handle, .sa_flags = SA_ONSTACK };
+    stack_t stack = { .ss_sp = pages, .ss_size = 65536 };
+    struct sigaction action = { .sa_handler = measure, .sa_flags = SA_ONSTACK };
+    size_t size;
 
+    if (sigaltstack(&stack, NULL))
+        exit(3);
+    sigaction(SIGUSR1, &action, NULL);
+    raise(SIGUSR1);
+    size = (size_t)(pages + 65536 - frame) + room;
+    stack = (stack_t){ .ss_sp = pages + 65536 - size, .ss_size = size };
+    action.sa_handler = handle;
     /* The dynamic linker's first search for a function takes more stack than there is. */
     now(CLOCK_REALTIME);
     memset(pages, 0x5a, 65536 - size);

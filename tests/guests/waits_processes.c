@@ -1,7 +1,7 @@
 /* Waits in processes that are made in every way, while others wait at the same call site.
  *
  *   waits_processes wait                        waits, in this process
- *   waits_processes vfork|spawn|shared|clone3   in children of these kinds
+ *   waits_processes vfork|spawn|shared|clone3   in children of these kinds; spawn: by fexecve(3) too
  *   waits_processes fork ROUNDS                 in children forked while threads use a site first
  *   waits_processes exec ROUNDS                 after an exec from a thread while others wait
  *   waits_processes path ROUNDS                 after execs that fail, while others wait
@@ -10,6 +10,7 @@
  */
 #include "timed.h"
 #include "sites.h"
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
@@ -84,6 +85,21 @@ static int in_spawned(void)
     pid_t pid = -1;
 
     return posix_spawn(&pid, self, NULL, NULL, argv, environ) ? 1 : result_of(pid);
+}
+
+/* After an exec of a descriptor: no path is looked up. */
+static int in_executed(void)
+{
+    char *argv[] = { self, "wait", NULL };
+    int fd = open(self, O_RDONLY | O_CLOEXEC);
+    pid_t pid = vfork();
+
+    if (pid == 0) {
+        fexecve(fd, argv, environ);
+        _exit(126);
+    }
+    close(fd);
+    return result_of(pid);
 }
 
 static int child_of_clone(void *site)
@@ -226,7 +242,7 @@ static int round_of_forks(int number) { return hot = &sites[number % SITES], for
 static int round_of_vfork(int number) { return in_vfork(&sites[number % SITES]); }
 static int round_of_shared(int number) { return in_shared(&sites[number % SITES]); }
 static int round_of_clone3(int number) { return in_clone3(&sites[number % SITES]); }
-static int round_of_spawn(int number) { return (void)number, in_spawned(); }
+static int round_of_spawn(int number) { return number % 2 ? in_spawned() : in_executed(); }
 
 int main(int argc, char **argv)
 {

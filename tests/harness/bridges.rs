@@ -42,7 +42,13 @@ impl Program {
     }
 
     pub(crate) fn run(&self, run: &Run, args: &[&str]) -> Finished {
-        let mut words = self.words.clone();
+        self.run_through(run, &[], args)
+    }
+
+    /// Started there by these words.
+    pub(crate) fn run_through(&self, run: &Run, first: &[&str], args: &[&str]) -> Finished {
+        let mut words: Vec<OsString> = first.iter().map(Into::into).collect();
+        words.extend(self.words.iter().cloned());
         words.extend(args.iter().map(Into::into));
         run.clone().limit(300).run(&words).succeeded()
     }

@@ -24,9 +24,13 @@ impl Cgroup {
         }
     }
 
-    /// Moves a process into the group.
-    pub(crate) fn take(&self, pid: &str) {
-        std::fs::write(self.0.join("cgroup.procs"), pid).unwrap();
+    /// Moves a process into the group; false if it is gone.
+    #[must_use]
+    pub(crate) fn take(&self, pid: &str) -> bool {
+        let taken = std::fs::write(self.0.join("cgroup.procs"), pid);
+        taken
+            .inspect_err(|e| assert_eq!(e.raw_os_error(), Some(libc::ESRCH), "{e}"))
+            .is_ok()
     }
 
     /// Freezes the group, and waits until it is frozen.

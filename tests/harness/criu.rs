@@ -71,6 +71,32 @@ impl Criu {
         std::fs::set_permissions(&action, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
+    /// Has the process killed that gives what is restored its clocks: before CRIU goes on, or so many seconds
+    /// later.
+    pub(crate) fn kill_the_waiter(&self, later: Option<&str>) {
+        let wait = match later {
+            Some(seconds) => format!("&& sleep {seconds} && kill_it &"),
+            None => "&& kill_it".to_owned(),
+        };
+        let script = format!(
+            r#"#!/bin/sh
+            kill_it() {{
+                for comm in /proc/[0-9]*/comm; do
+                    if read -r name <"$comm" && [ "$name" = "criu $CRTOOLS_INIT_PID" ]; then
+                        pid=${{comm#/proc/}}
+                        kill -9 "${{pid%/comm}}"
+                    fi
+                done 2>/dev/null
+            }}
+            '{}' criu-action || exit
+            [ "$CRTOOLS_SCRIPT_ACTION" = pre-resume ] {wait}
+            exit 0
+            "#,
+            elsewhen().display()
+        );
+        std::fs::write(self.action(), script).unwrap();
+    }
+
     /// Words before a command whose processes are another user's, for [`dump_as`](Self::dump_as); what it
     /// writes goes to the file `server`.
     ///
@@ -190,6 +216,11 @@ impl Criu {
         self.images().join("elsewhen-clocks.json")
     }
 
+    /// CRIU keeps the clocks of the dumped no more, as where the kernel has no time namespaces.
+    pub(crate) fn forget_clocks(&self) {
+        std::fs::remove_file(self.images().join("timens-0.img")).unwrap();
+    }
+
     /// A file beside the images.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -296,14 +327,16 @@ pub(crate) fn process_of(words: &[&str]) -> Option<i32> {
 
 /// The keepers of restored processes that are there, by the file that they run.
 pub(crate) fn has_keepers(of: i32) -> bool {
-    let like = format!("--like={of}");
+    // Without time namespaces there is none that a keeper would have to be like.
+    let names = ["like", "first"].map(|option| format!("--{option}={of}"));
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries
         .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
         .any(|line| {
             let line = String::from_utf8_lossy(&line).into_owned();
             let mut words = line.split('\0');
-            words.any(|word| word == "criu-keeper") && words.any(|word| word == like)
+            words.any(|word| word == "criu-keeper")
+                && words.any(|word| names.iter().any(|name| name == word))
         })
 }
 
@@ -323,4 +356,10 @@ pub(crate) fn lines(file: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(str::to_owned).collect()
+}
+
+/// Waits until a file has so many lines more.
+pub(crate) fn wait_for_more(file: &Path, count: usize, what: &str) {
+    let had = lines(file).len();
+    wait_until(|| lines(file).len() >= had + count, what);
 }

@@ -24,8 +24,10 @@ pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod random_programs;
 pub(crate) mod readings;
+pub(crate) mod restored;
 pub(crate) mod seccomp;
 pub(crate) mod servers;
+pub(crate) mod skips;
 pub(crate) mod supervisor;
 pub(crate) mod sys;
 pub(crate) mod terminal;
@@ -35,7 +37,7 @@ pub(crate) mod tools;
 pub(crate) mod ways;
 pub(crate) mod worlds;
 
-use std::io::Write;
+pub(crate) use skips::skipped;
 
 /// The shift that most tests ask for, in seconds.
 pub(crate) const SHIFT: i128 = 1_000_000;
@@ -43,17 +45,6 @@ pub(crate) const SHIFT: i128 = 1_000_000;
 /// A thing that a test needs and this machine lacks, in words.
 #[derive(Debug)]
 pub(crate) struct Missing(pub(crate) String);
-
-/// Says that the running test is skipped, past libtest's capture; fails where skips are forbidden.
-#[expect(clippy::explicit_write, reason = "eprintln! is captured")]
-pub(crate) fn skipped(reason: &str) {
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or("test");
-    let forbidden = std::env::var("CI").is_ok_and(|v| v == "true")
-        || std::env::var("ELSEWHEN_NO_SKIP").is_ok_and(|v| v == "1");
-    writeln!(std::io::stderr(), "SKIP {name}: {reason}").unwrap();
-    assert!(!forbidden, "skips are forbidden here: {reason}");
-}
 
 /// Skips the running test with a reason that is seen.
 macro_rules! skip {
@@ -86,6 +77,19 @@ pub(crate) fn root() -> Result<(), Missing> {
         Ok(())
     } else {
         Err(Missing("needs root".into()))
+    }
+}
+
+/// `--backend=kernel` works here, or the reason for a skip.
+pub(crate) fn kernel_backend() -> Result<(), Missing> {
+    let check = process::elsewhen();
+    let check =
+        process::Run::on_host().run(&[check.as_os_str(), "check".as_ref(), "--json".as_ref()]);
+    let report: serde_json::Value = serde_json::from_str(&check.stdout).unwrap();
+    let backend = &report["kernel_backend"];
+    match backend["works"] == true {
+        true => Ok(()),
+        false => Err(Missing(backend.to_string())),
     }
 }
 

@@ -19,6 +19,14 @@ const MARK: &str = "ELSEWHEN_TEST_ID";
 /// How long a process may take to vanish after its command has ended.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// Starts what follows as an ordinary user.
+pub(crate) const AS_NOBODY: [&str; 4] = [
+    "setpriv",
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+];
+
 /// Held while a process is started and while a program is written: a child that another thread
 /// forks meanwhile would hold the file open for writing, and its exec would fail with `ETXTBSY`.
 static STARTING: Mutex<()> = Mutex::new(());
@@ -81,13 +89,7 @@ impl Run {
             alone(|| copy.exists() || std::fs::copy(elsewhen(), &copy).unwrap() > 0);
             self.prefix[0] = copy.into();
         }
-        let user = [
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-        ];
-        self.prefix.splice(0..0, user.map(OsString::from));
+        self.prefix.splice(0..0, AS_NOBODY.map(OsString::from));
         self
     }
 

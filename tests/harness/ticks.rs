@@ -1,12 +1,15 @@
 //! A program that ticks, dumped and restored, and what its clocks read.
 
-use super::clock::{Bracket, Host};
+use super::Missing;
+use super::clock::{Bracket, Host, SECOND};
 use super::criu::{self, Criu};
 use super::guests::{self, Kind};
-use super::process::{Run, Running};
+use super::process::Run;
+use super::restored::Program;
 use super::sys::wait_until;
-use super::{Missing, supervisor};
 use std::path::PathBuf;
+
+const DAYS: i128 = 86_400 * SECOND;
 
 /// What the program's clocks read at one tick, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +38,24 @@ impl Tick {
     }
 }
 
+/// Checks that what another program's clocks read lies between these two readings, on each clock.
+pub(crate) fn expect_between(before: Tick, ticks: &[Tick], after: Tick) {
+    assert!(!ticks.is_empty());
+    let clocks = |tick: &Tick| [tick.realtime, tick.tai, tick.monotonic, tick.boottime];
+    for tick in ticks {
+        let [low, now, high] = [&before, tick, &after].map(clocks);
+        for (i, now) in now.iter().enumerate() {
+            assert!(
+                (low[i]..=high[i]).contains(now),
+                "{before:?} {tick:?} {after:?}"
+            );
+        }
+    }
+}
+
 /// The program `going_on`, which is dumped and restored.
 pub(crate) struct Ticker {
-    /// What it was started by: dropped, all of its processes are killed, restored ones too.
-    _started: Running,
-    pub(crate) pid: i32,
-    program: String,
+    program: Program,
     file: PathBuf,
 }
 
@@ -54,23 +69,20 @@ impl Ticker {
     pub(crate) fn start_as(kind: Kind, run: &Run, criu: &Criu) -> Result<Self, Missing> {
         let program = guests::build("going_on", kind)?;
         let file = criu.file("ticks");
-        let words = [program.to_str().unwrap(), file.to_str().unwrap()];
-        // A program that waits to be asked by its terminal would not be dumped.
-        let started = run.clone().through(&["setsid", "--wait"]).start(&words);
-        let pid = supervisor::wait_for("program", || criu::process_of(&words));
-        let ticker = Self {
-            _started: started,
-            pid,
-            program: words[0].to_owned(),
-            file,
-        };
+        let words = [&program, &file].map(|word| word.to_str().unwrap());
+        let program = Program::start(run, &words);
+        let ticker = Self { program, file };
         ticker.wait_for_more(5);
         Ok(ticker)
     }
 
-    /// Whether it is there, by what it was started with.
+    pub(crate) fn pid(&self) -> i32 {
+        self.program.pid()
+    }
+
+    /// Whether it is there.
     pub(crate) fn is_there(&self) -> bool {
-        criu::process_of(&[&self.program, self.file.to_str().unwrap()]).is_some()
+        self.program.is_there()
     }
 
     /// What it has written; fails if anything was wrong.
@@ -93,7 +105,7 @@ impl Ticker {
         between: impl FnOnce(),
         through: &[&str],
     ) -> (Tick, Tick, Bracket) {
-        criu.dump(self.pid);
+        criu.dump(self.pid());
         let before = Host::now();
         let ticks = self.ticks();
         between();
@@ -105,11 +117,34 @@ impl Ticker {
     }
 }
 
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        criu::end(self.pid);
-        if !std::thread::panicking() {
-            wait_until(|| !criu::has_keepers(self.pid), "the keepers' end");
-        }
+/// The clocks went on: never back, and by less than the time that has passed, of which the pause is left out.
+pub(crate) fn expect_no_pause(before: Tick, after: Tick) {
+    for (clock, before, after) in [
+        ("MONOTONIC", before.monotonic, after.monotonic),
+        ("BOOTTIME", before.boottime, after.boottime),
+    ] {
+        assert!(
+            after >= before,
+            "{clock} went back from {before} to {after}"
+        );
     }
+    // By the host's clock, which goes on.
+    let passed = (after.realtime - before.realtime).rem_euclid(DAYS);
+    let counted = after.monotonic - before.monotonic;
+    assert!(
+        counted <= passed - SECOND,
+        "{counted} ns of {passed} were counted"
+    );
+}
+
+/// REALTIME is the host's.
+pub(crate) fn expect_true_time(ticker: &Ticker) {
+    let before = Host::now();
+    ticker.wait_for_more(3);
+    let last = *ticker.ticks().last().unwrap();
+    let host = before.until(Host::now(), "REALTIME");
+    assert!(
+        (host.before..=host.after).contains(&last.realtime),
+        "{last:?}, {host:?}"
+    );
 }

@@ -8,9 +8,11 @@ use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 
 use super::message::Message;
+use super::restored;
 use crate::clock::ClockOffsets;
 use crate::oci::offsets::Words;
 use crate::registry::{self, Container, Member};
+use crate::supervisor::Beside;
 use crate::{Error, Result, reading};
 
 /// No bundle's configuration is longer.
@@ -19,7 +21,34 @@ const MOST_BYTES: u64 = 16 << 20;
 /// The containers whose processes this agent has handed to keepers, by the users who have made them and
 /// their ids: one user's id says nothing about another's container.
 #[derive(Default)]
-pub(super) struct Containers(HashMap<(u32, String), (Container, usize)>);
+pub(super) struct Containers(HashMap<(u32, String), (Found, usize)>);
+
+/// What a process that is put into a container gets.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) container: Container,
+    /// The container's first process, if CRIU has restored it.
+    pub(super) beside: Option<Beside>,
+    /// What the runtime takes for the first process, or 0.
+    first: i32,
+}
+
+impl Found {
+    /// For a container that is being made.
+    pub(super) fn made(container: Container, message: &Message) -> Self {
+        Self {
+            container,
+            beside: None,
+            first: message.state.pid,
+        }
+    }
+
+    /// Whether a message is about the same container, and not about what has been restored under its id.
+    fn is_of(&self, message: &Message) -> bool {
+        let first = message.state.pid;
+        self.first == first || self.first == 0 || first == 0
+    }
+}
 
 impl Containers {
     /// The clocks for what a runtime has just put into a container.
@@ -27,22 +56,31 @@ impl Containers {
     /// # Errors
     /// What the container is to have is not to be understood; or it is joined, and nothing is known
     /// of it.
-    pub(super) fn find(&self, message: &Message, user: u32) -> Result<Container> {
+    pub(super) fn find(&self, message: &Message, user: u32) -> Result<Found> {
         let id = &message.state.id;
+        let found = |container, beside| Found {
+            container,
+            beside,
+            first: message.state.pid,
+        };
         if message.state.is_creating() {
             self.check_free(id, user)?;
-            return decide(message, is_trusted(user));
+            return Ok(found(decide(message, is_trusted(user))?, None));
         }
-        if let Some((container, _)) = self.0.get(&(user, id.clone())) {
-            return Ok(container.clone());
+        if let Some((known, _)) = self.0.get(&(user, id.clone()))
+            && known.is_of(message)
+        {
+            return Ok(known.clone());
+        }
+        // What others say of a process may be said of anybody's.
+        if is_trusted(user)
+            && let Some((container, beside)) = restored::find(message)?
+        {
+            return Ok(found(container, Some(beside)));
         }
         // Another agent has handed it over, before this one was started.
-        registry::container(id, user)?.ok_or_else(|| {
-            Error::new(
-                "nothing is known of the container: its keeper has been killed, or another user, or \
-                 another user's agent, has it; start the container anew",
-            )
-        })
+        let container = registry::container(id, user)?.ok_or_else(restored::unknown)?;
+        Ok(found(container, None))
     }
 
     /// # Errors
@@ -62,10 +100,10 @@ impl Containers {
     }
 
     /// Notes that a keeper has been told to serve a part of a container.
-    pub(super) fn add(&mut self, user: u32, id: &str, container: &Container) {
+    pub(super) fn add(&mut self, user: u32, id: &str, found: &Found) {
         let entry = self.0.entry((user, id.to_owned()));
-        let (known, keepers) = entry.or_insert_with(|| (container.clone(), 0));
-        *known = container.clone();
+        let (known, keepers) = entry.or_insert_with(|| (found.clone(), 0));
+        *known = found.clone();
         *keepers += 1;
     }
 
@@ -87,21 +125,31 @@ pub(super) fn is_trusted(user: u32) -> bool {
     user == rustix::process::geteuid().as_raw() || user == 0
 }
 
-fn decide(message: &Message, reads_bundle: bool) -> Result<Container> {
+/// The clocks of a new container; `trusts` where its maker may have files read, which may last, and take names.
+///
+/// # Errors
+/// What it is to have is not to be understood.
+pub(super) fn decide(message: &Message, trusts: bool) -> Result<Container> {
     let state = &message.state;
     let annotations = match &state.annotations {
         Some(annotations) => Words::from_annotations(annotations)?,
         None => Words::default(),
     };
-    let environment = match reads_bundle {
+    let environment = match trusts {
         true => environment(&state.bundle)?,
         false => Words::default(),
     };
     let profile = Words::from_metadata(&message.metadata)?;
     let words = annotations.or(environment).or(profile.clone());
-    if words.resume.is_some() && !reads_bundle {
+    if words.resume.is_some() && !trusts {
         return Err(Error::new(
             "`resume` names a file, which the agent reads for root and its own user only; say the offsets",
+        ));
+    }
+    if words.name.is_some() && !trusts {
+        return Err(Error::new(
+            "`name` takes a name in the list of the agent's user, which is for root and that user only; leave \
+             it out",
         ));
     }
     let offsets = words.offsets(&reading::host()?)?;
@@ -169,7 +217,7 @@ fn environment(bundle: &str) -> Result<Words> {
         .map_err(|e| Error::new(format!("the bundle's `config.json`: {e}")))?;
     let lines = config.process.and_then(|process| process.env);
     let lines = lines.unwrap_or_default();
-    Ok(Words::from_environment(lines.iter().map(String::as_str)))
+    Words::from_environment(lines.iter().map(String::as_str))
 }
 
 #[cfg(test)]
@@ -188,16 +236,41 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_clocks_is_not_read_for_other_users() {
-        let mut message = message("creating");
-        let key = "org.elsewhen.resume".to_owned();
-        message.state.annotations = Some([(key, "/dev/null".to_owned())].into());
+    fn other_users_have_no_file_of_clocks_read_and_take_no_name() {
+        let annotated = |key: &str, value: &str| {
+            let mut message = message("creating");
+            let annotation = (key.to_owned(), value.to_owned());
+            message.state.annotations = Some([annotation].into());
+            message
+        };
+        let name = annotated("org.elsewhen.name", "staging");
+        let why = Containers::default().find(&name, 70_001).unwrap_err();
+        assert!(why.to_string().contains("leave it out"), "{why}");
+        let named = Containers::default().find(&name, 0).unwrap();
+        assert_eq!(named.container.name.as_deref(), Some("staging"));
+        let message = annotated("org.elsewhen.resume", "/dev/null");
         let why = |user| {
             let found = Containers::default().find(&message, user);
             found.unwrap_err().to_string()
         };
         assert!(why(70_001).contains("root and its own user"));
         assert!(why(0).contains("no plain file"));
+    }
+
+    #[test]
+    fn a_mistyped_variable_in_a_bundle_is_refused() {
+        let bundle = tempfile::tempdir().unwrap();
+        let mut message = message("creating");
+        message.state.bundle = bundle.path().to_str().unwrap().to_owned();
+        let found = |variable: &str| {
+            let config = format!(r#"{{"process":{{"env":["{variable}=+400d"]}}}}"#);
+            std::fs::write(bundle.path().join("config.json"), config).unwrap();
+            Containers::default().find(&message, 0)
+        };
+        let offsets = found("ELSEWHEN_REALTIME").unwrap().container.offsets;
+        assert_eq!(offsets.realtime.secs(), 34_560_000);
+        let why = found("ELSEWHEN_REALTME").unwrap_err().to_string();
+        assert!(why.ends_with("write `ELSEWHEN_REALTIME`"), "{why}");
     }
 
     #[test]

@@ -34,6 +34,10 @@ pub(super) struct Message {
 pub(super) struct State {
     pub(super) id: String,
     status: String,
+    /// The container's first process, in the runtime's own pid namespace; crun leaves it out (0) where the
+    /// container is joined.
+    #[serde(default)]
+    pub(super) pid: i32,
     /// Of the container itself only: what joins it may have `.` here.
     #[serde(default)]
     pub(super) bundle: String,

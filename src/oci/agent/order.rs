@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{ClockOffsets, Offset};
 use crate::registry::Member;
-use crate::supervisor::{AdoptedFilter, Counters};
+use crate::supervisor::{AdoptedFilter, Beside, Counters};
 use crate::sys::channel;
 use crate::{Error, Result, TimeNamespace};
 
@@ -31,6 +31,9 @@ pub(crate) struct Order {
     /// The container that the processes are in, and the namespace that it has.
     #[serde(default)]
     pub(crate) container: Option<(String, Member)>,
+    /// If CRIU has restored it: its first process.
+    #[serde(default)]
+    pub(crate) beside: Option<Beside>,
     /// The user whose runtime has made it.
     #[serde(default)]
     pub(crate) user: u32,
@@ -84,7 +87,9 @@ impl Order {
             Some((id, member)) => {
                 let counters = Counters::open().ok();
                 let container = (id, self.user);
-                match namespace.adopt_container(listener, ready, container, member, counters)? {}
+                let beside = self.beside;
+                match namespace
+                    .adopt_container(listener, ready, container, member, beside, counters)? {}
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The keepers that this agent has started: each a program of its own, which outlives the agent.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Command, Stdio};
 
+use super::apart::Apart;
 use super::log::Limit;
 use super::order::Order;
 use crate::sys::channel;
@@ -39,19 +39,19 @@ impl Pair {
     ///
     /// # Errors
     /// As for fork(2), execve(2) and socketpair(2).
-    pub(super) fn start(order: &Order, container: &str, listener: OwnedFd) -> Result<Self> {
+    pub(super) fn start(
+        apart: &Apart,
+        order: &Order,
+        container: &str,
+        listener: OwnedFd,
+    ) -> Result<Self> {
         let (ours, theirs) = channel::pair().map_err(|e| Error::os("cannot make a socket", e))?;
         order.send(ours.as_fd(), listener.as_fd())?;
-        let child = Command::new("/proc/self/exe")
-            .arg("adopt")
-            .current_dir("/")
-            .stdin(theirs)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
+        let pid = apart
+            .start_keeper(theirs.as_fd())
             .map_err(|e| Error::os("cannot start a keeper", e))?;
         Ok(Self {
-            pid: child.id().cast_signed(),
+            pid: pid.cast_signed(),
             container: container.to_owned(),
             user: order.user,
             socket: Some(ours),

@@ -28,7 +28,7 @@ const WITHOUT_VALUE: &[&str] = &[
     "usage",
 ];
 
-/// Options of `create` and `run` that have a value.
+/// Options of `create`, `run` and `restore` that have a value.
 const WITH_VALUE_LATER: &[&str] = &[
     "bundle",
     "b",
@@ -38,6 +38,12 @@ const WITH_VALUE_LATER: &[&str] = &[
     "pid-file",
     "pidfd-socket",
     "preserve-fds",
+    "image-path",
+    "work-path",
+    "manage-cgroups-mode",
+    "empty-ns",
+    "lsm-profile",
+    "lsm-mount-context",
 ];
 
 /// What runtimes can be asked to do.
@@ -89,6 +95,8 @@ pub(super) struct Making {
     pub(super) bundle: Option<PathBuf>,
     /// The name of its configuration's file, which crun lets one choose.
     pub(super) config: Option<PathBuf>,
+    /// CRIU is to restore it: its clocks come from there.
+    pub(super) restores: bool,
 }
 
 impl Arguments {
@@ -102,8 +110,11 @@ impl Arguments {
         while let Some(word) = rest.next() {
             let Some((name, value)) = option(word) else {
                 match word.to_str() {
-                    Some("create" | "run") => {
-                        read.makes = Some(making(rest));
+                    Some(command @ ("create" | "run" | "restore")) => {
+                        read.makes = Some(Making {
+                            restores: command == "restore",
+                            ..making(rest)
+                        });
                         return read;
                     }
                     // What follows an option that is not known here may be its value.
@@ -130,7 +141,7 @@ impl Arguments {
     }
 }
 
-/// What `create` or `run` is told.
+/// What `create`, `run` or `restore` is told.
 fn making<'a>(mut rest: impl Iterator<Item = &'a OsStr>) -> Making {
     let mut making = Making::default();
     while let Some(word) = rest.next() {
@@ -241,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn only_create_and_run_make_a_container() {
+    fn what_makes_no_container_is_left_alone() {
         let lines = [
             "",
             "--version",
@@ -250,11 +261,23 @@ mod tests {
             "--root run --log create state ID",
             "start run",
             "unknown create",
-            "restore --bundle /b ID",
         ];
         for line in lines {
             assert_eq!(read(line).makes, None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_restore_is_told_from_a_start() {
+        let line = "--criu /c restore --detach --image-path --bundle --bundle /b --work-path /w ID";
+        let making = read(line).makes.unwrap_or_default();
+        assert_eq!((making.restores, making.bundle), (true, Some("/b".into())));
+        assert!(
+            !read("run --bundle /b restore")
+                .makes
+                .unwrap_or_default()
+                .restores
+        );
     }
 
     #[test]

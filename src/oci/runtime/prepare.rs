@@ -30,7 +30,7 @@ pub(super) fn prepare(making: &Making, settings: &Settings, runtime: &Path) -> R
     let in_file = |error| format!("`{}`: {error}", shown(name));
     let text = file::read(&path)?;
     let mut config = Document::new(text.clone()).map_err(in_file)?;
-    changed(&mut config, settings, || {
+    changed(&mut config, settings, making.restores, || {
         features::has_time_namespaces(runtime)
     })
     .map_err(in_file)?;
@@ -53,12 +53,14 @@ fn configuration(making: &Making) -> PathBuf {
 fn changed(
     config: &mut Document,
     settings: &Settings,
+    restores: bool,
     runtime_has_time: impl FnOnce() -> bool,
 ) -> Result<(), String> {
     let annotations: BTreeMap<String, String> = config.get(&["annotations"])?.unwrap_or_default();
     let annotated = Words::from_annotations(&annotations).map_err(in_words)?;
     let environment: Vec<String> = config.get(&["process", "env"])?.unwrap_or_default();
-    let variables = Words::from_environment(environment.iter().map(String::as_str));
+    let variables =
+        Words::from_environment(environment.iter().map(String::as_str)).map_err(in_words)?;
     let mut asked = annotated.clone().or(variables).or(settings.words.clone());
     let given: TimeOffsets = config.get(&TIME_OFFSETS)?.unwrap_or_default();
     // A namespace of the kernel's is the better one, where nothing else is shifted.
@@ -68,9 +70,17 @@ fn changed(
     if !given.is_empty() {
         asked = take_over(config, &given, annotated)?.or(asked);
     }
-    // The agent would end such a container at its first call; here its engine is told why.
-    let now = reading::now().map_err(in_words)?;
-    asked.offsets(&now).map_err(in_words)?;
+    if restores {
+        // What is put into it later has the clocks that it goes on with, and MONOTONIC and BOOTTIME of those
+        // are no host's.
+        for clock in [&mut asked.monotonic, &mut asked.boottime] {
+            clock.get_or_insert_with(|| "+0".to_owned());
+        }
+    } else {
+        // The agent would end such a container at its first call; here its engine is told why.
+        let now = reading::now().map_err(in_words)?;
+        asked.offsets(&now).map_err(in_words)?;
+    }
     asked.shows_proc().map_err(in_words)?;
     asked.name().map_err(in_words)?;
     let base: Option<Value> = config.get(&SECCOMP)?;

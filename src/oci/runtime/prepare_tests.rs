@@ -27,7 +27,7 @@ fn settings(options: &[(&str, &str)]) -> Settings {
 
 fn after(text: &str, options: &[(&str, &str)], runtime_has_time: bool) -> Result<String, String> {
     let mut config = Document::new(text.to_owned()).unwrap();
-    changed(&mut config, &settings(options), || runtime_has_time)?;
+    changed(&mut config, &settings(options), false, || runtime_has_time)?;
     Ok(config.text().to_owned())
 }
 
@@ -52,6 +52,28 @@ fn told(text: &str) -> Value {
 fn a_container_without_offsets_stays_as_it_is() {
     for text in ["{}", PODMAN, r#"{"annotations":{"org.elsewhen.name":"n"}}"#] {
         assert_eq!(after(text, &[], false).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_restored_container_is_looked_at_for_all_clocks() {
+    let restored = |text: &str| {
+        let mut config = Document::new(text.to_owned()).unwrap();
+        changed(&mut config, &settings(&[]), true, || false).unwrap();
+        config.text().to_owned()
+    };
+    assert_eq!(restored(PODMAN), PODMAN);
+    // The file of the clocks that it was once started with need not be on this host.
+    for word in [r#""realtime":"+1y""#, r#""resume":"/no/such""#] {
+        let word = word.replacen('"', r#""org.elsewhen."#, 1);
+        let text = PODMAN.replacen('{', &format!(r#"{{"annotations":{{{word}}},"#), 1);
+        let config = restored(&text);
+        let told = told(&config);
+        assert_eq!(
+            (&told["monotonic"], &told["boottime"]),
+            (&json!("+0"), &json!("+0"))
+        );
+        assert_eq!(restored(&config), config);
     }
 }
 
@@ -81,6 +103,13 @@ fn an_offset_from_anywhere_brings_the_rules() {
         of_options,
         json!({"elsewhen": 1, "monotonic": "+4", "proc": "off"})
     );
+}
+
+#[test]
+fn a_mistyped_variable_is_refused_also_where_nothing_else_asks() {
+    let mistyped = PODMAN.replace("PATH=/bin", "ELSEWHEN_REALTME=+2y");
+    let why = after(&mistyped, &[], false).unwrap_err();
+    assert!(why.contains("`ELSEWHEN_REALTIME`"), "{why}");
 }
 
 #[test]
@@ -179,6 +208,7 @@ fn crun_takes_another_name_of_the_configuration() {
     let making = |bundle: Option<&str>, config: Option<&str>| Making {
         bundle: bundle.map(PathBuf::from),
         config: config.map(PathBuf::from),
+        restores: false,
     };
     assert_eq!(
         configuration(&making(Some("/b"), None)),

@@ -10,7 +10,7 @@ use rustix::time::Timespec;
 
 use crate::clock::ClockOffsets;
 use crate::sys::channel;
-use crate::{AdoptedFilter, Error, Result, TimeNamespace, kernel};
+use crate::{AdoptedFilter, Error, Result, TimeNamespace, kernel, registry};
 
 /// How long a keeper may take to begin.
 const PATIENCE: Timespec = Timespec {
@@ -25,8 +25,26 @@ pub(crate) struct Order {
     pub(crate) offsets: ClockOffsets,
     /// A process whose time namespace of the kernel's it is to be in.
     pub(crate) like: Option<i32>,
+    /// The process that was restored.
+    pub(crate) first: i32,
     /// The namespace's name.
     pub(crate) name: Option<String>,
+}
+
+/// Looks whether a keeper could have its namespace run under this name, which another may take all the same
+/// before it does.
+///
+/// # Errors
+/// It is no name, or another namespace of this user's has it.
+pub(super) fn expect_name(name: &str) -> Result<()> {
+    TimeNamespace::new(ClockOffsets::default())?.named(name)?;
+    registry::expect_free(name).map_err(|error| match error.errno() {
+        Some(libc::EEXIST) => error.with_way_out(
+            "the file of clocks gives it to what is restored, and a namespace of that name is running: end that \
+             one (`elsewhen show NAME` names its processes), or put `null` for the `name` in the file",
+        ),
+        _ => error,
+    })
 }
 
 impl Order {
@@ -64,6 +82,7 @@ impl Order {
         ]) {
             words.push(format!("--{clock}={offset}").into());
         }
+        words.push(format!("--first={}", self.first).into());
         if let Some(pid) = self.like {
             words.push(format!("--like={pid}").into());
         }
@@ -79,6 +98,9 @@ impl Order {
     /// # Errors
     /// As for [`TimeNamespace::adopt`].
     pub(crate) fn carry_out(&self) -> Result<()> {
+        // As whoever looks for it sees that: the kernel shows it by the time namespace of who reads.
+        let started = registry::started(self.first);
+        let first = started.map(|started| (self.first, started));
         if let Some(pid) = self.like {
             let namespace = File::open(format!("/proc/{pid}/ns/time"))
                 .map_err(|error| Error::os("cannot open the kernel's time namespace", error))?;
@@ -93,6 +115,6 @@ impl Order {
         if let Some(name) = &self.name {
             namespace = namespace.named(name)?;
         }
-        match namespace.adopt(listener, AdoptedFilter::Own, Some(ready))? {}
+        match namespace.adopt_from(first, listener, AdoptedFilter::Own, Some(ready))? {}
     }
 }

@@ -3,7 +3,7 @@
 //! | stage | what is done |
 //! | --- | --- |
 //! | `post-dump` | a tree that cannot be given its clocks again is refused, and goes on; the clocks are saved beside the images, and what is left of our filter is taken out of them |
-//! | `pre-restore` | the file of clocks is looked at: CRIU stops here if it is refused |
+//! | `pre-restore` | the file of clocks is looked at, and whether its name is free: CRIU stops here if it is refused |
 //! | `pre-resume` | all processes are told to stop; CRIU still traces them, and a process of ours waits for it to let go: then each gets its image, a filter and a keeper, and all go on |
 //! | `post-resume` | that is waited for, so that `criu restore` ends when the tree runs |
 //!
@@ -86,12 +86,16 @@ impl Action {
     pub(crate) fn carry_out(&self, policies: &Policies) -> Result<()> {
         match self.stage.as_str() {
             "post-dump" => self.save(&self.images()?),
-            "pre-restore" => self.saved(&self.images()?).map(drop),
+            "pre-restore" => {
+                let saved = self.saved(&self.images()?)?;
+                saved.name().map_or(Ok(()), keeper::expect_name)
+            }
             "pre-resume" => self.or_kill(|first| {
                 let images = self.images()?;
                 let saved = self.saved(&images)?;
                 tree::stop(first)?;
-                waiter::start(first, || {
+                let criu = images.opened_by().unwrap_or(first);
+                waiter::start(first, criu, || {
                     self.or_kill(|first| whole::make(first, &saved, policies, &images))
                 })
             }),
@@ -135,12 +139,16 @@ impl Action {
     /// The clocks, if they are those of these images.
     fn saved(&self, images: &Images) -> Result<SavedClocks> {
         let saved = SavedClocks::read(&self.clocks(images)).map_err(|error| {
+            let is_elsewhere = matches!(error.errno(), Some(libc::ENOENT | libc::ENOTDIR | libc::EISDIR));
             // The path may be so long that the name at its end is not shown.
             match self.clocks.is_none() && error.errno() == Some(libc::ENOENT) {
                 true => Error::new(format!(
                     "there is no `{CLOCKS}` beside the images: it was left behind, or they were dumped \
                      without `elsewhen criu-action` as the action script"
                 )),
+                false if is_elsewhere => error.with_way_out(
+                    "name the file that `elsewhen criu-action` wrote when these images were dumped",
+                ),
                 false => error,
             }
         })?;

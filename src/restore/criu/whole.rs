@@ -64,13 +64,13 @@ pub(super) fn make(
             Order {
                 offsets,
                 like,
+                first: process.pid,
                 name,
             }
             .start(listener)?;
         }
     }
-    // Children first: a parent that looks finds no child stopped that was not. So the first process, which
-    // is killed if we die before all go on, tells by its life that they do ([`super::waiter::wait`]).
+    // Children first: a parent that looks finds no child stopped that was not.
     for process in held.into_iter().rev() {
         let pid = process.pid;
         let inner = tree::inner_pid(pid).unwrap_or(pid);

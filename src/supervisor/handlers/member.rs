@@ -3,7 +3,7 @@
 use super::Handlers;
 use crate::clock::ClockOffsets;
 use crate::inject::{Found, Missing, Task};
-use crate::supervisor::timens::Mark;
+use crate::supervisor::timens::{Mark, Who};
 use crate::supervisor::{namespaces, status};
 use crate::sys::namespace::share_memory;
 
@@ -14,18 +14,21 @@ impl Handlers<'_> {
         let service = self.service;
         let found = self
             .injector
-            .ensure(task, |image| service.new_image(task.tid(), image));
+            .ensure(task, |image| service.new_image(task, image));
         match found {
             Ok(found) if found.is_closed => self.settle(task, found),
             // Every read of such a program is a notified call.
-            Err(Missing::NoVdso) => match service.members().namespace(task.tid()) {
-                Some((namespace, offsets)) => Ok(Found {
-                    offsets,
-                    namespace,
-                    is_closed: false,
-                }),
-                None => Err(Missing::Gone),
-            },
+            Err(Missing::NoVdso) => {
+                let waits = || task.is_waiting();
+                match service.members().namespace(task.tid(), Who::Caller(&waits)) {
+                    Some((namespace, offsets)) => Ok(Found {
+                        offsets,
+                        namespace,
+                        is_closed: false,
+                    }),
+                    None => Err(Missing::Gone),
+                }
+            }
             other => other,
         }
     }
@@ -36,7 +39,9 @@ impl Handlers<'_> {
     fn settle(&mut self, task: &Task<'_>, found: Found) -> Result<Found, Missing> {
         let service = self.service;
         let pid = namespaces::process_of(service.proc(), task.tid()).ok_or(Missing::Gone)?;
-        service.members().adopt(pid);
+        service
+            .members()
+            .adopt(pid, Who::Caller(&|| task.is_waiting()));
         // One that has lost its mark stays.
         let Some(mark) = Mark::of(pid) else {
             return Ok(found);

@@ -7,7 +7,7 @@ use super::unshare::{CAP_SYS_ADMIN, CLONE_NEWTIME, CLONE_NEWUSER};
 use super::{Handlers, errno};
 use crate::inject::{Found, Task};
 use crate::supervisor::redirect::Place;
-use crate::supervisor::timens::{Credentials, Mark, Owner};
+use crate::supervisor::timens::{Credentials, Mark, Owner, Who};
 use crate::supervisor::views::may_look_at;
 use crate::supervisor::{namespaces, status};
 use crate::sys::namespace::share_memory;
@@ -44,10 +44,15 @@ impl Handlers<'_> {
                     Some(pid) if !may_look_at(proc, task.tid(), pid) => {
                         return Some(Answer::Errno(libc::EPERM));
                     }
-                    Some(pid) => match self.service.members().namespace(pid) {
-                        Some((id, _)) => id,
-                        None => return Some(Answer::Errno(libc::ESRCH)),
-                    },
+                    Some(pid) => {
+                        let waits = || task.is_waiting();
+                        let who = Who::asked(proc, task.tid(), pid, &waits);
+                        match self.service.members().namespace(pid, who) {
+                            Some((id, _)) => id,
+                            // ESRCH if it is gone.
+                            None => return Some(Answer::Continue),
+                        }
+                    }
                 };
                 let nonce = self.service.journal.timens.nonce(id).unwrap_or(0);
                 let target = (id, nonce);

@@ -3,7 +3,7 @@
 use super::split::Split;
 use super::{Handlers, errno};
 use crate::inject::{Found, Missing, Task};
-use crate::supervisor::timens::{self, Credentials, Mark, New, Owner};
+use crate::supervisor::timens::{self, Credentials, Mark, New, Owner, Who};
 use crate::supervisor::{namespaces, status};
 use crate::sys::random;
 use crate::sys::seccomp::{Answer, Notification};
@@ -67,7 +67,9 @@ impl Handlers<'_> {
         let has_threads = status::threads(proc, pid).is_none_or(|threads| threads > 1);
         // The namespace of the children gives the offsets, as they are now.
         // Its image is its parent's, and knows nothing of a namespace that the kernel has made.
-        let (own, _) = service.members().namespace(pid).ok_or(0)?;
+        let waits = || task.is_waiting();
+        let caller = Who::Caller(&waits);
+        let (own, _) = service.members().namespace(pid, caller).ok_or(0)?;
         let own = match service.journal.timens.is_adopted(own) {
             true => own,
             false => found.namespace,

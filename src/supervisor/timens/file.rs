@@ -1,7 +1,7 @@
 //! Reading and writing `/proc/PID/timens_offsets`, which is about the namespace of PID's children
 //! (`kernel/time/namespace.c: proc_timens_set_offset`).
 
-use super::{Credentials, Mark};
+use super::{Credentials, Mark, Standing, Who};
 use crate::clock::{ClockOffsets, Offset, check_limits, timens_offsets};
 use crate::supervisor::members::Members;
 use crate::supervisor::namespaces;
@@ -17,7 +17,7 @@ impl Members<'_> {
         if namespaces::is_zombie(self.proc, pid) {
             return Some(String::new());
         }
-        let offsets = self.offsets_of(self.children_of(pid)?)?;
+        let offsets = self.offsets_of(self.children_of(pid, Who::Other)?)?;
         Some(timens_offsets::show(&offsets))
     }
 
@@ -38,7 +38,7 @@ impl Members<'_> {
         if namespaces::is_zombie(self.proc, pid) {
             return Err(libc::ESRCH);
         }
-        let id = self.children_of(pid).ok_or(libc::ESRCH)?;
+        let id = self.children_of(pid, Who::Other).ok_or(libc::ESRCH)?;
         let owner = self.owner_of(id).ok_or(libc::ESRCH)?;
         if !owner.grants(credentials, CAP_SYS_TIME) {
             return Err(libc::EPERM);
@@ -60,13 +60,10 @@ impl Members<'_> {
         }
     }
 
-    /// The namespace that the children of a process are to be in.
-    pub(in super::super) fn children_of(&self, pid: i32) -> Option<u64> {
-        self.adopt(pid);
-        match self.mark_of(pid) {
-            Some(mark) => Some(mark.children),
-            None => self.namespace(pid).map(|(id, _)| id),
-        }
+    /// The namespace that the children of a process are to be in; `None` as [`namespace`](Self::namespace) says.
+    pub(in super::super) fn children_of(&self, pid: i32, who: Who<'_>) -> Option<u64> {
+        let (id, _) = self.namespace(pid, who)?;
+        Some(self.mark_of(pid).map_or(id, |mark| mark.children))
     }
 
     /// Whether somebody is, or was, in a namespace: a forked child that has asked for nothing yet too.
@@ -92,7 +89,7 @@ impl Members<'_> {
                 continue;
             }
             if mark.pid != pid {
-                if self.adopt(pid) {
+                if self.adopt(pid, Who::Other) == Standing::Adopted {
                     continue;
                 }
                 if !share_memory(mark.pid, pid) {

@@ -3,14 +3,13 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::process::getpid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::Owner;
 use super::owner::at_or_above;
 use super::record::Records;
 use crate::sys::channel;
-use crate::sys::process::{self, Forked};
+use crate::sys::process;
 
 /// Whether user `uid` may have one more time namespace of the user namespace `owner`, in which thread
 /// `tid` is.
@@ -45,20 +44,15 @@ fn limit(proc: BorrowedFd<'_>, user_namespace: u64, tid: i32) -> Option<usize> {
     }
     let there = at_or_above(proc, tid, user_namespace)?;
     let (ours, theirs) = channel::pair().ok()?;
-    let worker = getpid().as_raw_nonzero().get();
-    let child = match process::fork().ok()? {
-        Forked::Parent(child) => child,
-        Forked::Child => {
-            let keep = [proc.as_raw_fd(), there.as_raw_fd(), theirs.as_raw_fd()];
-            process::be_helper_of(worker, &keep);
-            let entered = move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::User));
-            process::be_helper_of(worker, &keep);
-            if let (Ok(()), Some(limit)) = (entered, read(proc)) {
-                let _ = channel::send(theirs.as_fd(), &limit.to_ne_bytes(), None);
-            }
-            process::exit_now(0)
+    let keep = [proc.as_raw_fd(), there.as_raw_fd(), theirs.as_raw_fd()];
+    let enter = || move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::User));
+    let work = |entered: Result<_, _>| {
+        if let (Ok(()), Some(limit)) = (entered, read(proc)) {
+            let _ = channel::send(theirs.as_fd(), &limit.to_ne_bytes(), None);
         }
+        0
     };
+    let child = process::start_helper(&keep, enter, work).ok()?;
     drop(theirs);
     let mut limit = [0; 8];
     let received = channel::receive(&ours, &mut limit, true);

@@ -16,6 +16,7 @@ mod owner;
 mod record;
 mod sweep;
 
+pub(super) use adopt::{Standing, Who};
 pub(super) use limit::has_room;
 pub(super) use mark::Mark;
 pub(crate) use mark::{forget_namespaces, has_namespace_of_its_own};

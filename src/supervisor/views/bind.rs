@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, move_mount};
-use rustix::process::{chroot, fchdir, getpid};
+use rustix::process::{chroot, fchdir};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::caller::Caller;
@@ -19,7 +19,7 @@ use super::live;
 use super::path::Path;
 use super::{Open, Outcome, Source};
 use crate::inject::Fault;
-use crate::sys::process::{self, Forked};
+use crate::sys::process;
 use crate::sys::rights::Rights;
 use crate::sys::seccomp;
 
@@ -134,25 +134,20 @@ fn attach(
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
         | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS
         | MoveMountFlags::MOVE_MOUNT_T_AUTOMOUNTS;
-    let worker = getpid().as_raw_nonzero().get();
-    let child = match process::fork() {
-        Ok(Forked::Parent(child)) => child,
-        Ok(Forked::Child) => {
-            // What it meets on the way may keep it for ever, and is the caller's.
-            let mut keep = place.descriptors().to_vec();
-            keep.push(tree.as_raw_fd());
-            process::be_helper_of(worker, &keep);
-            let attached = place
-                .enter(rights)
-                .and_then(|()| {
-                    process::be_helper_of(worker, &[tree.as_raw_fd()]);
-                    move_mount(tree, "", CWD, target, flags)
-                })
-                .map_err(|errno| as_of_mount(errno, target));
-            process::exit_now(attached.map_or_else(Errno::raw_os_error, |()| 0))
-        }
-        Err(_) => return Err(Errno::AGAIN),
+    let mut keep = place.descriptors().to_vec();
+    keep.push(tree.as_raw_fd());
+    let enter = || {
+        place.enter(rights)?;
+        // What it meets on the way may keep it for ever, and is the caller's.
+        process::close_all_but(0, &[tree.as_raw_fd()]);
+        Ok(())
     };
+    let work = |entered: Result<(), Errno>| {
+        let attached = entered.and_then(|()| move_mount(tree, "", CWD, target, flags));
+        let attached = attached.map_err(|errno| as_of_mount(errno, target));
+        attached.map_or_else(Errno::raw_os_error, |()| 0)
+    };
+    let child = process::start_helper(&keep, enter, work).map_err(|_| Errno::AGAIN)?;
     match process::wait_for_end(child) {
         Ok(process::Change::Exited(0)) => Ok(()),
         Ok(process::Change::Exited(errno)) => Err(Errno::from_raw_os_error(errno)),

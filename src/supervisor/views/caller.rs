@@ -64,29 +64,27 @@ impl<'a> Caller<'a> {
 }
 
 /// The process whose directory in a proc(5) this is, or whose thread's, as `proc`, which is ours, numbers
-/// it. The other can be that of a pid namespace below ours.
+/// it. The other can be that of a pid namespace below ours, or a further one of ours.
 pub(super) fn process_of(proc: BorrowedFd<'_>, directory: BorrowedFd<'_>) -> Option<i32> {
     let there = Ids::of(&status(directory, ".")?)?;
+    let shown = there.process.first()?.parse().ok()?;
     if fstat(directory).ok()?.st_dev == fstat(proc).ok()?.st_dev {
-        return there.process.first()?.parse().ok();
+        return Some(shown);
     }
     let namespace = |directory: BorrowedFd<'_>, pid: &str| {
         readlinkat(directory, format!("{pid}/ns/pid"), Vec::new()).ok()
     };
-    for pid in namespaces::processes(proc)? {
+    let is_it = |pid: &i32| {
         let name = pid.to_string();
-        let Some(here) = status(proc, &name).and_then(|status| Ids::of(&status)) else {
-            continue;
-        };
-        let is_it = here.process.len() > there.process.len()
-            && here.process.ends_with(&there.process)
+        let here = status(proc, &name).and_then(|status| Ids::of(&status));
+        here.is_some_and(|here| here.process.ends_with(&there.process))
             // What cannot be read is no proof.
-            && namespace(proc, &name).is_some_and(|its| Some(its) == namespace(directory, "."));
-        if is_it {
-            return Some(pid);
-        }
+            && namespace(proc, &name).is_some_and(|its| Some(its) == namespace(directory, "."))
+    };
+    if is_it(&shown) {
+        return Some(shown);
     }
-    None
+    namespaces::processes(proc)?.into_iter().find(is_it)
 }
 
 /// Whether a directory of a proc(5) is this process's, or lies in it: the kernel asks nobody for a right to

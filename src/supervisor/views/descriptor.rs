@@ -9,7 +9,7 @@ use super::caller::Caller;
 use super::live;
 use super::{Open, Outcome, Source};
 use crate::supervisor::namespaces;
-use crate::supervisor::timens::Credentials;
+use crate::supervisor::timens::{Credentials, Who};
 use crate::sys::namespace;
 use crate::sys::rights::Own;
 
@@ -49,9 +49,11 @@ impl Source {
         if namespaces::is_zombie(proc, pid) {
             return Some(Outcome::Errno(libc::ESRCH));
         }
+        let waits = || self.waits(call);
+        let who = Who::asked(proc, call.tid, pid, &waits);
         let id = match children {
-            true => self.members().children_of(pid)?,
-            false => self.members().namespace(pid)?.0,
+            true => self.members().children_of(pid, who)?,
+            false => self.members().namespace(pid, who)?.0,
         };
         let file = live::open(self, &live::namespace_name(id), libc::O_RDONLY);
         Some(file.map_or_else(Outcome::Errno, Outcome::File))

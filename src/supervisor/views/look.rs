@@ -4,11 +4,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
-use rustix::process::getpid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::caller::Caller;
-use crate::sys::process::{self, Change, Forked};
+use crate::sys::process::{self, Change};
 use crate::sys::rights::Rights;
 
 /// Whether thread `tid` may look at process `pid` (`kernel/ptrace.c: __ptrace_may_access` with
@@ -32,25 +31,22 @@ pub(in super::super) fn may_look_at(proc: BorrowedFd<'_>, tid: i32, pid: i32) ->
     };
     let link = format!("{pid}/ns/user");
     let found = statat(proc, &link, AtFlags::empty()).map(|stat| stat.st_ino);
-    let worker = getpid().as_raw_nonzero().get();
-    let child = match process::fork() {
-        Ok(Forked::Parent(child)) => child,
-        Ok(Forked::Child) => {
-            let keep = [proc.as_raw_fd(), there.as_raw_fd(), here.as_raw_fd()];
-            process::be_helper_of(worker, &keep);
-            if take_on(&rights, &there, &here).is_err() {
-                process::exit_now(0);
-            }
-            process::be_helper_of(worker, &keep);
-            process::exit_now(match openat(proc, &link, FLAGS, Mode::empty()) {
-                Err(Errno::ACCESS | Errno::PERM) => REFUSED,
-                Err(Errno::NOENT) => HIDDEN,
-                // Linux 5.10 gives who may not look another file.
-                Ok(file) if fstat(&file).map(|stat| stat.st_ino) != found => REFUSED,
-                _ => 0,
-            })
+    let keep = [proc.as_raw_fd(), there.as_raw_fd(), here.as_raw_fd()];
+    let enter = || take_on(&rights, &there, &here);
+    let work = |entered: Result<_, _>| {
+        if entered.is_err() {
+            return 0;
         }
-        Err(_) => return true,
+        match openat(proc, &link, FLAGS, Mode::empty()) {
+            Err(Errno::ACCESS | Errno::PERM) => REFUSED,
+            Err(Errno::NOENT) => HIDDEN,
+            // Linux 5.10 gives who may not look another file.
+            Ok(file) if fstat(&file).map(|stat| stat.st_ino) != found => REFUSED,
+            _ => 0,
+        }
+    };
+    let Ok(child) = process::start_helper(&keep, enter, work) else {
+        return true;
     };
     match process::wait_for_end(child) {
         Ok(Change::Exited(REFUSED)) => false,

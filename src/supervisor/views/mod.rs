@@ -24,6 +24,7 @@ mod look;
 mod path;
 mod pool;
 mod snapshot;
+mod stat;
 mod text;
 mod timens;
 mod walk;
@@ -37,14 +38,14 @@ use super::journal::Journal;
 use super::members::Members;
 use super::redirect::{Post, Slot, Slots};
 use super::status;
-use super::timens::Owner;
+use super::timens::{Owner, Who};
 use crate::arch::{AUDIT_NATIVE, nr};
 use crate::clock::ClockOffsets;
-use crate::filter::ASKS_FOR_NAMESPACE;
+use crate::filter::{NS_GET_USERNS, PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE};
 use crate::inject::{Fault, GuestPtr, Opener, Task};
 use crate::page::EXCHANGE_COOKIE;
 use crate::sys::rights::Own;
-use crate::sys::seccomp::{Answer, Notification};
+use crate::sys::seccomp::{self, Answer, Notification};
 
 use caller::Caller;
 use file::View;
@@ -95,6 +96,8 @@ enum Asks {
     Link { size: u64, to: u64 },
     /// Its `struct stat`, and where.
     Status { to: u64 },
+    /// Its `struct statx`, and where.
+    Statx { mask: u32, to: u64 },
     /// That it is mounted here too: the address of a path.
     Mount { to: u64 },
     /// A mount of it that is attached nowhere.
@@ -134,6 +137,10 @@ fn asks(number: u32, args: &[u64; 6]) -> Asks {
     match number {
         nr::STAT => Asks::Status { to: args[1] },
         nr::NEWFSTATAT => Asks::Status { to: args[2] },
+        nr::STATX => Asks::Statx {
+            mask: low(args[3]).cast_unsigned(),
+            to: args[4],
+        },
         nr::READLINK => Asks::Link {
             size: args[2],
             to: args[1],
@@ -145,9 +152,9 @@ fn asks(number: u32, args: &[u64; 6]) -> Asks {
         nr::MOUNT => Asks::Mount { to: args[1] },
         nr::OPEN_TREE => Asks::Tree,
         nr::IOCTL => match low(args[1]).cast_unsigned() {
-            request if request == ASKS_FOR_NAMESPACE[0] => Asks::Owner,
+            NS_GET_USERNS => Asks::Owner,
             request => Asks::OfProcess {
-                children: request == ASKS_FOR_NAMESPACE[2],
+                children: request == PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE,
             },
         },
         _ => Asks::File,
@@ -198,6 +205,10 @@ fn instead(notification: &Notification) -> Option<i32> {
     let number = data.nr.cast_unsigned();
     let path = data.args[usize::from(is_at(number))];
     let cookie = u64::from(EXCHANGE_COOKIE + number) << 32 | path & 0xffff_ffff;
+    // Its fifth argument is in use: the kernel answers again what the gate has asked.
+    if number == nr::STATX {
+        return None;
+    }
     // Below zero: where the kernel has no such file, as it need not have those of time namespaces.
     (data.args[5] == cookie)
         .then(|| low(data.args[4]))
@@ -239,6 +250,14 @@ fn read(
         return Ok(None);
     };
     if asks != Asks::File && !matches!(name, Name::Time | Name::TimeForChildren) {
+        return Ok(None);
+    }
+    if let Asks::Statx { mask, .. } = asks
+        && !stat::is_sound(low(args[2]), mask)
+    {
+        return Ok(None);
+    }
+    if number == nr::NEWFSTATAT && !stat::has_sound_flags(low(args[3])) {
         return Ok(None);
     }
     let (flags, resolve) = match number {
@@ -314,7 +333,7 @@ impl Source {
             Asks::OfProcess { children } => return self.of_process(own, call, children),
             _ => {}
         }
-        let offsets = self.offsets_of(call.tid)?;
+        let offsets = self.offsets_of(call.tid, Who::Caller(&|| self.waits(call)))?;
         let is_of_namespaces = call.path.name().is_some_and(Name::is_of_namespaces);
         let is_shown = match is_of_namespaces {
             true => !self.leaves_to_kernel,
@@ -380,8 +399,15 @@ impl Source {
         })
     }
 
-    fn offsets_of(&self, pid: i32) -> Option<ClockOffsets> {
-        self.members().namespace(pid).map(|(_, offsets)| offsets)
+    /// Whether the caller waits still: what was learnt by its thread's id was its own.
+    fn waits(&self, call: &Open) -> bool {
+        seccomp::is_valid(self.listener(), call.id)
+    }
+
+    fn offsets_of(&self, pid: i32, who: Who<'_>) -> Option<ClockOffsets> {
+        self.members()
+            .namespace(pid, who)
+            .map(|(_, offsets)| offsets)
     }
 
     /// The same for `/proc/stat`, of whose text the kernel makes what this process is to see.

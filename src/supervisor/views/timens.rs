@@ -12,11 +12,12 @@ use rustix::fs::{Mode, OFlags, fstat, openat};
 use super::caller::{self, Caller};
 use super::live;
 use super::path::Name;
+use super::stat::{self, Place};
 use super::walk::{Found, PROC_ROOT};
 use super::{Asks, Open, Outcome, Source, low, snapshot};
 use crate::inject::{Fault, GuestPtr, Task};
 use crate::supervisor::namespaces;
-use crate::supervisor::timens::Credentials;
+use crate::supervisor::timens::{Credentials, Who};
 
 /// Whether the calling thread, with the rights that it has taken on, may open what was found.
 pub(super) fn permission(found: &Found, flags: i32) -> Result<(), i32> {
@@ -53,12 +54,13 @@ impl Source {
             _ => parent(&found.directory)?,
         };
         let pid = caller::process_of(proc, directory.as_fd())?;
+        let waits = || self.waits(call);
+        let who = Who::asked(proc, caller.tid, pid, &waits);
         // Its own links nobody is refused, however its files are owned (`kernel/ptrace.c:
         // __ptrace_may_access`).
-        let is_own =
-            name != Name::TimensOffsets && namespaces::process_of(proc, caller.tid) == Some(pid);
+        let is_own_link = name != Name::TimensOffsets && matches!(who, Who::Caller(_));
         if let Err(errno) = permission
-            && !is_own
+            && !is_own_link
         {
             return Some(Outcome::Errno(errno));
         }
@@ -66,6 +68,7 @@ impl Source {
             return Some(ENOENT);
         }
         if name == Name::TimensOffsets {
+            self.members().children_of(pid, who)?;
             return self.open_offsets(caller, pid, flags & libc::O_ACCMODE);
         }
         // Nobody can cut it short (`fs/nsfs.c`), and it is a link.
@@ -76,14 +79,24 @@ impl Source {
             return Some(Outcome::Errno(libc::ELOOP));
         }
         let id = match name {
-            Name::Time => self.members().namespace(pid)?.0,
-            _ => self.members().children_of(pid)?,
+            Name::Time => self.members().namespace(pid, who)?.0,
+            _ => self.members().children_of(pid, who)?,
         };
         let file = || live::open(self, &live::namespace_name(id), libc::O_RDONLY);
         match call.asks {
             Asks::File => Some(file().map_or_else(Outcome::Errno, Outcome::File)),
             Asks::Link { size, to } => self.tell_link(call, id, size, to),
-            Asks::Status { to } => self.tell_status(call, id, file().ok(), to),
+            Asks::Status { to } => {
+                let device = file().ok().and_then(|file| fstat(file).ok());
+                let device = device.map_or(0, |stat| stat.st_dev);
+                let words = stat::stat(live::inode_of(id, self.members()), device);
+                self.tell(call, &words, to)
+            }
+            Asks::Statx { mask, to } => {
+                let place = file().map_or_else(|_| Place::default(), |f| Place::of(&f, mask));
+                let words = stat::statx_of(live::inode_of(id, self.members()), place);
+                self.tell(call, &words, to)
+            }
             Asks::Mount { to } => self.bind(caller, call, id, to),
             // DIFFERENCE: as where there is no such call; who uses it goes on to mount(2).
             Asks::Tree => Some(Outcome::Errno(libc::ENOSYS)),
@@ -120,17 +133,9 @@ impl Source {
         told(written, i64::try_from(text.len()).ok()?)
     }
 
-    /// Writes a `struct stat` of a namespace's file; that of no device if there can be none here.
-    fn tell_status(&self, call: &Open, id: u64, file: Option<OwnedFd>, to: u64) -> Option<Outcome> {
-        let device = file
-            .and_then(|file| fstat(file).ok())
-            .map_or(0, |stat| stat.st_dev);
-        // `arch/x86/include/uapi/asm/stat.h`: numbers, links, mode and user, group, and the rest.
-        let mut words = [0_u64; 18];
-        words[..3].copy_from_slice(&[device, live::inode_of(id, self.members()), 1]);
-        words[3] = u64::from(libc::S_IFREG | 0o444);
-        words[7] = 4096;
-        let written = self.with_task(call, |task| task.write(GuestPtr::new(to), &words));
+    /// Writes what is known of a namespace's file.
+    fn tell<const N: usize>(&self, call: &Open, words: &[u64; N], to: u64) -> Option<Outcome> {
+        let written = self.with_task(call, |task| task.write(GuestPtr::new(to), words));
         told(written, 0)
     }
 

@@ -31,6 +31,7 @@ pub(crate) mod nr {
     pub(crate) const CLOCK_NANOSLEEP: u32 = 230;
     pub(crate) const MQ_TIMEDSEND: u32 = 242;
     pub(crate) const OPENAT: u32 = 257;
+    pub(crate) const STATX: u32 = 332;
     pub(crate) const FUTEX_WAITV: u32 = 449;
     pub(crate) const FUTEX_WAIT: u32 = 455;
 }

@@ -21,6 +21,7 @@ pub(crate) struct Host {
     /// The words that run a command there.
     words: Vec<OsString>,
     podman: Vec<OsString>,
+    place: PathBuf,
     _agent: Running,
 }
 
@@ -81,10 +82,13 @@ impl Host {
     ) -> Self {
         let own = stage.at(name);
         fs::create_dir(&own).unwrap();
+        // Where runc has what it knows of a container, by an id that is the same on both.
+        fs::create_dir(own.join("runc")).unwrap();
         let mut words: Vec<OsString> = ["unshare", "--mount"].map(OsString::from).into();
         words.extend(clocks.iter().map(OsString::from));
         // The kernel's namespace holds for children only.
-        let enter = "mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"";
+        let enter = "mkdir -p /run/runc && mount --bind \"$1/runc\" /run/runc &&
+            mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"";
         words.extend(["--fork", "sh", "-c", enter, "sh"].map(OsString::from));
         words.extend([own.clone().into(), place.into(), "env".into()]);
         words.push([OsStr::new("PATH="), path].join(OsStr::new("")));
@@ -115,6 +119,7 @@ impl Host {
         Self {
             words,
             podman,
+            place: place.to_owned(),
             _agent: agent,
         }
     }
@@ -190,6 +195,35 @@ impl Host {
         let written = self.podman(&["logs", name]).stdout;
         let whole = written.rfind('\n').map_or("", |end| &written[..end]);
         whole.lines().map(str::to_owned).collect()
+    }
+
+    /// What can be said of a container that does not do what it should.
+    pub(crate) fn state(&self, name: &str) -> String {
+        let of = |words: &[&str]| {
+            let ended = Run::on_host().through(&self.podman).limit(120).run(words);
+            format!("{words:?}: {}{}", ended.stdout, ended.stderr)
+        };
+        let pid = of(&["inspect", "--format", "{{.State.Pid}}", name]);
+        let pid = pid.split_whitespace().last().unwrap_or_default();
+        let files = ["status", "wchan", "syscall", "timens_offsets", "cgroup"];
+        let files = files.map(|file| {
+            let text = fs::read_to_string(format!("/proc/{pid}/{file}"));
+            format!("{pid}/{file}: {text:?}")
+        });
+        let log = "find \"$0\" -name restore.log -exec tail -n 30 {} +";
+        let log = self.run(&[
+            "sh".as_ref(),
+            "-c".as_ref(),
+            log.as_ref(),
+            self.place.as_os_str(),
+        ]);
+        [
+            of(&["ps", "--all", "--no-trunc"]),
+            of(&["logs", "--tail", "5", name]),
+            files.join("\n"),
+            log.stdout,
+        ]
+        .join("\n")
     }
 
     /// Runs a further command in the container.

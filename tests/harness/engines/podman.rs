@@ -1,6 +1,7 @@
 //! Podman, with its images, containers and state below the stage.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::stage::Stage;
 use super::stage::without_hybrid_cgroups;
@@ -20,6 +21,18 @@ impl Podman {
     /// # Errors
     /// What is not installed.
     pub(crate) fn new(stage: &Stage, runtime: &str) -> Result<Self, Missing> {
+        Self::by(stage, runtime, stage.runtime(runtime)?)
+    }
+
+    /// With this runtime and no elsewhen before it.
+    ///
+    /// # Errors
+    /// What is not installed.
+    pub(crate) fn bare(stage: &Stage, runtime: &str) -> Result<Self, Missing> {
+        Self::by(stage, runtime, tools::find(runtime)?)
+    }
+
+    fn by(stage: &Stage, runtime: &str, path: PathBuf) -> Result<Self, Missing> {
         let podman = tools::find("podman")?;
         let mut words: Vec<OsString> = vec![podman.into()];
         let dirs = [
@@ -36,7 +49,7 @@ impl Podman {
             "--events-backend=none",
         ];
         words.extend(options.map(OsString::from));
-        words.extend(["--runtime".into(), stage.runtime(runtime)?.into()]);
+        words.extend(["--runtime".into(), path.into()]);
         if runtime == "crun" {
             without_hybrid_cgroups(&mut words);
         }
@@ -93,7 +106,18 @@ impl Podman {
         offsets: &[(&str, &str)],
         command: &[&str],
     ) -> Finished {
-        self.container(&["run", "--rm", option], offsets, command)
+        self.run_by(&[option], offsets, command)
+    }
+
+    /// With other options for this one container.
+    pub(crate) fn run_by(
+        &self,
+        options: &[&str],
+        offsets: &[(&str, &str)],
+        command: &[&str],
+    ) -> Finished {
+        let first = [&["run", "--rm"], options].concat();
+        self.container(&first, offsets, command)
     }
 }
 

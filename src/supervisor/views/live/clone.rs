@@ -5,13 +5,12 @@ use std::sync::atomic::Ordering;
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
-use rustix::process::getpid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{forget_name, open, path_of, serving};
 use crate::supervisor::views::Source;
 use crate::sys::channel;
-use crate::sys::process::{self, Forked};
+use crate::sys::process;
 
 /// A mount of the live file of this name that is attached nowhere yet; when it is, [`forget`] is to be
 /// called: what has no name is not mounted.
@@ -42,30 +41,25 @@ pub(in super::super) fn tree(source: &Source, name: &str) -> Result<OwnedFd, i32
     );
     let file = file.map_err(errno)?;
     let (ours, theirs) = channel::pair().map_err(|e| e.raw_os_error().unwrap_or(libc::EMFILE))?;
-    let worker = getpid().as_raw_nonzero().get();
-    let child = match process::fork().map_err(|e| e.raw_os_error().unwrap_or(libc::EAGAIN))? {
-        Forked::Parent(child) => child,
-        Forked::Child => {
-            let keep = [&user, &mounts, &file, &theirs].map(AsRawFd::as_raw_fd);
-            process::be_helper_of(worker, &keep);
-            // EINVAL: it is its own.
-            let _ = move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User));
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_EMPTY_PATH;
-            process::be_helper_of(worker, &keep);
-            let tree = move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))
-                .and_then(|()| open_tree(&file, "", flags));
-            let code = match tree {
-                Ok(tree) => match channel::send(theirs.as_fd(), b"!", Some(tree.as_fd())) {
-                    Ok(()) => 0,
-                    Err(_) => libc::ENOMEM,
-                },
-                Err(errno) => errno.raw_os_error(),
-            };
-            process::exit_now(code)
+    let keep = [&user, &mounts, &file, &theirs].map(AsRawFd::as_raw_fd);
+    // EINVAL: it is its own.
+    let enter = || move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User));
+    let work = |_| {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        let tree = move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))
+            .and_then(|()| open_tree(&file, "", flags));
+        match tree {
+            Ok(tree) => match channel::send(theirs.as_fd(), b"!", Some(tree.as_fd())) {
+                Ok(()) => 0,
+                Err(_) => libc::ENOMEM,
+            },
+            Err(errno) => errno.raw_os_error(),
         }
     };
+    let child = process::start_helper(&keep, enter, work)
+        .map_err(|e| e.raw_os_error().unwrap_or(libc::EAGAIN))?;
     drop(theirs);
     let tree = channel::receive(&ours, &mut [0], true);
     let ended = process::wait_for_end(child);

@@ -6,9 +6,11 @@ use std::os::fd::BorrowedFd;
 use super::super::caller;
 use super::super::file::{self, View};
 use crate::clock::{ClockOffsets, timens_offsets};
+use crate::filter::NS_GET_USERNS;
 use crate::supervisor::members::Members;
 use crate::supervisor::namespaces;
 use crate::supervisor::timens::{Credentials, Records};
+use crate::sys::namespace;
 
 /// A live file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +32,8 @@ pub(super) enum Node {
 /// The numbers of namespaces' files, which are their inode numbers, begin here.
 const NAMESPACES: u64 = 0xfffe_0000;
 
-/// That of the first time namespace (`PROC_TIME_INIT_INO` of `linux/proc_ns.h`), for a tree that shifts
-/// neither MONOTONIC nor BOOTTIME.
-const FIRST: u64 = 0xefff_fffa;
+/// That of the first time namespace, for a tree that shifts neither MONOTONIC nor BOOTTIME.
+const FIRST: u64 = namespace::INITIAL_TIME_NS;
 
 /// And those of `timens_offsets` here.
 const OFFSETS: u64 = 1 << 32;
@@ -123,6 +124,8 @@ impl Node {
             (Self::Namespace(_), NS_GET_NSTYPE) => Ok(CLONE_NEWTIME),
             // It has neither a parent nor, being no user namespace, an owner.
             (Self::Namespace(_), NS_GET_PARENT | NS_GET_OWNER_UID) => Err(libc::EINVAL),
+            // DIFFERENCE: for who is not in this tree, as for one to whom the owner is not to be seen.
+            (Self::Namespace(_), NS_GET_USERNS) => Err(libc::EPERM),
             _ => Err(libc::ENOTTY),
         }
     }

@@ -12,7 +12,7 @@ use super::mount::{Mounted, lacks_for_good, mount};
 use super::node::{Node, Nodes};
 use super::protocol::{self, Request, op};
 use crate::supervisor::namespaces;
-use crate::supervisor::timens::Records;
+use crate::supervisor::timens::{Records, Who};
 use crate::supervisor::views::Source;
 use crate::sys::{channel, process};
 
@@ -172,7 +172,7 @@ impl Server<'_> {
         }
         let offsets = self
             .source
-            .offsets_of(request.tid)
+            .offsets_of(request.tid, Who::Other)
             .unwrap_or(self.source.offsets);
         let offsets = match node {
             Node::View(View::Stat) => self.source.offsets_for_stat(request.tid, offsets),

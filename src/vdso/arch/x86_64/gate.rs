@@ -342,6 +342,7 @@ elsewhen_gate_end:
         futex_waitv = const nr::FUTEX_WAITV,
         futex_wait = const nr::FUTEX_WAIT,
         older = const nr::OPENAT,
+        statx = const nr::STATX,
         open_cookie = const OPEN_COOKIE,
         exchange = const EXCHANGE_COOKIE,
     )

@@ -1,5 +1,5 @@
     # Where threads come in from a patched site that opens a file: open(2) and openat(2). So do those
-    # that only name one: stat(2), newfstatat(2), readlink(2) and readlinkat(2).
+    # that only name one: stat(2), newfstatat(2), statx(2), readlink(2) and readlinkat(2).
     #
     # First the kernel opens it. Only then is the path looked at: that there is one the kernel has
     # found out, and an error is the answer. If the path's last component may be that of a view, the
@@ -60,9 +60,11 @@ elsewhen_gate_open:
     jne 4f
     cmp ecx, 5
     jne 4f
-3:  mov r8, [rsp + {spare}]
-    mov rdx, [rsp + {args} + 16]
+3:  mov rdx, [rsp + {args} + 16]
     mov eax, [rsp + {number}]
+    # statx(2) has a fifth argument of its own.
+    cmp eax, {statx}
+    cmovne r8, [rsp + {spare}]
     lea r9d, [rax + {exchange}]
     shl r9, 32
     mov ecx, [rsp + {time}]
