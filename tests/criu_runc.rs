@@ -84,12 +84,13 @@ fn goes_on(profile: serde_json::Value, ahead: i128) {
         work.to_str().unwrap(),
     ];
     let with = ["--criu", program.to_str().unwrap()];
+    // What the dump takes counts in part.
+    let pause = Host::now();
     runc(
         &container,
         &[&with, &["checkpoint"][..], &place, &[&container.id]].concat(),
     );
     let before = seconds();
-    let pause = Host::now();
     std::thread::sleep(Duration::from_secs(8));
     let restore = [&with, &["restore", "--detach", "--bundle", at][..], &place];
     let stopped = Host::now();

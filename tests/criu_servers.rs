@@ -106,6 +106,8 @@ fn the_processes_of_postgresql_go_on_together() {
     let was_up = number(up);
     wait_until(|| processes().len() == 5, "its processes");
     let had = processes();
+    // CRIU refuses the connection of a session that is about to end.
+    wait_until(|| children().len() == had.len(), "the ends of sessions");
     criu.dump_as(pid, 65534);
     pause();
     criu.restore_by(&LATER);

@@ -143,7 +143,7 @@ fn a_wait_that_a_handler_interrupts_at_the_dump_ends_when_it_is_due() {
     let criu = need!(Criu::find());
     let program = need!(guests::build("handled", Kind::Glibc));
     let [output, go] = ["ends", "go"].map(|name| criu.file(name));
-    let words = [&program, &output, Path::new("3000"), &go].map(|word| word.to_str().unwrap());
+    let words = [&program, &output, Path::new("10000"), &go].map(|word| word.to_str().unwrap());
     let program = Program::start(&Run::inside(&SHIFTED), &words);
     wait_until(|| !criu::lines(&output).is_empty(), "its handlers");
     criu.dump(program.pid());

@@ -48,9 +48,11 @@ fn files(strace: &Path) -> Vec<String> {
     text.lines().filter(begins).map(str::to_owned).collect()
 }
 
-/// Whether somebody traces all threads of a process.
+/// Whether somebody traces all threads of a process, or it is gone.
 fn is_traced(pid: i32) -> bool {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return true;
+    };
     tasks.flatten().all(|task| {
         let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
         !status.contains("TracerPid:\t0\n")

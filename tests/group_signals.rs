@@ -76,8 +76,14 @@ fn a_groups_signals_arrive_once_though_the_witness_comes_late() {
     need!(tools::find("pgrep"));
     for (run, fronts) in worlds() {
         let mut told = Told::start(&run, &counter.display().to_string());
-        let witnesses = told.named("group-witness");
-        assert_eq!(witnesses.len(), fronts);
+        let mut witnesses = Vec::new();
+        sys::wait_until(
+            || {
+                witnesses = told.named("group-witness");
+                witnesses.len() == fronts
+            },
+            "all witnesses have their names",
+        );
         // As on a busy machine; a front learns of a stopped witness, and not of this.
         let cgroup = need!(Cgroup::create("late-witness"));
         for pid in witnesses {

@@ -107,7 +107,7 @@ static void timerfds(void)
     spec.it_value = from_now(TENTH);
     printf("once %d", set(fd, TFD_TIMER_ABSTIME, &spec, NULL));
     printf(" %zd", read(copy, &ticks, 8));
-    printf(" %d %s\n", (int)ticks, in_time(start, 0.1, 8));
+    printf(" %d %s\n", (int)ticks, in_time(start, 0.1, 18));
 
     start = seconds();
     spec.it_value = from_now(0);
@@ -115,7 +115,7 @@ static void timerfds(void)
     spec.it_interval.tv_sec = 1000;
     printf("past %d", set(copy, TFD_TIMER_ABSTIME, &spec, &old));
     printf(" %zd", read(fd, &ticks, 8));
-    printf(" %d %s old %ld %ld\n", (int)ticks, in_time(start, 0, 8), (long)old.it_value.tv_sec,
+    printf(" %d %s old %ld %ld\n", (int)ticks, in_time(start, 0, 18), (long)old.it_value.tv_sec,
            (long)old.it_interval.tv_sec);
     printf("disarm %d", set(fd, TFD_TIMER_ABSTIME, &empty, &old));
     printf(" old %d %ld\n", old.it_value.tv_sec > 980 && old.it_value.tv_sec < 1001,
@@ -152,8 +152,8 @@ static void on_signal(int number)
     handled++;
 }
 
-/* Has a child send a signal in a moment, to the process or to this thread. */
-static pid_t soon(int number, int to_thread)
+/* Has a child send a signal after so long, to the process or to this thread. */
+static pid_t soon(int number, int to_thread, int microseconds)
 {
     pid_t pid = getpid(), tid = (pid_t)syscall(SYS_gettid), child = fork();
 
@@ -161,7 +161,7 @@ static pid_t soon(int number, int to_thread)
         return child;
     while (!*begins)
         usleep(1000);
-    usleep(150000);
+    usleep(microseconds);
     if (to_thread)
         syscall(SYS_tgkill, pid, tid, number);
     else
@@ -171,7 +171,9 @@ static pid_t soon(int number, int to_thread)
     _exit(0);
 }
 
-/* A sleep of so many tenths of a second: one that a signal ends is long, as a busy machine sends that late. */
+/* A sleep of so many tenths of a second: one that a signal ends is long, as a busy machine sends that late;
+ * and the signal is not to come before it has begun, however busy the machine is.
+ */
 static void interrupted(const char *name, int number, int to_thread, long tenths, double from, double to)
 {
     int error, before = handled;
@@ -180,7 +182,7 @@ static void interrupted(const char *name, int number, int to_thread, long tenths
     pid_t child;
 
     *begins = 0;
-    child = soon(number, to_thread);
+    child = soon(number, to_thread, tenths > 100 ? 500000 : 150000);
     start = seconds();
     at = from_now(tenths * TENTH);
     *begins = 1;
@@ -275,7 +277,7 @@ static void futexes(void)
     far.tv_sec += 30;
     bad.tv_nsec = -1;
     printf("word %d", wait_until(&at, 0, -1));
-    printf(" %s\n", in_time(start, 0.1, 8));
+    printf(" %s\n", in_time(start, 0.1, 18));
     printf("past %d\n", wait_until(&at, 0, -1));
     printf("changed %d %d\n", wait_until(&far, 1, -1), wait_until(&at, 1, -1));
     printf("bad %d %d\n", wait_until(&bad, 0, -1), wait_until(&far, 0, 0));
@@ -283,13 +285,13 @@ static void futexes(void)
     sem_init(&semaphore, 0, 0);
     at = from_now(TENTH);
     printf("semaphore %d", sem_clockwait(&semaphore, clock_id, &at) ? errno : 0);
-    printf(" %s\n", in_time(start, 0.1, 8));
+    printf(" %s\n", in_time(start, 0.1, 18));
     start = seconds();
     far = from_now(0);
     far.tv_sec += 30;
     pthread_create(&thread, NULL, poster, NULL);
     printf("posted %d", sem_clockwait(&semaphore, clock_id, &far) ? errno : 0);
-    printf(" %s\n", in_time(start, 0.05, 8));
+    printf(" %s\n", in_time(start, 0.05, 18));
     pthread_join(thread, NULL);
 }
 

@@ -181,7 +181,7 @@ static long use_queue(struct pair *pair)
 
     snprintf(name, sizeof name, "elsewhen-waits-%d-%d", getpid(), pair->runner);
     /* Other tests have queues too, and there are but 256 in all. */
-    for (tries = 0; tries < 200; tries++) {
+    for (tries = 0; tries < 2000; tries++) {
         queue = syscall(SYS_mq_open, name, O_CREAT | O_EXCL | O_RDWR
                         | (how == NONBLOCKING ? O_NONBLOCK : 0), 0600, &size);
         if (queue >= 0 || errno != ENOSPC)
