@@ -40,7 +40,7 @@
 #define FUTEX_32 2
 
 /* More than this after its deadline, a wait has not ended by itself. */
-#define LATE_SECONDS 40
+#define LATE_SECONDS 20
 
 struct waiter {
     uint64_t val, uaddr;

@@ -107,7 +107,7 @@ static void timerfds(void)
     spec.it_value = from_now(TENTH);
     printf("once %d", set(fd, TFD_TIMER_ABSTIME, &spec, NULL));
     printf(" %zd", read(copy, &ticks, 8));
-    printf(" %d %s\n", (int)ticks, in_time(start, 0.1, 18));
+    printf(" %d %s\n", (int)ticks, in_time(start, 0.1, 8));
 
     start = seconds();
     spec.it_value = from_now(0);
@@ -115,7 +115,7 @@ static void timerfds(void)
     spec.it_interval.tv_sec = 1000;
     printf("past %d", set(copy, TFD_TIMER_ABSTIME, &spec, &old));
     printf(" %zd", read(fd, &ticks, 8));
-    printf(" %d %s old %ld %ld\n", (int)ticks, in_time(start, 0, 18), (long)old.it_value.tv_sec,
+    printf(" %d %s old %ld %ld\n", (int)ticks, in_time(start, 0, 8), (long)old.it_value.tv_sec,
            (long)old.it_interval.tv_sec);
     printf("disarm %d", set(fd, TFD_TIMER_ABSTIME, &empty, &old));
     printf(" old %d %ld\n", old.it_value.tv_sec > 980 && old.it_value.tv_sec < 1001,
@@ -277,7 +277,7 @@ static void futexes(void)
     far.tv_sec += 30;
     bad.tv_nsec = -1;
     printf("word %d", wait_until(&at, 0, -1));
-    printf(" %s\n", in_time(start, 0.1, 18));
+    printf(" %s\n", in_time(start, 0.1, 8));
     printf("past %d\n", wait_until(&at, 0, -1));
     printf("changed %d %d\n", wait_until(&far, 1, -1), wait_until(&at, 1, -1));
     printf("bad %d %d\n", wait_until(&bad, 0, -1), wait_until(&far, 0, 0));
@@ -285,13 +285,13 @@ static void futexes(void)
     sem_init(&semaphore, 0, 0);
     at = from_now(TENTH);
     printf("semaphore %d", sem_clockwait(&semaphore, clock_id, &at) ? errno : 0);
-    printf(" %s\n", in_time(start, 0.1, 18));
+    printf(" %s\n", in_time(start, 0.1, 8));
     start = seconds();
     far = from_now(0);
     far.tv_sec += 30;
     pthread_create(&thread, NULL, poster, NULL);
     printf("posted %d", sem_clockwait(&semaphore, clock_id, &far) ? errno : 0);
-    printf(" %s\n", in_time(start, 0.05, 18));
+    printf(" %s\n", in_time(start, 0.05, 8));
     pthread_join(thread, NULL);
 }
 

@@ -187,12 +187,12 @@ static void wait_until(const char *what, long long from_now)
     struct timespec time = at(deadline);
     int error;
 
-    alarm(100);
+    alarm(10);
     error = wait->wait(wait->clock, &time);
     late = reading(wait->clock, VDSO) - deadline;
     say("%s %s", what, error ? errno_name(error) : "ok");
     if (from_now && error != EINVAL && error != EOPNOTSUPP && error != ENOSYS)
-        say("%s", late < 0 ? "early" : late > 90000000000LL ? "late" : "in-time");
+        say("%s", late < 0 ? "early" : late > 9000000000LL ? "late" : "in-time");
 }
 
 static void wait_soon_and_never(void)
@@ -371,7 +371,7 @@ static void wait_in_child(void)
     struct timespec time = at(reading(CLOCK_MONOTONIC, VDSO) + 50000000);
     int error;
 
-    alarm(100);
+    alarm(10);
     error = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
     say("%s %s", error ? errno_name(error) : "ok", reading(CLOCK_MONOTONIC, VDSO) < nanos(time) ? "early" : "in-time");
 }
