@@ -19,15 +19,16 @@ const PLACES: [(&str, &str); 7] = [
     ("TIME_CALLED_AT", "elsewhen_time_called"),
 ];
 /// Places in the gate, counted from its beginning.
-const GATE_PLACES: [(&str, &str); 12] = [
-    ("GATE_TOLD", "elsewhen_gate_told"),
+const GATE_PLACES: [(&str, &str); 13] = [
     ("GATE_LOWERED", "elsewhen_gate_lowered"),
     ("GATE_KEPT", "elsewhen_gate_kept"),
     ("GATE_LEFT", "elsewhen_gate_left"),
+    ("GATE_FIRST", "elsewhen_gate_first"),
     ("GATE_INSIDE", "elsewhen_gate_inside"),
     ("GATE_RESTART", "elsewhen_gate_restart"),
     ("GATE_CALL", "elsewhen_gate_call"),
     ("GATE_AFTER", "elsewhen_gate_after"),
+    ("GATE_AGAIN", "elsewhen_gate_again"),
     ("GATE_LEAVE", "elsewhen_gate_leave"),
     ("GATE_OPEN", "elsewhen_gate_open"),
     ("GATE_OPENED", "elsewhen_gate_opened"),

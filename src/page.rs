@@ -101,6 +101,9 @@ pub(crate) const OFFSET_INDEX: u32 = 2 << 2 | 2 << 8 | 2 << 12 | 3 << 14 | 3 << 
 /// places of the argument among the six, and in the topmost two which offset is taken off.
 #[cfg_attr(not(elsewhen_image), allow(dead_code, reason = "the image's side"))]
 pub(crate) struct Call {
+    /// A handler has interrupted the call. It is made with a time that has passed: it ends as it would have
+    /// without a wait, or else with `EINTR`.
+    pub(crate) interrupted: u16,
     pub(crate) in_rdx: u16,
     pub(crate) in_r10: u16,
     pub(crate) in_r8: u16,
@@ -116,6 +119,7 @@ pub(crate) struct Call {
 
 /// The bits of [`Call`].
 pub(crate) const CALL: Call = Call {
+    interrupted: 0x01,
     in_rdx: 0x10,
     in_r10: 0x18,
     in_r8: 0x20,

@@ -47,6 +47,34 @@ fn a_handler_that_restarts_calls_restarts_those_that_linux_restarts() {
 }
 
 #[test]
+fn a_handler_ends_a_wait_that_has_just_begun_and_is_being_looked_at() {
+    need!(interrupted("early"));
+}
+
+#[test]
+fn a_handler_amid_a_first_use_does_what_it_does_on_linux() {
+    need!(interrupted("received"));
+}
+
+#[test]
+fn a_handler_amid_a_first_use_restarts_what_linux_restarts() {
+    need!(interrupted("received restart"));
+}
+
+#[test]
+fn a_handler_amid_a_first_use_ends_no_call_that_does_not_wait() {
+    // musl receives messages where a thread can be cancelled (LIMITATIONS.md).
+    agreement::agree(&need!(words("interrupted", Kind::Glibc, "needless")));
+}
+
+#[test]
+fn a_handler_ends_the_first_wait_in_a_new_time_namespace() {
+    need!(root());
+    need!(interrupted("moved"));
+    need!(interrupted("moved restart"));
+}
+
+#[test]
 fn a_wait_goes_on_after_a_stop() {
     need!(interrupted("stop short"));
 }

@@ -1,6 +1,7 @@
 //! x86-64: audit architectures and the system call numbers of its three ABIs.
 
 use crate::page::ADDRESS_BITS;
+use crate::sys::errno::ERESTARTSYS;
 
 /// `AUDIT_ARCH_X86_64` of `linux/audit.h`: native calls, and x32's with [`X32_BIT`] in the number.
 pub(crate) const AUDIT_NATIVE: u32 = 0xc000_003e;
@@ -189,12 +190,9 @@ pub(crate) fn stack(registers: &libc::user_regs_struct) -> u64 {
     registers.rsp
 }
 
-/// `ERESTARTSYS` of `linux/errno.h`: what an interrupted call is about to return, and what the answer to
-/// its notification has it return.
-pub(crate) const RESTART: i32 = 512;
-
 /// Whether a thread is stopped at the end of the call `number(args)` whose `syscall` lies before
-/// `after`, and which has not been made: it was taken out of its notification. `None`: wherever it is.
+/// `after`, and which has not been made: it was taken out of its notification, or this was answered with
+/// `ERESTARTSYS`. `None`: wherever it is.
 pub(crate) fn is_at_call(
     registers: &libc::user_regs_struct,
     after: Option<u64>,
@@ -202,17 +200,17 @@ pub(crate) fn is_at_call(
     args: &[u64; 6],
 ) -> bool {
     let r = registers;
-    let restart = u64::from(RESTART.cast_unsigned()).wrapping_neg();
+    let restart = u64::from(ERESTARTSYS.cast_unsigned()).wrapping_neg();
     after.is_none_or(|after| r.rip == after)
         && r.orig_rax & 0xffff_ffff == u64::from(number)
         && [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] == *args
         && r.rax == restart
 }
 
-/// Where a thread stopped at the end of a call is to go on.
+/// Where a thread stopped at the end of a call is to go on, unless a handler ends that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Redirect {
-    /// In the gate at this address.
+    /// In the gate at this address, which is told this of the call.
     Gate { at: u64, call: u16 },
     /// At this address.
     Again { at: u64 },
@@ -234,21 +232,38 @@ pub(crate) const BRIDGE_BEFORE: u64 = 7;
 /// The length of `syscall`.
 const SYSCALL_LEN: u64 = 2;
 
-/// Redirects a thread for which [`is_at_call`] holds.
-pub(crate) fn redirect(registers: &mut libc::user_regs_struct, number: u32, to: Redirect) {
+/// Redirects a thread for which [`is_at_call`] holds. If the call is `interrupted`, with this error of the
+/// kernel's own, a handler that runs before the thread goes on ends it as that error has it: the thread then
+/// goes on behind the `syscall`, or the length of one behind the address.
+pub(crate) fn redirect(
+    registers: &mut libc::user_regs_struct,
+    number: u32,
+    to: Redirect,
+    interrupted: Option<i32>,
+) {
     let r = registers;
-    // The kernel is not to restart anything.
-    r.orig_rax = u64::MAX;
-    r.rax = number.into();
+    let ahead = match interrupted {
+        // The kernel goes back by that much.
+        Some(error) => {
+            r.orig_rax = number.into();
+            r.rax = u64::from(error.unsigned_abs()).wrapping_neg();
+            SYSCALL_LEN
+        }
+        None => {
+            r.orig_rax = u64::MAX;
+            r.rax = number.into();
+            0
+        }
+    };
     match to {
         Redirect::Gate { at, call } => {
             r.rcx = r.rip;
-            r.r11 = call.into();
-            r.rip = at;
+            r.r11 = u64::from(u32::from(call) | (number & 0xffff).swap_bytes());
+            r.rip = at + ahead;
         }
-        Redirect::Again { at } => r.rip = at,
+        Redirect::Again { at } => r.rip = at + ahead,
         Redirect::Here { call, cookie, at } => {
-            r.rip -= SYSCALL_LEN;
+            r.rip = r.rip - SYSCALL_LEN + ahead;
             let [time, spare] = call.to_le_bytes();
             if let Some(at) = at {
                 *argument(r, time) = at;

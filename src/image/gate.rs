@@ -61,9 +61,10 @@ impl Gate {
         self.at
     }
 
-    /// Where threads come in that have been told (`page::CALL`).
-    pub(crate) fn told(&self) -> usize {
-        self.at + blob::GATE_TOLD
+    /// Where threads come in that have been told (`page::CALL`); the length of a `syscall` behind it those
+    /// that were interrupted.
+    pub(crate) fn first(&self) -> usize {
+        self.at + blob::GATE_FIRST
     }
 
     /// Where threads come in from a patched site that opens a file.
@@ -79,6 +80,11 @@ impl Gate {
     /// Behind the call that is made here.
     pub(crate) fn after(&self) -> usize {
         self.at + blob::GATE_AFTER
+    }
+
+    /// What leads to [`Gate::restart`]; the length of a `syscall` behind it, for those that were interrupted.
+    pub(crate) fn again(&self) -> usize {
+        self.at + blob::GATE_AGAIN
     }
 
     /// Where a frame description of its own begins.

@@ -49,16 +49,16 @@ impl Injector {
 
     /// Whether the caller waits in its gate; where it goes to load all anew then.
     pub(crate) fn in_gate(&self, task: &Task<'_>, after: u64) -> Option<u64> {
-        let restart = self.gate_restart(task)?;
+        let again = self.gate_again(task)?;
         let gate = self.image.gate()?;
-        let distance = (gate.after() - gate.restart()) as u64;
-        (after == restart + distance).then_some(restart)
+        let distance = (gate.again() - gate.after()) as u64;
+        (after == again - distance).then_some(again)
     }
 
     /// Where a caller goes on that waits in its gate, and is to load all anew.
-    pub(crate) fn gate_restart(&self, task: &Task<'_>) -> Option<u64> {
+    pub(crate) fn gate_again(&self, task: &Task<'_>) -> Option<u64> {
         let gate = self.image.gate()?;
-        Some(self.base(task).ok()? + gate.restart() as u64)
+        Some(self.base(task).ok()? + gate.again() as u64)
     }
 
     pub(super) fn base(&self, task: &Task<'_>) -> Result<u64, Missing> {

@@ -12,7 +12,7 @@ pub(crate) struct GateAt {
     /// For threads from patched sites.
     pub(crate) entry: u64,
     /// For threads that are told of their call.
-    pub(crate) told: u64,
+    pub(crate) first: u64,
     /// For threads from patched sites that open files.
     pub(crate) open: Option<u64>,
 }
@@ -51,7 +51,7 @@ impl Injector {
         };
         let gate_at = GateAt {
             entry: at(gate.entry()),
-            told: at(gate.told()),
+            first: at(gate.first()),
             open: gate.open().map(at),
         };
         let is_new = hint.is_some_and(|hint| hint.is_new);

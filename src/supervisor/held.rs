@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::Journal;
 use super::status::{Signals, signals};
+use crate::sys::errno::ERESTARTNOHAND;
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::{clock, thread};
 
@@ -29,12 +30,6 @@ const SHARE: u32 = 10;
 
 /// Marks a place that is being filled.
 const BUSY: u64 = u64::MAX;
-
-/// `ERESTARTNOHAND` of `linux/errno.h`: `EINTR` if a handler is to run, and the call anew if not.
-///
-/// Only for a thread that has a signal to take on its way out of the kernel, which turns it into
-/// one of the two (`arch/x86/kernel/signal.c: arch_do_signal_or_restart`).
-const RESTART: i32 = 514;
 
 /// The sleeps, in the journal.
 #[repr(C)]
@@ -219,7 +214,8 @@ impl Sleep {
     fn interruption(&self, proc: BorrowedFd<'_>) -> Option<i32> {
         let Signals { own, shared } = signals(proc, self.tid.load(Ordering::Relaxed))?;
         if own {
-            return Some(RESTART);
+            // It has a signal to take on its way out.
+            return Some(ERESTARTNOHAND);
         }
         if !shared {
             self.signals.store(0, Ordering::Relaxed);

@@ -37,12 +37,13 @@ use super::namespaces::{self, status};
 use super::watchdog::{PATIENCE, go_off_in};
 use super::worker::{MOST_FAILURES, Service, give_up};
 use crate::inject::{Injector, Task};
+use crate::sys::errno::ERESTARTSYS;
 use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
 use crate::sys::{signal, thread};
 
-/// What a call returns that a stop has taken out of its notification (`ERESTARTSYS`).
-const RESTART: i64 = -512;
+/// What a call returns that a stop has taken out of its notification.
+const RESTART: i64 = -(ERESTARTSYS as i64);
 
 /// The other end of the tracer, for the thread that receives.
 pub(super) struct Tracer {

@@ -4,6 +4,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod clock;
+pub(crate) mod errno;
 pub(crate) mod futex;
 pub(crate) mod maps;
 pub(crate) mod memory;

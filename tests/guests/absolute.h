@@ -341,7 +341,55 @@ static void until_blocked(pid_t tid)
     }
 }
 
+static volatile int call_is_over;
+
+/* Comes back when a thread is stopped or sleeps in one of the table's calls, or is gone, or the call is over; when it is `received`,
+ * not while it still waits for somebody to receive what it asks. That is an interruptible wait, and the next is
+ * not (since Linux 5.19). Its files stay open, so that little is missed.
+ */
+static void until_in_call(pid_t tid, int received)
+{
+    static const char *const names[] = { "syscall", "status", "wchan" };
+    static const char *const calls[] = { "202 ", "230 ", "243 ", "449 " };
+    enum { CALL, STATUS, PLACE, FILES };
+    char path[64], text[FILES][512];
+    int files[FILES], is_there = 0;
+    const char *state;
+    size_t n;
+
+    for (n = 0; n < FILES; n++) {
+        snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, names[n]);
+        files[n] = open(path, O_RDONLY | O_CLOEXEC);
+    }
+    while (!is_there && !call_is_over) {
+        for (n = 0; n < (received ? FILES : 1); n++) {
+            ssize_t length = pread(files[n], text[n], sizeof text[n] - 1, 0);
+
+            text[n][length < 0 ? 0 : length] = 0;
+            if (length < 0 || !strncmp(text[CALL], "-1 0x0 0x0", 10))
+                goto gone;
+        }
+        for (n = 0; n < sizeof calls / sizeof *calls; n++)
+            is_there |= !strncmp(text[CALL], calls[n], 4);
+        if (!is_there || !received)
+            continue;
+        state = strstr(text[STATUS], "State:\t");
+        is_there = state && (state[7] == 'D' || state[7] == 't' ||
+                             (state[7] == 'S' && !strstr(text[PLACE], "seccomp")));
+    }
+gone:
+    for (n = 0; n < FILES; n++)
+        close(files[n]);
+}
+
+enum when {
+    BLOCKED,
+    AT_ONCE,
+    RECEIVED
+};
+
 struct interruption {
+    enum when when;
     pid_t tid;
     int number;
 };
@@ -350,12 +398,15 @@ static void *interrupt(void *arg)
 {
     struct interruption *i = (struct interruption *)arg;
 
-    until_blocked(i->tid);
+    if (i->when == BLOCKED)
+        until_blocked(i->tid);
+    else
+        until_in_call(i->tid, i->when == RECEIVED);
     syscall(SYS_tgkill, getpid(), i->tid, i->number);
     return NULL;
 }
 
-/* A thread that sends a signal to the calling one as soon as this sleeps; to be joined. */
+/* A thread that sends a signal to the calling one `when` it sleeps; to be joined. */
 static pthread_t interrupt_me(struct interruption *i, int number)
 {
     sigset_t all, old;

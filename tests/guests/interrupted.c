@@ -1,6 +1,10 @@
 /* Waits for a time and is interrupted meanwhile.
  *
  *   interrupted handler [restart]   by a handler, with or without SA_RESTART
+ *   interrupted early               by a handler as soon as it is in the call, or asks for leave to make it
+ *   interrupted received [restart]  by a handler as soon as somebody has received what it asks
+ *   interrupted moved [restart]     likewise, in the first wait of a child in a new time namespace
+ *   interrupted needless            likewise, of calls that have no need to wait
  *   interrupted stop short|long     by SIGSTOP and SIGCONT, before or after the time is reached
  *   interrupted continued           by SIGCONT alone, which has a handler
  *   interrupted jump                by a handler that leaves by siglongjmp
@@ -10,7 +14,12 @@
  */
 #define _GNU_SOURCE
 #include "absolute.h"
+#include <sched.h>
 #include <setjmp.h>
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
 
 static volatile sig_atomic_t handled;
 static sigjmp_buf before;
@@ -48,6 +57,7 @@ static void once(const struct wait *w, int milliseconds)
 }
 
 static int interrupting;
+static enum when interrupting_when;
 
 /* Those that go on after a handler end at their time; the others never see it. */
 static void by_a_handler(const struct wait *w)
@@ -55,17 +65,68 @@ static void by_a_handler(const struct wait *w)
     struct interruption i;
     pthread_t thread;
 
+    i.when = interrupting_when;
     handled = 0;
     thread = interrupt_me(&i, interrupting);
     once(w, LONG);
     pthread_join(thread, NULL);
 }
 
+/* Calls that have no need to wait do what they do, and not `EINTR`. */
+static void needless(const struct wait *w)
+{
+    struct timespec until = from_now(w->clock, LONG);
+    struct interruption i = { .when = RECEIVED };
+    pthread_t thread;
+    int error;
+
+    call_is_over = 0;
+    word = 1;
+    if (w->until == queue_receive && mq_send(queue, "message", 8, 0))
+        abort();
+    thread = interrupt_me(&i, SIGALRM);
+    error = w->until(&until);
+    call_is_over = 1;
+    pthread_join(thread, NULL);
+    printf("%s: %s\n", w->name, error_name(error));
+}
+
+/* The child reads no clock first, and makes its call at a site that is known. */
+static void by_moving(const struct wait *w)
+{
+    struct timespec until;
+    int64_t start;
+    int status;
+    pid_t child;
+
+    once(w, 20);
+    once(w, 20);
+    start = now(CLOCK_MONOTONIC);
+    until = from_now(w->clock, LONG);
+    if (unshare(CLONE_NEWTIME)) {
+        perror("unshare");
+        exit(2);
+    }
+    fflush(stdout);
+    handled = 0;
+    child = fork();
+    if (!child) {
+        show(w, w->until(&until), &until, start);
+        exit(0);
+    }
+    until_in_call(child, 1);
+    kill(child, SIGALRM);
+    if (waitpid(child, &status, 0) != child || status)
+        printf("%s: status %d\n", w->name, status);
+    /* One is enough. */
+    exit(0);
+}
+
 /* The time left over belongs to relative sleeps: an absolute one leaves it alone. */
 static void leaves_the_rest_alone(clockid_t clock, const char *name)
 {
     struct timespec until = from_now(clock, 60000), rest = { 1234567, 89 }, copy = until;
-    struct interruption i;
+    struct interruption i = { .when = BLOCKED };
     pthread_t thread = interrupt_me(&i, SIGALRM);
     int error = clock_nanosleep(clock, TIMER_ABSTIME, &until, &rest);
 
@@ -113,7 +174,7 @@ static void by_a_jump(const struct wait *w)
     int64_t start = now(CLOCK_MONOTONIC);
     struct timespec until = from_now(w->clock, 60000);
     volatile int turn = 0;
-    struct interruption i;
+    struct interruption i = { .when = BLOCKED };
     pthread_t thread;
 
     /* A jump out of a wait for a condition would leave its mutex as it was. */
@@ -132,10 +193,32 @@ static void by_a_jump(const struct wait *w)
     once(w, 20);
 }
 
+/* Does this for each call that a handler ends, often, one after another: so that there is a CPU for who answers. */
+static void each_in_turn(void (*body)(const struct wait *), int times)
+{
+    int status;
+    size_t n;
+
+    for (; times; times--)
+        for (n = 0; n < WAITS; n++) {
+            if (strstr(waits[n].name, "cond") || strstr(waits[n].name, "LOCK_PI"))
+                continue;
+            fflush(stdout);
+            if (!fork()) {
+                body(&waits[n]);
+                body(&waits[n]);
+                exit(0);
+            }
+            if (wait(&status) > 0 && status)
+                printf("ended with %#x\n", status);
+        }
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "handler";
     const char *how = argc > 2 ? argv[2] : "";
+    int times = strcmp(how, "restart") ? 5 : 1;
 
     prepare_waits();
     if (!strcmp(mode, "wait")) {
@@ -144,7 +227,11 @@ int main(int argc, char **argv)
         once(&waits[atoi(how) % (int)WAITS], atoi(argv[3]));
         return 0;
     }
-    if (!strcmp(mode, "handler"))
+    if (!strcmp(mode, "early"))
+        interrupting_when = AT_ONCE;
+    if (!strcmp(mode, "received"))
+        interrupting_when = RECEIVED;
+    if (!strcmp(mode, "handler") || !strcmp(mode, "moved") || !strcmp(mode, "needless") || interrupting_when)
         handle(SIGALRM, count, strcmp(how, "restart") ? 0 : SA_RESTART);
     if (!strcmp(mode, "continued"))
         handle(SIGCONT, count, SA_RESTART);
@@ -156,6 +243,12 @@ int main(int argc, char **argv)
         each_in_a_process(by_stopping);
     else if (!strcmp(mode, "jump"))
         each_in_a_process(by_a_jump);
+    else if (!strcmp(mode, "moved"))
+        each_in_turn(by_moving, times);
+    else if (!strcmp(mode, "needless"))
+        each_in_turn(needless, times);
+    else if (interrupting_when)
+        each_in_turn(by_a_handler, times);
     else
         each_in_a_process(by_a_handler);
     if (!strcmp(mode, "handler")) {

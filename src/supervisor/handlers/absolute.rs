@@ -7,6 +7,7 @@
 use crate::arch::{X32_BIT, nr};
 use crate::filter::FIRST_UNKNOWN;
 use crate::page::{CALL, OFFSET_INDEX, SHIFTED};
+use crate::sys::errno::{ERESTARTNOHAND, ERESTARTSYS};
 use crate::sys::futex;
 
 /// What a notified number is.
@@ -35,7 +36,7 @@ pub(super) fn kind(number: u32, args: &[u64; 6]) -> Option<Kind> {
                 0 => libc::CLOCK_MONOTONIC,
                 _ => libc::CLOCK_REALTIME,
             };
-            let (clock, cookie) = match op & !futex::FLAGS {
+            let (clock, cookie) = match operation(args) {
                 futex::LOCK_PI => (libc::CLOCK_REALTIME, CALL.cookie_r8),
                 futex::WAIT_BITSET | futex::LOCK_PI2 => (clock, CALL.cookie_r8),
                 futex::WAIT_REQUEUE_PI => (clock, CALL.cookie_r9),
@@ -62,6 +63,28 @@ pub(crate) fn wait_of(number: u32, args: &[u64; 6]) -> Option<u16> {
         Some(Kind::Wait(call)) => Some(call),
         _ => None,
     }
+}
+
+/// With which error of the kernel's own a signal ends a wait; `None`: no handler does.
+pub(super) fn interrupted(number: u32, args: &[u64; 6]) -> Option<i32> {
+    wait_of(number, args)?;
+    match number {
+        // `kernel/time/hrtimer.c: hrtimer_nanosleep`.
+        nr::CLOCK_NANOSLEEP => Some(ERESTARTNOHAND),
+        // `kernel/futex/waitwake.c: futex_wait`: with a time the kernel goes on by what it knows itself
+        // (`ERESTART_RESTARTBLOCK`), which comes to the same.
+        nr::FUTEX if operation(args) == futex::WAIT_BITSET => Some(ERESTARTNOHAND),
+        // `kernel/futex/pi.c: futex_lock_pi` and `kernel/futex/requeue.c: futex_wait_requeue_pi`:
+        // `ERESTARTNOINTR`.
+        nr::FUTEX => None,
+        // `kernel/futex/waitwake.c: futex_wait_multiple` and `__futex_wait`, `ipc/mqueue.c: wq_sleep`.
+        _ => Some(ERESTARTSYS),
+    }
+}
+
+/// The command of a futex(2).
+fn operation(args: &[u64; 6]) -> u32 {
+    u32::try_from(args[1] & 0xffff_ffff).unwrap_or(0) & !futex::FLAGS
 }
 
 /// What the gate is told of a timer's or timerfd's setting, by its clock.
@@ -117,6 +140,9 @@ mod tests {
         assert_eq!(call(6 | 128, 8), Some(r8));
         assert_eq!(call(11, 8), Some(r9 | CALL.monotonic));
         assert_eq!(call(13 | 256, 8), Some(r8));
+        for (op, ends) in [(9, Some(ERESTARTNOHAND)), (6, None), (11, None), (13, None)] {
+            assert_eq!(interrupted(nr::FUTEX, &[4, op, 0, 8, 0, 0]), ends, "{op}");
+        }
         for (op, time) in [(0, 8), (9, 0), (9 | 512, 8), (1, 8), (3, 8), (5, 8)] {
             assert_eq!(call(op, time), None, "{op}");
         }

@@ -16,6 +16,7 @@ use crate::supervisor::clock_of;
 use crate::supervisor::namespaces;
 use crate::supervisor::redirect::{Place, Request};
 use crate::supervisor::settings::{Setting, Timer};
+use crate::sys::clock as host_clock;
 use crate::sys::seccomp::{self, Answer, Notification};
 
 impl Handlers<'_> {
@@ -40,15 +41,17 @@ impl Handlers<'_> {
         let after = stands.after(data);
         let in_gate = match after {
             Some(after) => self.injector.in_gate(task, after),
-            None if is_closed(data) => self.injector.gate_restart(task),
+            None if is_closed(data) => self.injector.gate_again(task),
             None => None,
         };
-        if let Some(restart) = in_gate {
-            let again = Place::Again { at: restart };
-            return match found.is_closed {
-                true => Some(Answer::Continue),
-                false => self.post(task, notification, offsets, after, again),
-            };
+        if let Some(at) = in_gate {
+            if found.is_closed {
+                return Some(Answer::Continue);
+            }
+            let as_it_is = ClockOffsets::default();
+            let times = wait_times(task, data, &as_it_is, kind).ok()?;
+            let (again, end) = (Place::Again { at }, interrupted(data, kind, times));
+            return self.post(task, notification, offsets, after, again, end);
         }
         let call = match kind {
             Kind::Wait(call) => Some(call),
@@ -59,12 +62,13 @@ impl Handlers<'_> {
             Kind::Unknown => None,
         };
         let number = data.nr.cast_unsigned();
+        let times = wait_times(task, data, offsets, kind).ok()?;
         let mut site = None;
         let place = match call {
             Some(call) if stands == Stands::AtBridge => Place::Here {
                 call,
                 cookie: cookie(data.nr.cast_unsigned(), call),
-                times: times(task, data, offsets, call).ok()?,
+                times,
             },
             Some(call) => {
                 let gate = self.injector.ensure_gate(task);
@@ -81,7 +85,7 @@ impl Handlers<'_> {
                     site = self.sites.open(task, after).map(|site| (site, gate.entry));
                 }
                 Place::Gate {
-                    at: gate.told,
+                    at: gate.first,
                     call,
                 }
             }
@@ -101,7 +105,8 @@ impl Handlers<'_> {
             }
             self.sites.patch(&site, number, To::Gate(gate));
         }
-        let answer = self.post(task, notification, offsets, after, place);
+        let end = interrupted(data, kind, times);
+        let answer = self.post(task, notification, offsets, after, place, end);
         if let (Some(setting), Some(_)) = (setting, &self.errand) {
             let (journal, proc) = (self.service.journal, self.service.proc.as_fd());
             journal.settings.note(proc, &setting);
@@ -109,7 +114,8 @@ impl Handlers<'_> {
         answer
     }
 
-    /// Has the thread go on elsewhere; its `syscall` lies before `after`, if that is known.
+    /// Has the thread go on elsewhere; its `syscall` lies before `after`, if that is known, and a handler
+    /// ends it as `interrupted` has it ([`Request::interrupted`]).
     pub(super) fn post(
         &mut self,
         task: &Task<'_>,
@@ -117,6 +123,7 @@ impl Handlers<'_> {
         offsets: &ClockOffsets,
         after: Option<u64>,
         place: Place,
+        interrupted: Option<i32>,
     ) -> Option<Answer> {
         let service = self.service;
         // A thread that makes a call in the midst of a visit may keep us waiting.
@@ -137,6 +144,7 @@ impl Handlers<'_> {
             offsets: *offsets,
             after,
             place,
+            interrupted,
         };
         self.errand = match visits {
             true => redirects
@@ -290,13 +298,29 @@ fn cookie(number: u32, call: u16) -> u64 {
     }
 }
 
-/// The host's time and the program's own; `None` if the kernel is to say what is wrong with it.
-fn times(
+/// With which error of the kernel's own a handler that runs before a wait begins ends it; `None` if it
+/// does not, or the wait would not begin.
+fn interrupted(data: &libc::seccomp_data, kind: Kind, times: Option<[[i64; 2]; 2]>) -> Option<i32> {
+    const CLOCKS: [i32; 4] = [REALTIME, TAI, libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME];
+    let (Kind::Wait(call), Some([host, _])) = (kind, times) else {
+        return None;
+    };
+    let now = host_clock::read(CLOCKS[usize::from(call >> 14)]).ok()?;
+    let is_to_come = [now.tv_sec, now.tv_nsec] < host;
+    is_to_come.then(|| absolute::interrupted(data.nr.cast_unsigned(), &data.args))?
+}
+
+/// The host's time of a wait and the program's own; `None` if it is no wait, or the kernel is to say what is
+/// wrong with it.
+fn wait_times(
     task: &Task<'_>,
     data: &libc::seccomp_data,
     offsets: &ClockOffsets,
-    call: u16,
+    kind: Kind,
 ) -> Result<Option<[[i64; 2]; 2]>, Missing> {
+    let Kind::Wait(call) = kind else {
+        return Ok(None);
+    };
     let from = time_of(data, call);
     let guest = match task.read(GuestPtr::<[i64; 2]>::new(from)) {
         Ok(guest) => guest,

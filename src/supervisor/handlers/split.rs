@@ -47,7 +47,7 @@ impl Handlers<'_> {
         };
         let data = &notification.data;
         let after = stands(task, data.instruction_pointer).ok()?.after(data);
-        self.post(task, notification, offsets, after, place)
+        self.post(task, notification, offsets, after, place, None)
     }
 
     /// What was asked for when the thread began with this call, if the kernel's half of it is done.

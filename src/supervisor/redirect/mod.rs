@@ -178,6 +178,7 @@ mod tests {
             offsets: ClockOffsets::default(),
             after: None,
             place: Place::Again { at: 0 },
+            interrupted: None,
         });
         let visited = pool.visit_by(slot.unwrap(), |_| panic!("as a test has it"));
         assert_eq!(visited, Visited::AtTracee);

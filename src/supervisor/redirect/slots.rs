@@ -35,6 +35,9 @@ pub(in super::super) struct Request {
     /// The address behind its `syscall`, if the kernel has told it.
     pub(in super::super) after: Option<u64>,
     pub(in super::super) place: Place,
+    /// With which error of the kernel's own (`sys::errno`) a handler that runs first ends the call; `None`:
+    /// the call is made after the handler.
+    pub(in super::super) interrupted: Option<i32>,
 }
 
 /// Where a thread is to go on.
@@ -43,7 +46,7 @@ pub(in super::super) struct Request {
 pub(in super::super) enum Place {
     /// In the gate, at this address, which is told this of the call.
     Gate { at: u64, call: u16 },
-    /// At this address, as if it had not come to the call.
+    /// At this address.
     Again { at: u64 },
     /// At the same call with `first` for this argument, and if that succeeds at the same once more as
     /// the program has made it.

@@ -7,6 +7,7 @@ use super::Pool;
 use super::slots::{Place, RedirectSlot, Request};
 use crate::arch::{self, Redirect};
 use crate::supervisor::{lines, namespaces};
+use crate::sys::errno::ERESTARTSYS;
 use crate::sys::ptrace::{self, Change, Running, Stop, Stopped};
 use crate::sys::seccomp::{self, Answer};
 
@@ -44,7 +45,7 @@ pub(super) fn pay(pool: &Pool, slot: &RedirectSlot<'_>) -> Visited {
     // ENOENT: it has been taken out of its notification by itself.
     // One that is not interrupted would see the error itself.
     if is_interrupted {
-        let _ = seccomp::answer(listener, request.id, Answer::Errno(arch::RESTART));
+        let _ = seccomp::answer(listener, request.id, Answer::Errno(ERESTARTSYS));
     }
     match running.wait(pool.waiting) {
         Change::Ended(_) => {}
@@ -138,11 +139,9 @@ fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Re
         return Change::Stopped(stopped);
     }
     let number = request.number;
-    match request.place {
-        Place::Gate { at, call } => {
-            arch::redirect(&mut registers, number, Redirect::Gate { at, call })
-        }
-        Place::Again { at } => arch::redirect(&mut registers, number, Redirect::Again { at }),
+    let to = match request.place {
+        Place::Gate { at, call } => Redirect::Gate { at, call },
+        Place::Again { at } => Redirect::Again { at },
         Place::Split {
             argument, first, ..
         } => {
@@ -171,9 +170,10 @@ fn redirect(pool: &Pool, stopped: Stopped, slot: &RedirectSlot<'_>, request: &Re
                 }
                 at = Some(to);
             }
-            arch::redirect(&mut registers, number, Redirect::Here { call, cookie, at });
+            Redirect::Here { call, cookie, at }
         }
-    }
+    };
+    arch::redirect(&mut registers, number, to, request.interrupted);
     let _ = stopped.set_registers(&registers);
     Change::Stopped(stopped)
 }

@@ -139,6 +139,18 @@ elsewhen_gate_leave:
 elsewhen_gate_left:
     jmp r11
 
+    # A first use, with the number, its bytes exchanged, in `r11` above the rest. The supervisor has the thread
+    # end its call two bytes behind this place, as one that was interrupted: unless a handler ends it, the
+    # kernel goes back by two, and makes it anew. One that is ended is made all the same, but does not wait.
+    .globl elsewhen_gate_first
+elsewhen_gate_first:
+    jmp short 1f
+    mov eax, r11d
+    bswap eax
+    movzx eax, ax
+    lea r11, [r11 + {interrupted}]
+1:  jmp elsewhen_gate_told
+
     # The offset of clock ecx.
     .globl elsewhen_gate_inside
 elsewhen_gate_inside:
@@ -256,6 +268,8 @@ elsewhen_gate_restart:
     js 2f
     cmp rdi, 999999999
     ja 2f
+    test byte ptr [rsp + {call}], {interrupted}
+    jne 5f
     mov rdx, rsi
     or rdx, rdi
     je 2f
@@ -270,11 +284,11 @@ elsewhen_gate_restart:
 1:  mov rdx, rsi
     sub rdx, rax
     jo 2f
-    js 1f
+    js 5f
     mov rsi, rdx
     or rdx, rdi
     jne 2f
-1:  xor esi, esi
+5:  xor esi, esi
     mov edi, 1
 2:  mov [rsp + {host}], rsi
     mov [rsp + {host} + 8], rdi
@@ -291,7 +305,9 @@ elsewhen_gate_call:
     .globl elsewhen_gate_after
 elsewhen_gate_after:
     movzx ecx, byte ptr [rsp + {call}]
-    and ecx, 0x38
+    test cl, {interrupted}
+    jne 1f
+2:  and ecx, 0x38
     mov rdx, [rsp + {time}]
     mov [rsp + {args} + rcx], rdx
     movzx ecx, byte ptr [rsp + {call} + 1]
@@ -303,6 +319,22 @@ elsewhen_gate_after:
     mov r8, [rsp + {args} + 32]
     mov r9, [rsp + {args} + 40]
     jmp 6b
+    # Its time has come: it would have waited, and been interrupted.
+1:  cmp rax, -110
+    je 1f
+    test rax, rax
+    jne 2b
+    cmp dword ptr [rsp + {number}], {clock_nanosleep}
+    jne 2b
+1:  mov rax, -4
+    jmp 2b
+
+    # As `elsewhen_gate_first`, for a call that is made here and is to load all anew.
+    .globl elsewhen_gate_again
+elsewhen_gate_again:
+    jmp short 1f
+    or byte ptr [rsp + {call}], {interrupted}
+1:  jmp elsewhen_gate_restart
     "#,
         include_str!("opens.s"),
         r#"
@@ -321,6 +353,7 @@ elsewhen_gate_end:
         time = const frame::TIME,
         spare = const frame::SPARE,
         near = const NEAR,
+        interrupted = const CALL.interrupted,
         in_rdx = const CALL.in_rdx,
         in_r10 = const CALL.in_r10,
         in_r8 = const CALL.in_r8,
