@@ -343,9 +343,9 @@ static void until_blocked(pid_t tid)
 
 static volatile int call_is_over;
 
-/* Comes back when a thread is stopped or sleeps in one of the table's calls, or is gone, or the call is over; when it is `received`,
- * not while it still waits for somebody to receive what it asks. That is an interruptible wait, and the next is
- * not (since Linux 5.19). Its files stay open, so that little is missed.
+/* Comes back when a thread is stopped or sleeps in one of the table's calls, or is gone, or the call is
+ * over; when it is `received`, not while it still waits for somebody to receive what it asks. That is an
+ * interruptible wait, and the next is not (since Linux 5.19). Its files stay open, so that little is missed.
  */
 static void until_in_call(pid_t tid, int received)
 {

@@ -193,7 +193,9 @@ static void by_a_jump(const struct wait *w)
     once(w, 20);
 }
 
-/* Does this for each call that a handler ends, often, one after another: so that there is a CPU for who answers. */
+/* Does this for each call that a handler ends, often, one after another: so that there is a CPU for who
+ * answers.
+ */
 static void each_in_turn(void (*body)(const struct wait *), int times)
 {
     int status;
@@ -231,7 +233,8 @@ int main(int argc, char **argv)
         interrupting_when = AT_ONCE;
     if (!strcmp(mode, "received"))
         interrupting_when = RECEIVED;
-    if (!strcmp(mode, "handler") || !strcmp(mode, "moved") || !strcmp(mode, "needless") || interrupting_when)
+    if (interrupting_when || !strcmp(mode, "handler") || !strcmp(mode, "moved") ||
+        !strcmp(mode, "needless"))
         handle(SIGALRM, count, strcmp(how, "restart") ? 0 : SA_RESTART);
     if (!strcmp(mode, "continued"))
         handle(SIGCONT, count, SA_RESTART);
