@@ -11,7 +11,7 @@ use harness::cgroup::Cgroup;
 use harness::clock::{Reading, SECOND};
 use harness::guests::{self, Kind};
 use harness::process::{Run, Running};
-use harness::{Missing, need, root, skip, sys};
+use harness::{Missing, kernel_backend, need, root, skip, sys};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ fn a_handler_amid_a_first_use_ends_no_call_that_does_not_wait() {
 #[test]
 fn a_handler_ends_the_first_wait_in_a_new_time_namespace() {
     need!(root());
+    // Of the host.
+    need!(kernel_backend());
     need!(interrupted("moved"));
     need!(interrupted("moved restart"));
 }

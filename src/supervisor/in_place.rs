@@ -66,7 +66,7 @@ impl InPlace {
         }
         match request.number {
             nr::CLOCK_NANOSLEEP => self.sleep(request.id, &call),
-            nr::FUTEX if futex_operation(&call) & !futex::FLAGS == futex::WAIT_BITSET => {
+            nr::FUTEX if futex::command(&call.args) == futex::WAIT_BITSET => {
                 self.wait(request.id, &call)
             }
             nr::TIMERFD_SETTIME => match timerfd_settime::settime(&call) {
@@ -80,7 +80,7 @@ impl InPlace {
     /// `FUTEX_WAIT_BITSET`: woken for nothing, as every wait may be (futex(2)), after a nap, to look at
     /// the word again and wait again, until the time has come.
     fn wait(&self, id: u64, call: &Call<'_>) -> Option<Answer> {
-        let clock = match futex_operation(call) & futex::CLOCK_REALTIME {
+        let clock = match futex::operation(&call.args) & futex::CLOCK_REALTIME {
             0 => libc::CLOCK_MONOTONIC,
             _ => libc::CLOCK_REALTIME,
         };
@@ -131,11 +131,6 @@ impl InPlace {
             None => Some(Answer::Errno(libc::EINTR)),
         }
     }
-}
-
-/// The operation of a futex(2), an `int`.
-fn futex_operation(call: &Call<'_>) -> u32 {
-    u32::try_from(call.args[1] & 0xffff_ffff).unwrap_or(0)
 }
 
 /// How long a thread that waits for a futex is held before it looks at the word again.

@@ -17,6 +17,16 @@ pub(crate) const WAIT_REQUEUE_PI: u32 = libc::FUTEX_WAIT_REQUEUE_PI.cast_unsigne
 pub(crate) const LOCK_PI: u32 = libc::FUTEX_LOCK_PI.cast_unsigned();
 pub(crate) const LOCK_PI2: u32 = libc::FUTEX_LOCK_PI2.cast_unsigned();
 
+/// The operation of a call, its second argument: an `int`.
+pub(crate) fn operation(args: &[u64; 6]) -> u32 {
+    u32::try_from(args[1] & 0xffff_ffff).unwrap_or(0)
+}
+
+/// The command of a call.
+pub(crate) fn command(args: &[u64; 6]) -> u32 {
+    operation(args) & !FLAGS
+}
+
 /// Waits until the word is woken, unless it is not `expected` any more; may also return without cause.
 pub(crate) fn wait(word: &AtomicU32, expected: u32) {
     let none = ptr::null::<libc::timespec>();

@@ -406,20 +406,27 @@ static void *interrupt(void *arg)
     return NULL;
 }
 
-/* A thread that sends a signal to the calling one `when` it sleeps; to be joined. */
-static pthread_t interrupt_me(struct interruption *i, int number)
+/* A thread that sends a signal to the calling one `when` it waits; to be joined. */
+static pthread_t interrupt_me_when(enum when when, struct interruption *i, int number)
 {
     sigset_t all, old;
     pthread_t thread;
 
     i->tid = (pid_t)syscall(SYS_gettid);
     i->number = number;
+    i->when = when;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     if (pthread_create(&thread, NULL, interrupt, i))
         abort();
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return thread;
+}
+
+/* The same, as soon as it sleeps. */
+static pthread_t interrupt_me(struct interruption *i, int number)
+{
+    return interrupt_me_when(BLOCKED, i, number);
 }
 
 /* Long enough that an interruption comes before the end, also where there is no CPU to be had. */

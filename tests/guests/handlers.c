@@ -91,7 +91,7 @@ static void on_signal(int number)
 static void wait_once(const struct wait *w)
 {
     struct timespec until;
-    struct interruption i = { .when = BLOCKED };
+    struct interruption i;
     struct reading after;
     pthread_t thread;
     int64_t start;

@@ -23,7 +23,7 @@ static void on_signal(int number)
 static void interrupted(const struct wait *w)
 {
     struct timespec until = from_now(w->clock, LONG);
-    struct interruption i = { .when = BLOCKED };
+    struct interruption i;
     pthread_t thread;
 
     nested = 0;

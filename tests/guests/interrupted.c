@@ -65,9 +65,8 @@ static void by_a_handler(const struct wait *w)
     struct interruption i;
     pthread_t thread;
 
-    i.when = interrupting_when;
     handled = 0;
-    thread = interrupt_me(&i, interrupting);
+    thread = interrupt_me_when(interrupting_when, &i, interrupting);
     once(w, LONG);
     pthread_join(thread, NULL);
 }
@@ -76,7 +75,7 @@ static void by_a_handler(const struct wait *w)
 static void needless(const struct wait *w)
 {
     struct timespec until = from_now(w->clock, LONG);
-    struct interruption i = { .when = RECEIVED };
+    struct interruption i;
     pthread_t thread;
     int error;
 
@@ -84,7 +83,7 @@ static void needless(const struct wait *w)
     word = 1;
     if (w->until == queue_receive && mq_send(queue, "message", 8, 0))
         abort();
-    thread = interrupt_me(&i, SIGALRM);
+    thread = interrupt_me_when(RECEIVED, &i, SIGALRM);
     error = w->until(&until);
     call_is_over = 1;
     pthread_join(thread, NULL);
@@ -126,7 +125,7 @@ static void by_moving(const struct wait *w)
 static void leaves_the_rest_alone(clockid_t clock, const char *name)
 {
     struct timespec until = from_now(clock, 60000), rest = { 1234567, 89 }, copy = until;
-    struct interruption i = { .when = BLOCKED };
+    struct interruption i;
     pthread_t thread = interrupt_me(&i, SIGALRM);
     int error = clock_nanosleep(clock, TIMER_ABSTIME, &until, &rest);
 
@@ -174,7 +173,7 @@ static void by_a_jump(const struct wait *w)
     int64_t start = now(CLOCK_MONOTONIC);
     struct timespec until = from_now(w->clock, 60000);
     volatile int turn = 0;
-    struct interruption i = { .when = BLOCKED };
+    struct interruption i;
     pthread_t thread;
 
     /* A jump out of a wait for a condition would leave its mutex as it was. */

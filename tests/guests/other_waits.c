@@ -37,7 +37,7 @@ static void by_int80(void)
     int64_t *wide = (int64_t *)(narrow + 16);
     long at = (long)narrow, wide_at = (long)wide, result;
     int64_t start = now(CLOCK_MONOTONIC);
-    struct interruption i = { .when = BLOCKED };
+    struct interruption i;
     pthread_t thread;
 
     if (narrow == MAP_FAILED)

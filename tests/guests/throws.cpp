@@ -37,7 +37,7 @@ __attribute__((noinline)) static int guarded(const struct wait *w, const struct 
 static void once(const struct wait *w)
 {
     struct timespec until = from_now(w->clock, 10000);
-    struct interruption i = interruption();
+    struct interruption i;
     int destroyed = 0;
     pthread_t thread = interrupt_me(&i, SIGALRM);
     const char *result = "returned";

@@ -137,7 +137,7 @@ static void show(const struct wait *w)
 static void by_backtrace(const struct wait *w)
 {
     struct timespec until = from_now(w->clock, LONG);
-    struct interruption i = { .when = BLOCKED };
+    struct interruption i;
     pthread_t thread = interrupt_me(&i, SIGALRM);
 
     depth = 0;
@@ -222,7 +222,7 @@ int main(int argc, char **argv)
             by_steps(&waits[n % WAITS]);
     } else {
         const struct wait *w = &waits[(size_t)atoi(how) % WAITS];
-        struct interruption i = { .when = BLOCKED };
+        struct interruption i;
         int64_t start = now(CLOCK_MONOTONIC);
         int error;
 

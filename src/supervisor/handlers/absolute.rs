@@ -31,12 +31,11 @@ pub(super) fn kind(number: u32, args: &[u64; 6]) -> Option<Kind> {
     match number {
         nr::CLOCK_NANOSLEEP if low(1) & 1 == 1 => wait(low(0), CALL.in_rdx | CALL.cookie_r9),
         nr::FUTEX if args[3] != 0 => {
-            let op = low(1);
-            let clock = match op & futex::CLOCK_REALTIME {
+            let clock = match futex::operation(args) & futex::CLOCK_REALTIME {
                 0 => libc::CLOCK_MONOTONIC,
                 _ => libc::CLOCK_REALTIME,
             };
-            let (clock, cookie) = match operation(args) {
+            let (clock, cookie) = match futex::command(args) {
                 futex::LOCK_PI => (libc::CLOCK_REALTIME, CALL.cookie_r8),
                 futex::WAIT_BITSET | futex::LOCK_PI2 => (clock, CALL.cookie_r8),
                 futex::WAIT_REQUEUE_PI => (clock, CALL.cookie_r9),
@@ -67,24 +66,18 @@ pub(crate) fn wait_of(number: u32, args: &[u64; 6]) -> Option<u16> {
 
 /// With which error of the kernel's own a signal ends a wait; `None`: no handler does.
 pub(super) fn interrupted(number: u32, args: &[u64; 6]) -> Option<i32> {
-    wait_of(number, args)?;
     match number {
         // `kernel/time/hrtimer.c: hrtimer_nanosleep`.
         nr::CLOCK_NANOSLEEP => Some(ERESTARTNOHAND),
         // `kernel/futex/waitwake.c: futex_wait`: with a time the kernel goes on by what it knows itself
         // (`ERESTART_RESTARTBLOCK`), which comes to the same.
-        nr::FUTEX if operation(args) == futex::WAIT_BITSET => Some(ERESTARTNOHAND),
+        nr::FUTEX if futex::command(args) == futex::WAIT_BITSET => Some(ERESTARTNOHAND),
         // `kernel/futex/pi.c: futex_lock_pi` and `kernel/futex/requeue.c: futex_wait_requeue_pi`:
         // `ERESTARTNOINTR`.
         nr::FUTEX => None,
         // `kernel/futex/waitwake.c: futex_wait_multiple` and `__futex_wait`, `ipc/mqueue.c: wq_sleep`.
         _ => Some(ERESTARTSYS),
     }
-}
-
-/// The command of a futex(2).
-fn operation(args: &[u64; 6]) -> u32 {
-    u32::try_from(args[1] & 0xffff_ffff).unwrap_or(0) & !futex::FLAGS
 }
 
 /// What the gate is told of a timer's or timerfd's setting, by its clock.

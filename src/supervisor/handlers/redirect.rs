@@ -299,15 +299,18 @@ fn cookie(number: u32, call: u16) -> u64 {
 }
 
 /// With which error of the kernel's own a handler that runs before a wait begins ends it; `None` if it
-/// does not, or the wait would not begin.
+/// does not, or the time has passed.
+///
+/// DIFFERENCE: at a bridge, where no gate makes the call then, it ends so also if Linux would not wait for
+/// another reason.
 fn interrupted(data: &libc::seccomp_data, kind: Kind, times: Option<[[i64; 2]; 2]>) -> Option<i32> {
     const CLOCKS: [i32; 4] = [REALTIME, TAI, libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME];
     let (Kind::Wait(call), Some([host, _])) = (kind, times) else {
         return None;
     };
+    let error = absolute::interrupted(data.nr.cast_unsigned(), &data.args)?;
     let now = host_clock::read(CLOCKS[usize::from(call >> 14)]).ok()?;
-    let is_to_come = [now.tv_sec, now.tv_nsec] < host;
-    is_to_come.then(|| absolute::interrupted(data.nr.cast_unsigned(), &data.args))?
+    ([now.tv_sec, now.tv_nsec] < host).then_some(error)
 }
 
 /// The host's time of a wait and the program's own; `None` if it is no wait, or the kernel is to say what is
